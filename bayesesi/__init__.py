@@ -1,0 +1,64 @@
+"""bayesesi: EEG source imaging that says where, how sure, and why that sureness is earned.
+
+forward = bayesesi.template_forward(evoked.info)
+obs = bayesesi.observe(evoked, forward, noise_cov, tmin=0.07, tmax=0.13)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0.dev0"
+
+# name -> module that defines it; loaded on first use, so that the import is quick
+_PUBLIC = {
+    "Conductivities": "bayesesi.forward",
+    "ForwardOperator": "bayesesi.forward",
+    "HeadSetting": "bayesesi.forward",
+    "InputError": "bayesesi.errors",
+    "NoiseCovariance": "bayesesi.noise",
+    "Observation": "bayesesi.observation",
+    "observe": "bayesesi.observation",
+    "read_forward": "bayesesi.forward",
+    "read_noise_cov": "bayesesi.noise",
+    "read_recording": "bayesesi.observation",
+    "template_forward": "bayesesi.forward",
+}
+
+__all__ = [
+    "Conductivities",
+    "ForwardOperator",
+    "HeadSetting",
+    "InputError",
+    "NoiseCovariance",
+    "Observation",
+    "__version__",
+    "observe",
+    "read_forward",
+    "read_noise_cov",
+    "read_recording",
+    "template_forward",
+]
+
+if TYPE_CHECKING:
+    from bayesesi.errors import InputError
+    from bayesesi.forward import (
+        Conductivities,
+        ForwardOperator,
+        HeadSetting,
+        read_forward,
+        template_forward,
+    )
+    from bayesesi.noise import NoiseCovariance, read_noise_cov
+    from bayesesi.observation import Observation, observe, read_recording
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'bayesesi' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

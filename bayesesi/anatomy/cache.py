@@ -1,0 +1,49 @@
+"""What is slow to derive from a mesh, kept between runs in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def cache_folder() -> Path:
+    """``$BAYESESI_CACHE`` if set, else the platform's cache folder for this user."""
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("BAYESESI_CACHE") or user_cache_path("bayesesi"))
+
+
+def cached_arrays(
+    name: str, key: Iterable[NDArray[Any]], compute: Callable[[], dict[str, NDArray[Any]]]
+) -> dict[str, NDArray[Any]]:
+    """The arrays ``compute()`` gives, read from the cache when ``key`` is unchanged.
+
+    An unreadable cache entry is computed anew; a folder that cannot be written is no error.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file, save_file
+
+    digest = hashlib.sha256(name.encode())
+    for part in key:
+        digest.update(np.ascontiguousarray(part).tobytes())
+    path = cache_folder() / f"{name}-{digest.hexdigest()[:16]}.safetensors"
+    if path.is_file():
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError):
+            pass
+    arrays = compute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}.part")
+        save_file(arrays, draft)
+        draft.replace(path)
+    except OSError:
+        pass
+    return arrays

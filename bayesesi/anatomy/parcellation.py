@@ -1,0 +1,187 @@
+"""Names for places on the cortex: 34 Desikan-Killiany regions a side, in a reader's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy.source_space import CorticalMesh, SourceSpace
+from bayesesi.errors import InputError, some
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Label of a source that belongs to no region (medial wall, too far from the cortex).
+OUTSIDE = -1
+
+# Desikan-Killiany region -> (lobe, sublobe): the sublobes are the places at which source
+# imaging is scored in SCORE (Beniczky et al. 2017, doi:10.1016/j.clinph.2017.07.418), written
+# as in the HED-SCORE library schema ("Source-analysis-" stands before each there). The cingulate
+# is given to the lobe it borders on; a region that spans several places is given to the largest.
+_PLACES = {
+    "bankssts": ("temporal", "temporal-lateral-posterior"),
+    "caudalanteriorcingulate": ("frontal", "frontal-mesial"),
+    "caudalmiddlefrontal": ("frontal", "frontal-lateral"),
+    "cuneus": ("occipital", "occipital-mesial"),
+    "entorhinal": ("temporal", "temporal-basal"),
+    "frontalpole": ("frontal", "frontal-polar"),
+    "fusiform": ("temporal", "temporal-basal"),
+    "inferiorparietal": ("parietal", "parietal-lateral-convexity"),
+    "inferiortemporal": ("temporal", "temporal-lateral-posterior"),
+    "insula": ("insula", "insula"),
+    "isthmuscingulate": ("parietal", "parietal-mesial"),
+    "lateraloccipital": ("occipital", "occipital-lateral"),
+    "lateralorbitofrontal": ("frontal", "frontal-orbitofrontal"),
+    "lingual": ("occipital", "occipital-basal"),
+    "medialorbitofrontal": ("frontal", "frontal-orbitofrontal"),
+    "middletemporal": ("temporal", "temporal-lateral-anterior"),
+    "paracentral": ("central", "central-mesial"),
+    "parahippocampal": ("temporal", "temporal-basal"),
+    "parsopercularis": ("frontal", "frontal-perisylvian-superior-surface"),
+    "parsorbitalis": ("frontal", "frontal-orbitofrontal"),
+    "parstriangularis": ("frontal", "frontal-lateral"),
+    "pericalcarine": ("occipital", "occipital-mesial"),
+    "postcentral": ("central", "central-sulcus-posterior-surface"),
+    "posteriorcingulate": ("parietal", "parietal-mesial"),
+    "precentral": ("central", "central-sulcus-anterior-surface"),
+    "precuneus": ("parietal", "parietal-mesial"),
+    "rostralanteriorcingulate": ("frontal", "frontal-mesial"),
+    "rostralmiddlefrontal": ("frontal", "frontal-lateral"),
+    "superiorfrontal": ("frontal", "frontal-mesial"),
+    "superiorparietal": ("parietal", "parietal-lateral-convexity"),
+    "superiortemporal": ("temporal", "temporal-perisylvian-inferior-surface"),
+    "supramarginal": ("parietal", "parietal-opercular"),
+    "temporalpole": ("temporal", "temporal-polar"),
+    "transversetemporal": ("temporal", "temporal-perisylvian-inferior-surface"),
+}
+
+REGIONS = tuple(f"{name}-{side}" for side in ("lh", "rh") for name in sorted(_PLACES))
+LOBES = ("frontal", "central", "parietal", "temporal", "occipital", "insula")
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region: ``name`` as MNE labels are named (``cuneus-lh``), and where a reader looks.
+
+    ``sublobe`` is a HED-SCORE place of source analysis; ``lobe`` the brain region it lies in.
+    """
+
+    name: str
+    side: str
+    lobe: str
+    sublobe: str
+
+    @classmethod
+    def named(cls, name: str) -> Region:
+        stem, _, hemi = name.rpartition("-")
+        if stem not in _PLACES or hemi not in ("lh", "rh"):
+            raise InputError(
+                f"{name!r} is no Desikan-Killiany region; allowed are names such as {REGIONS[0]!r}"
+            )
+        return cls(name, "left" if hemi == "lh" else "right", *_PLACES[stem])
+
+
+@dataclass(frozen=True, eq=False)
+class Parcellation:
+    """Which region each source belongs to.
+
+    ``regions`` has P entries; ``labels`` is (S,) with an index into it, or ``OUTSIDE``.
+    """
+
+    source_space: SourceSpace
+    regions: tuple[Region, ...]
+    labels: NDArray[np.int16]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(region.name for region in self.regions)
+
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        """(P,) m² of cortex."""
+        inside = self.labels >= 0
+        areas = self.source_space.areas[inside]
+        return np.asarray(np.bincount(self.labels[inside], areas, len(self.regions)), float)
+
+    @cached_property
+    def membership(self) -> NDArray[np.bool_]:
+        """(P, S) True where the source is in the region."""
+        return np.arange(len(self.regions))[:, None] == self.labels
+
+    def sources_of(self, region: str) -> NDArray[np.int64]:
+        """Indices of the sources in a region."""
+        if region not in self.names:
+            raise InputError(f"no region {region!r} here; allowed are {some(self.names)}")
+        return np.flatnonzero(self.labels == self.names.index(region))
+
+    def table(self) -> pd.DataFrame:
+        """One row a region: region, side, lobe, sublobe, area_cm2, n_sources."""
+        import pandas as pd
+
+        rows = pd.DataFrame([vars(region) for region in self.regions])
+        rows = rows.rename(columns={"name": "region"})
+        rows["area_cm2"] = self.areas * 1e4
+        rows["n_sources"] = self.membership.sum(axis=1)
+        return rows
+
+    def on(self, other: SourceSpace, max_distance: float = 0.010) -> Parcellation:
+        """The same regions for other sources: each takes its nearest labelled source's.
+
+        Sources farther than ``max_distance`` m from every labelled one are ``OUTSIDE``. Sources
+        that are vertices of the same mesh keep their own label.
+        """
+        mine = self.source_space
+        if mine.mesh is not None and other.mesh is mine.mesh:
+            return Parcellation(other, self.regions, self.labels[other.index_in(mine)])
+        from scipy.spatial import KDTree
+
+        labelled = np.flatnonzero(self.labels >= 0)
+        distance, nearest = KDTree(mine.positions[labelled]).query(other.positions)
+        labels = np.where(distance <= max_distance, self.labels[labelled[nearest]], OUTSIDE)
+        return Parcellation(other, self.regions, labels.astype(np.int16))
+
+
+def parcellation_from_names(
+    source_space: SourceSpace, names: Sequence[str | None] | Mapping[int, str]
+) -> Parcellation:
+    """A Desikan-Killiany parcellation from one region name (or None) a source."""
+    named = names if isinstance(names, Mapping) else dict(enumerate(names))
+    labels = np.full(source_space.n_sources, OUTSIDE, np.int16)
+    order = {name: i for i, name in enumerate(REGIONS)}
+    for source, name in named.items():
+        if name is not None:
+            labels[source] = order[Region.named(name).name]
+    return Parcellation(source_space, tuple(map(Region.named, REGIONS)), labels)
+
+
+def read_annotation(
+    lh: str | Path, rh: str | Path, mesh: CorticalMesh, source_space: SourceSpace
+) -> Parcellation:
+    """A FreeSurfer ``aparc`` annotation of the subject's own surfaces.
+
+    Raises
+    ------
+    InputError : an annotation of another mesh, or with regions that are not Desikan-Killiany's.
+    """
+    from nibabel.freesurfer import read_annot
+
+    names: list[str | None] = []
+    sizes = (mesh.n_left, mesh.n_vertices - mesh.n_left)
+    for path, hemi, size in zip((lh, rh), ("lh", "rh"), sizes, strict=True):
+        index, _, words = read_annot(path)
+        if len(index) != size:
+            raise InputError(
+                f"{Path(path).name} labels {len(index)} vertices, the {hemi} surface has {size}: "
+                "give the annotation of the same subject and resolution"
+            )
+        stems = [word.decode() for word in words]
+        names += [f"{stems[i]}-{hemi}" if i >= 0 and stems[i] in _PLACES else None for i in index]
+    if source_space.mesh is not mesh or source_space.vertices is None:
+        raise InputError("the source space must be on the mesh that the annotation labels")
+    return parcellation_from_names(source_space, [names[v] for v in source_space.vertices])

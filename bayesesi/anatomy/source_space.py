@@ -1,0 +1,270 @@
+"""Where sources may be: a cortical mesh, the vertices of it that carry a dipole, a volume grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from bayesesi.errors import InputError
+
+#: Sources on both hemispheres together at each icosahedral level of a fsaverage surface.
+SOURCES_AT_LEVEL = {1: 84, 2: 324, 3: 1284, 4: 5124, 5: 20484}
+
+
+@dataclass(frozen=True, eq=False)
+class CorticalMesh:
+    """Both hemispheres as one triangle mesh, left first.
+
+    Attributes
+    ----------
+    positions : (V, 3) m, MNE head frame.
+    normals : (V, 3), outward unit normals.
+    triangles : (F, 3), never across hemispheres.
+    n_left : number of vertices of the left hemisphere.
+    sphere : (V, 3) unit vectors of the spherical registration, or None.
+    subject : name of the anatomy.
+    """
+
+    positions: NDArray[np.float64]
+    normals: NDArray[np.float64]
+    triangles: NDArray[np.int64]
+    n_left: int
+    sphere: NDArray[np.float64] | None = None
+    subject: str = ""
+
+    @property
+    def n_vertices(self) -> int:
+        return len(self.positions)
+
+    @property
+    def hemisphere(self) -> NDArray[np.int8]:
+        """(V,) 0 on the left, 1 on the right."""
+        return (np.arange(self.n_vertices) >= self.n_left).astype(np.int8)
+
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        """(V,) m²: a third of the triangles around each vertex."""
+        corners = self.positions[self.triangles]
+        cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        share = np.linalg.norm(cross, axis=1) / 6
+        total = np.bincount(self.triangles.ravel(), np.repeat(share, 3), self.n_vertices)
+        return np.asarray(total, float)
+
+    @cached_property
+    def edges(self) -> sp.csr_array:
+        """(V, V) sparse, edge lengths in m."""
+        pairs = np.vstack(
+            [self.triangles[:, [0, 1]], self.triangles[:, [1, 2]], self.triangles[:, [2, 0]]]
+        )
+        pairs = np.unique(np.sort(pairs, axis=1), axis=0)
+        length = np.linalg.norm(np.diff(self.positions[pairs], axis=1)[:, 0], axis=1)
+        upper = sp.coo_array((length, tuple(pairs.T)), shape=(self.n_vertices,) * 2)
+        return sp.csr_array(upper + upper.T)
+
+    def nearest_seed(self, seeds: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(V,) index into ``seeds`` of the one nearest along the surface (edge paths)."""
+        from scipy.sparse.csgraph import dijkstra
+
+        _, _, source = dijkstra(
+            self.edges, directed=False, indices=seeds, min_only=True, return_predecessors=True
+        )
+        rank = np.full(self.n_vertices, -1)
+        rank[seeds] = np.arange(len(seeds))
+        return np.where(source >= 0, rank[np.maximum(source, 0)], -1)
+
+    @cached_property
+    def _solvers(self) -> list[Any]:
+        import potpourri3d as pp3d
+
+        left = np.all(self.triangles < self.n_left, axis=1)
+        parts = [
+            (self.positions[: self.n_left], self.triangles[left]),
+            (self.positions[self.n_left :], self.triangles[~left] - self.n_left),
+        ]
+        return [pp3d.MeshHeatMethodDistanceSolver(v, f) if len(v) else None for v, f in parts]
+
+    def geodesic_from(self, vertex: int) -> NDArray[np.float64]:
+        """(V,) m: distance along the cortex from one vertex; infinite on the other hemisphere.
+
+        Heat method (Crane, Weischedel & Wardetzky 2013, doi:10.1145/2516971.2516977).
+        """
+        distance = np.full(self.n_vertices, np.inf)
+        right = vertex >= self.n_left
+        part = slice(self.n_left, None) if right else slice(0, self.n_left)
+        offset = self.n_left if right else 0
+        distance[part] = self._solvers[int(right)].compute_distance(int(vertex) - offset)
+        distance[vertex] = 0.0
+        return distance
+
+
+@dataclass(frozen=True, eq=False)
+class SourceSpace:
+    """Candidate dipole positions, fixed once and shared by everything that follows.
+
+    Attributes
+    ----------
+    positions : (S, 3) m, MNE head frame.
+    normals : (S, 3) outward unit normals of the cortex; None in a volume.
+    mesh, vertices : the cortical mesh and the (S,) vertices of it that carry sources; None in
+        a volume.
+    level : icosahedral level on a fsaverage mesh (4 for 5,124 sources), else None.
+    subject : name of the anatomy.
+    """
+
+    positions: NDArray[np.float64]
+    normals: NDArray[np.float64] | None = None
+    mesh: CorticalMesh | None = None
+    vertices: NDArray[np.int64] | None = None
+    level: int | None = None
+    subject: str = ""
+    spacing: float | None = field(default=None)
+
+    @classmethod
+    def on_mesh(
+        cls, mesh: CorticalMesh, vertices: NDArray[np.int64], level: int | None = None
+    ) -> SourceSpace:
+        return cls(
+            positions=mesh.positions[vertices],
+            normals=mesh.normals[vertices],
+            mesh=mesh,
+            vertices=vertices,
+            level=level,
+            subject=mesh.subject,
+        )
+
+    @property
+    def n_sources(self) -> int:
+        return len(self.positions)
+
+    @property
+    def kind(self) -> str:
+        """``"cortex"`` or ``"volume"``."""
+        return "volume" if self.mesh is None else "cortex"
+
+    @property
+    def hemisphere(self) -> NDArray[np.int8]:
+        """(S,) 0 left, 1 right (by the sign of x in a volume)."""
+        if self.mesh is None:
+            return (self.positions[:, 0] > 0).astype(np.int8)
+        return self.mesh.hemisphere[self._vertices]
+
+    @property
+    def _vertices(self) -> NDArray[np.int64]:
+        if self.vertices is None:
+            raise InputError(
+                "this source space is a volume and has no cortical surface; "
+                "areas, triangles and geodesic distances need sources on a cortex"
+            )
+        return self.vertices
+
+    def _cortex(self) -> CorticalMesh:
+        self._vertices  # noqa: B018  (raises in a volume)
+        assert self.mesh is not None
+        return self.mesh
+
+    @cached_property
+    def nearest_source(self) -> NDArray[np.int64]:
+        """(V,) for every vertex of the mesh, the source whose cell it belongs to."""
+        return self._cortex().nearest_seed(self._vertices)
+
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        """(S,) m² of cortex each source stands for; they sum to the area of the mesh."""
+        cell, area = self.nearest_source, self._cortex().areas
+        total = np.bincount(cell[cell >= 0], area[cell >= 0], self.n_sources)
+        return np.asarray(total, float)
+
+    @cached_property
+    def triangles(self) -> NDArray[np.int64]:
+        """(F, 3) triangles between sources (hull of the registration sphere)."""
+        from scipy.spatial import ConvexHull
+
+        mesh = self._cortex()
+        if self.n_sources == mesh.n_vertices:
+            return mesh.triangles
+        if mesh.sphere is None:
+            raise InputError(
+                f"the mesh of {mesh.subject or 'this subject'} has no spherical registration, "
+                "so sources on part of its vertices have no triangles; use every vertex"
+            )
+        faces = []
+        for side in (0, 1):
+            chosen = np.flatnonzero(self.hemisphere == side)
+            points = mesh.sphere[self._vertices[chosen]]
+            hull = ConvexHull(points).simplices
+            a, b, c = (points[hull[:, i]] for i in range(3))
+            inward = np.einsum("ij,ij->i", np.cross(b - a, c - a), a + b + c) < 0
+            hull[inward] = hull[inward][:, [0, 2, 1]]
+            faces.append(chosen[hull])
+        return np.vstack(faces)
+
+    def at_level(self, level: int) -> SourceSpace:
+        """The coarser source space of the same cortex: its sources are a subset of these.
+
+        On a fsaverage mesh the first 2,562 / 642 / 162 / 42 vertices of a hemisphere are the
+        coarser icospheres (levels 4, 3, 2, 1).
+        """
+        if self.level is None or level not in SOURCES_AT_LEVEL or level > self.level:
+            raise InputError(
+                f"level {level} of a source space of level {self.level} does not exist; allowed "
+                f"are levels {min(SOURCES_AT_LEVEL)} to {self.level} of a fsaverage source space"
+            )
+        mesh = self._cortex()
+        keep = SOURCES_AT_LEVEL[level] // 2
+        vertices = np.r_[np.arange(keep), mesh.n_left + np.arange(keep)]
+        return SourceSpace.on_mesh(mesh, vertices, level)
+
+    def index_in(self, finer: SourceSpace) -> NDArray[np.int64]:
+        """(S,) where each of these sources stands in a finer source space of the same mesh."""
+        where = np.full(finer._cortex().n_vertices, -1)
+        where[finer._vertices] = np.arange(finer.n_sources)
+        index = where[self._vertices]
+        if (index < 0).any():
+            raise InputError("these sources are not a subset of the other source space")
+        return index
+
+    def geodesic(self, sources: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, S) m: distances along the cortex from each of ``sources`` to every source."""
+        mesh, vertices = self._cortex(), self._vertices
+        rows = [mesh.geodesic_from(vertices[s])[vertices] for s in np.atleast_1d(sources)]
+        return np.asarray(rows, dtype=np.float32)
+
+    def neighbourhood(self, radius: float, progress: bool = False) -> sp.csr_array:
+        """(S, S) sparse: geodesic distances up to ``radius`` m, the zero diagonal stored.
+
+        Computed once a cortex (about 4 ms a source) and kept in the user's cache.
+        """
+        from bayesesi.anatomy.cache import cached_arrays
+
+        mesh = self._cortex()
+
+        def compute() -> dict[str, NDArray[Any]]:
+            from rich.progress import track
+
+            data, indices, indptr = [], [], [0]
+            for s in track(range(self.n_sources), "geodesic distances", disable=not progress):
+                row = mesh.geodesic_from(self._vertices[s])[self._vertices]
+                near = np.flatnonzero(row <= radius)
+                data.append(row[near].astype(np.float32))
+                indices.append(near)
+                indptr.append(indptr[-1] + len(near))
+            return {
+                "data": np.concatenate(data),
+                "indices": np.concatenate(indices),
+                "indptr": np.asarray(indptr),
+            }
+
+        parts = cached_arrays(
+            "geodesic",
+            (mesh.positions, mesh.triangles, self._vertices, np.array([radius])),
+            compute,
+        )
+        return sp.csr_array(
+            (parts["data"], parts["indices"], parts["indptr"]), shape=(self.n_sources,) * 2
+        )

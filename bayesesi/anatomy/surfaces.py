@@ -1,0 +1,182 @@
+"""Nested closed surfaces between tissues of different conductivity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.errors import InputError
+
+if TYPE_CHECKING:
+    import trimesh
+
+#: Names of the surfaces, inner to outer, by their number; each encloses the tissue below.
+SHELLS = {
+    1: ("scalp",),
+    3: ("inner_skull", "outer_skull", "scalp"),
+    4: ("brain", "inner_skull", "outer_skull", "scalp"),
+}
+#: The tissue between a surface and the next one inward.
+TISSUES = {1: ("brain",), 3: ("brain", "skull", "scalp"), 4: ("brain", "csf", "skull", "scalp")}
+
+
+@dataclass(frozen=True, eq=False)
+class HeadSurfaces:
+    """1, 3 or 4 nested closed surfaces, inner to outer, in the MNE head frame.
+
+    ``vertices`` and ``triangles`` hold one array a surface, (V, 3) m and (F, 3) with outward
+    normals (right-hand rule).
+    """
+
+    vertices: tuple[NDArray[np.float64], ...]
+    triangles: tuple[NDArray[np.int64], ...]
+
+    def __post_init__(self) -> None:
+        if len(self.vertices) not in SHELLS or len(self.vertices) != len(self.triangles):
+            raise InputError(
+                f"a head has 1, 3 or 4 nested surfaces, these are {len(self.vertices)}; give "
+                + " or ".join(" < ".join(names) for names in SHELLS.values())
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return SHELLS[len(self.vertices)]
+
+    @property
+    def tissues(self) -> tuple[str, ...]:
+        return TISSUES[len(self.vertices)]
+
+    @cached_property
+    def meshes(self) -> tuple[trimesh.Trimesh, ...]:
+        import trimesh
+
+        return tuple(
+            trimesh.Trimesh(v, f, process=False)
+            for v, f in zip(self.vertices, self.triangles, strict=True)
+        )
+
+    @property
+    def scalp(self) -> trimesh.Trimesh:
+        return self.meshes[-1]
+
+    @property
+    def innermost(self) -> trimesh.Trimesh:
+        return self.meshes[0]
+
+    def __getitem__(self, name: str) -> trimesh.Trimesh:
+        return self.meshes[self.names.index(name)]
+
+    def check(self, sources: NDArray[np.float64] | None = None) -> HeadSurfaces:
+        """Itself, when the surfaces are closed, outward and nested and enclose ``sources``.
+
+        Raises
+        ------
+        InputError : naming the surface at fault and what to do.
+        """
+        for name, mesh in zip(self.names, self.meshes, strict=True):
+            if not (mesh.is_watertight and mesh.is_winding_consistent and mesh.volume > 0):
+                raise InputError(
+                    f"the {name} surface is not closed with outward triangles; repair it "
+                    "(mne.bem or trimesh.repair.fix_normals) before solving"
+                )
+        for i in range(1, len(self.meshes)):
+            outside = ~contains(self.meshes[i], self.vertices[i - 1])
+            if outside.any():
+                raise InputError(
+                    f"the {self.names[i - 1]} surface leaves the {self.names[i]} surface at "
+                    f"{outside.sum()} of {len(outside)} vertices; the surfaces must be nested"
+                )
+        if sources is not None:
+            outside = ~contains(self.innermost, np.asarray(sources, float))
+            if outside.any():
+                raise InputError(
+                    f"{outside.sum()} of {len(outside)} sources lie outside the {self.names[0]} "
+                    "surface; check their coordinate frame and unit (m, head frame) or drop them"
+                )
+        return self
+
+
+def contains(mesh: trimesh.Trimesh, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,) whether points lie inside a closed mesh, by its solid angle.
+
+    The signed angles of all triangles sum to 4 pi inside and 0 outside (van Oosterom & Strackee
+    1983, doi:10.1109/TBME.1983.325207); exact for any shape, no ray can graze an edge.
+    """
+    inside = np.empty(len(points), bool)
+    corners = np.asarray(mesh.triangles)
+    for block in np.array_split(np.arange(len(points)), max(1, len(points) // 256)):
+        a, b, c = np.moveaxis(corners[None] - points[block, None, None], 2, 0)
+        na, nb, nc = (np.linalg.norm(x, axis=-1) for x in (a, b, c))
+        volume = np.einsum("...i,...i", a, np.cross(b, c))
+        edge = (
+            na * nb * nc
+            + np.einsum("...i,...i", a, b) * nc
+            + np.einsum("...i,...i", b, c) * na
+            + np.einsum("...i,...i", c, a) * nb
+        )
+        inside[block] = np.arctan2(volume, edge).sum(axis=1) > np.pi
+    return inside
+
+
+def read_head_surfaces(
+    paths: Sequence[str | Path],
+    head_to_mri: NDArray[np.float64],
+    n_vertices: int | None = 642,
+) -> HeadSurfaces:
+    """FreeSurfer ``.surf`` files, inner to outer, brought to the head frame.
+
+    Parameters
+    ----------
+    paths : inner skull, outer skull, scalp (or only the scalp; or brain first), mm in MRI surface
+        RAS as ``mne watershed_bem`` writes them.
+    head_to_mri : (4, 4), m: the ``trans`` of an ``mne`` coregistration.
+    n_vertices : surfaces that are icospheres are thinned to their first ``n_vertices``.
+
+    Raises
+    ------
+    InputError : a file that is no surface, or surfaces that are not closed and nested.
+    """
+    from nibabel.freesurfer import read_geometry
+
+    to_head = np.linalg.inv(head_to_mri)
+    vertices, triangles = [], []
+    for path in paths:
+        try:
+            points, faces = read_geometry(path)
+        except Exception as error:
+            raise InputError(
+                f"{Path(path).name} is not a FreeSurfer surface ({type(error).__name__}); give "
+                "the .surf files that mne.bem.make_watershed_bem writes"
+            ) from error
+        if n_vertices is not None and len(points) > n_vertices:
+            faces = icosphere_triangles(n_vertices)
+            points = points[:n_vertices]
+        vertices.append(points / 1000 @ to_head[:3, :3].T + to_head[:3, 3])
+        triangles.append(np.asarray(faces, np.int64))
+    head = HeadSurfaces(tuple(vertices), tuple(triangles))
+    flipped = tuple(
+        f if mesh.volume > 0 else f[:, [0, 2, 1]]
+        for f, mesh in zip(triangles, head.meshes, strict=True)
+    )
+    return replace(head, triangles=flipped).check()
+
+
+def icosphere(n_vertices: int = 642) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Directions (V, 3) and triangles (F, 3) of the icosahedron subdivided as FreeSurfer's."""
+    from mne.surface import _get_ico_surface
+
+    grades = {12: 0, 42: 1, 162: 2, 642: 3, 2562: 4, 10242: 5}
+    if n_vertices not in grades:
+        raise InputError(f"an icosphere has one of {sorted(grades)} vertices, not {n_vertices}")
+    surface = _get_ico_surface(grades[n_vertices])
+    return surface["rr"].astype(float), surface["tris"].astype(np.int64)
+
+
+def icosphere_triangles(n_vertices: int) -> NDArray[np.int64]:
+    return icosphere(n_vertices)[1]

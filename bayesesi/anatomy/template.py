@@ -1,0 +1,233 @@
+"""The template head: everything derived from files inside installed wheels, nothing downloaded.
+
+Cortex, pial surface and registration sphere are fsaverage5 (Fischl et al. 1999) from nilearn's
+wheel; scalp, inner skull, fiducials and head frame are fsaverage's from MNE's. The outer skull and
+the surface between brain and cerebrospinal fluid are not in any wheel; they are derived here.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy.parcellation import REGIONS, Parcellation, Region
+from bayesesi.anatomy.source_space import SOURCES_AT_LEVEL, CorticalMesh, SourceSpace
+from bayesesi.anatomy.surfaces import HeadSurfaces, contains, icosphere
+from bayesesi.errors import InputError
+
+SUBJECT = "fsaverage"
+
+# Distances of the derived surfaces, m. Cerebrospinal fluid over the cortex is about 2 mm
+# (Rice et al. 2013, doi:10.1016/j.brs.2012.01.005 measured .9 to 4 mm); the skull takes half of
+# what lies between inner skull and scalp and at most 7 mm, the mean of adult vaults (Lillie et
+# al. 2016, doi:10.1111/joa.12386). The other three keep the boundary elements away from each
+# other and from the dipoles.
+CSF_THICKNESS = 0.002
+MAX_SKULL_THICKNESS = 0.007
+SKULL_SHARE = 0.5
+MIN_SCALP_GAP = 0.008  # inner skull to scalp
+MIN_SOURCE_DEPTH = 0.003  # cortex to brain surface
+THICKNESS_RANGE = (0.7, 1.4)  # of the skull, as a factor
+
+
+def _package_folder(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise InputError(f"the template needs the package {name!r}; install bayesesi with pip")
+    return Path(spec.origin).parent
+
+
+def fsaverage5_file(name: str) -> Path:
+    """A fsaverage5 file that nilearn ships, such as ``infl_left`` or ``sulc_right``."""
+    return _package_folder("nilearn") / "datasets" / "data" / "fsaverage5" / f"{name}.gii.gz"
+
+
+def _fsaverage_surface(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """A surface that MNE ships, in the head frame."""
+    import mne
+
+    path = _package_folder("mne") / "data" / "fsaverage" / f"fsaverage-{name}.fif"
+    surface = mne.read_bem_surfaces(path, verbose="error")[0]
+    return to_head_frame(surface["rr"]), surface["tris"].astype(np.int64)
+
+
+@cache
+def head_to_mri() -> NDArray[np.float64]:
+    """(4, 4) from the template's head frame to fsaverage's MRI (surface RAS) frame, m."""
+    import mne
+
+    path = _package_folder("mne") / "data" / "fsaverage" / "fsaverage-trans.fif"
+    return np.asarray(mne.read_trans(path)["trans"], float)
+
+
+def to_head_frame(mri: NDArray[np.float64]) -> NDArray[np.float64]:
+    """MRI (surface RAS) positions in m, (n, 3), to the template's head frame."""
+    trans = head_to_mri()
+    return (np.asarray(mri, float) - trans[:3, 3]) @ trans[:3, :3]
+
+
+def to_mri_frame(head: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Head-frame positions in m, (n, 3), to fsaverage's MRI (surface RAS) frame."""
+    trans = head_to_mri()
+    return np.asarray(head, float) @ trans[:3, :3].T + trans[:3, 3]
+
+
+def _surface(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    import nibabel as nib
+
+    image = nib.GiftiImage.from_filename(str(fsaverage5_file(name)))
+    points, faces = image.agg_data(("pointset", "triangle"))
+    return np.asarray(points, float), np.asarray(faces, np.int64)
+
+
+@cache
+def template_mesh() -> CorticalMesh:
+    """The 20,484-vertex cortex: midthickness of fsaverage5, normals of its white surface."""
+    import trimesh
+
+    points: list[NDArray[np.float64]] = []
+    normals, faces, spheres = [], [], []
+    for side in ("left", "right"):
+        white, tris = _surface(f"white_{side}")
+        pial, _ = _surface(f"pial_{side}")
+        sphere, _ = _surface(f"sphere_{side}")
+        points.append(to_head_frame((white + pial) / 2000))
+        mesh = trimesh.Trimesh(white, tris, process=False)
+        normals.append(np.asarray(mesh.vertex_normals) @ head_to_mri()[:3, :3])
+        faces.append(tris + len(white) * (len(points) - 1))
+        spheres.append(sphere / np.linalg.norm(sphere, axis=1, keepdims=True))
+    return CorticalMesh(
+        positions=np.vstack(points),
+        normals=np.vstack(normals),
+        triangles=np.vstack(faces),
+        n_left=len(points[0]),
+        sphere=np.vstack(spheres),
+        subject=SUBJECT,
+    )
+
+
+@cache
+def template_source_space(level: int = 4) -> SourceSpace:
+    """The template's sources: 5,124 at level 4, every one of the 20,484 vertices at level 5."""
+    mesh = template_mesh()
+    finest = SourceSpace.on_mesh(mesh, np.arange(mesh.n_vertices), max(SOURCES_AT_LEVEL))
+    return finest if level == finest.level else finest.at_level(level)
+
+
+@cache
+def template_parcellation(level: int = 4) -> Parcellation:
+    """Desikan-Killiany on the template (Desikan et al. 2006, doi:10.1016/j.neuroimage.2006.01.021).
+
+    The labels come from an asset of a few kB; its NOTICE names their source and licence.
+    """
+    from safetensors.numpy import load_file
+
+    asset = files("bayesesi") / "assets" / "desikan-killiany.safetensors"
+    labels = load_file(str(asset))["labels"].astype(np.int16)
+    finest = Parcellation(template_source_space(5), tuple(map(Region.named, REGIONS)), labels)
+    return finest if level == 5 else finest.on(template_source_space(level))
+
+
+def radii_along(
+    mesh_vertices: NDArray[np.float64],
+    triangles: NDArray[np.int64],
+    centre: NDArray[np.float64],
+    directions: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """(n,) m: how far a star-shaped surface lies from ``centre`` along each direction."""
+    corners = mesh_vertices[triangles] - centre
+    solve = np.linalg.inv(np.moveaxis(corners, 1, 2))
+    radii = np.empty(len(directions))
+    for i, direction in enumerate(directions):
+        weights = solve @ direction
+        hit = (weights >= -1e-9).all(axis=1)
+        radii[i] = (1 / weights[hit].sum(axis=1)).max()
+    return radii
+
+
+@cache
+def head_centre() -> NDArray[np.float64]:
+    """(3,) m, head frame: the middle of the inner skull, from which the head is star-shaped."""
+    points, _ = _fsaverage_surface("inner_skull-bem")
+    return (points.max(axis=0) + points.min(axis=0)) / 2
+
+
+@cache
+def _shell_radii(n_vertices: int) -> dict[str, NDArray[np.float64]]:
+    """Radii of the surfaces along the directions of an icosphere, skull at its own thickness."""
+    centre, (directions, triangles) = head_centre(), icosphere(n_vertices)
+    inner = radii_along(*_fsaverage_surface("inner_skull-bem"), centre, directions)
+    scalp = radii_along(*_fsaverage_surface("head"), centre, directions)
+    brain = _enclose(inner - CSF_THICKNESS, directions, triangles, MIN_SOURCE_DEPTH)
+    inner = np.maximum(inner, brain + CSF_THICKNESS)
+    scalp = np.maximum(scalp, inner + MIN_SCALP_GAP)
+    skull = np.minimum(SKULL_SHARE * (scalp - inner), MAX_SKULL_THICKNESS)
+    return {"brain": brain, "inner_skull": inner, "skull": skull, "scalp": scalp}
+
+
+def _enclose(
+    radii: NDArray[np.float64],
+    directions: NDArray[np.float64],
+    triangles: NDArray[np.int64],
+    depth: float,
+) -> NDArray[np.float64]:
+    """Radii raised just where the cortex would come nearer to the surface than ``depth``."""
+    cortex = template_mesh().positions - head_centre()
+    reach = np.linalg.norm(cortex, axis=1)
+    solve = np.linalg.inv(np.moveaxis(directions[triangles], 1, 2))
+    weights = np.einsum("fij,nj->nfi", solve, cortex / reach[:, None])
+    face = weights.min(axis=2).argmax(axis=1)
+    weights = weights[np.arange(len(face)), face]
+    radii = radii.copy()
+    for _ in range(8):  # each pass raises the corners of the triangles above shallow sources
+        surface = 1 / (weights / radii[triangles[face]]).sum(axis=1)
+        lack = reach + depth - surface
+        short = lack > 1e-6
+        if not short.any():
+            break
+        raised = np.zeros_like(radii)
+        np.maximum.at(raised, triangles[face[short]].ravel(), np.repeat(lack[short], 3))
+        radii += raised
+    return radii
+
+
+def template_surfaces(
+    n_shells: int = 4, skull_thickness: float = 1.0, n_vertices: int = 642
+) -> HeadSurfaces:
+    """Scalp, skull, cerebrospinal fluid and brain of the template, as nested icospheres.
+
+    The inner skull and the scalp stay; ``skull_thickness`` (a factor, .7 to 1.4) moves the outer
+    skull between them.
+    """
+    low, high = THICKNESS_RANGE
+    if not low <= skull_thickness <= high:
+        raise InputError(
+            f"skull_thickness is a factor from {low} to {high}, not {skull_thickness:g}"
+        )
+    directions, triangles = icosphere(n_vertices)
+    radii = _shell_radii(n_vertices)
+    outer = radii["inner_skull"] + skull_thickness * radii["skull"]
+    shells = (radii["brain"], radii["inner_skull"], outer, radii["scalp"])
+    if n_shells not in (1, 3, 4):
+        raise InputError(f"the template has 1, 3 or 4 shells, not {n_shells}")
+    vertices = [head_centre() + directions * r[:, None] for r in shells[-n_shells:]]
+    return HeadSurfaces(tuple(vertices), (triangles,) * n_shells)
+
+
+@cache
+def template_volume(spacing: float = 0.0082) -> SourceSpace:
+    """A grid of points inside the brain, at least 5 mm below its surface, for free dipoles."""
+    import trimesh
+
+    brain = template_surfaces(4).innermost
+    low, high = brain.bounds
+    axes = [np.arange(a, b, spacing) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    grid = grid[contains(brain, grid)]
+    depth = trimesh.proximity.closest_point(brain, grid)[1]
+    return SourceSpace(grid[depth >= 0.005], subject=SUBJECT, spacing=spacing)

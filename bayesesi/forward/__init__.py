@@ -1,0 +1,26 @@
+"""Forward models: what the sensors see of a dipole. No noise here."""
+
+from bayesesi.forward.bank import HeadSetting, LeadfieldBank, read_bank, template_bank, write_bank
+from bayesesi.forward.bem import solve_bem
+from bayesesi.forward.conductivity import CONDUCTIVITY_RANGE, Conductivities
+from bayesesi.forward.head_shape import HeadShape
+from bayesesi.forward.operator import BankedHead, ForwardOperator, read_forward
+from bayesesi.forward.sensors import Sensors
+from bayesesi.forward.template import template_forward
+
+__all__ = [
+    "CONDUCTIVITY_RANGE",
+    "BankedHead",
+    "Conductivities",
+    "ForwardOperator",
+    "HeadSetting",
+    "HeadShape",
+    "LeadfieldBank",
+    "Sensors",
+    "read_bank",
+    "read_forward",
+    "solve_bem",
+    "template_bank",
+    "template_forward",
+    "write_bank",
+]

@@ -1,0 +1,270 @@
+"""Leadfields of whole heads, solved once: any montage and conductivity in milliseconds.
+
+A bank holds, for each head, solutions at a few nodes of (csf, skull and scalp over brain
+conductivity, skull thickness), in the Tucker form
+
+    phi(theta, v, s) = exp(w . log g) / sigma_brain * sum_abc  (w Q)_a  G_abc  P_vb  U_cs |s|
+
+with v a scalp vertex, s a source, w(theta) the interpolation weights over the nodes, g the size
+of each node's solution, U one basis for the sources of all heads and |s| the norm of a source's
+topography. Electrodes take the barycentric mean of three scalp vertices.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import HeadSurfaces, SourceSpace, template_source_space, template_volume
+from bayesesi.anatomy.template import THICKNESS_RANGE
+from bayesesi.errors import InputError, OutsideRangeError
+from bayesesi.forward.bem import scalp_weights
+from bayesesi.forward.conductivity import Conductivities
+from bayesesi.forward.head_shape import HeadShape
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class HeadSetting:
+    """One head the bank can give: which shape, which conductivities, how thick a skull."""
+
+    shape: int = 0
+    conductivities: Conductivities = field(default_factory=Conductivities)
+    skull_thickness: float = 1.0
+
+    def check_range(self) -> HeadSetting:
+        self.conductivities.check_range()
+        low, high = THICKNESS_RANGE
+        if not low <= self.skull_thickness <= high:
+            raise OutsideRangeError(
+                f"skull_thickness is {self.skull_thickness:g} times the template's, the bank "
+                f"holds {low:g} to {high:g}; choose a factor in that range or call solve_bem"
+            )
+        return self
+
+    @property
+    def coordinates(self) -> NDArray[np.float64]:
+        """(4,): where the setting lies among the nodes."""
+        return np.array([*self.conductivities.log_ratios, np.log(self.skull_thickness)])
+
+
+@dataclass(frozen=True, eq=False)
+class LeadfieldBank:
+    """See the module. Arrays are float32; heads are H, nodes N, kept scalp vertices V.
+
+    Attributes
+    ----------
+    nodes : (N, 4) coordinates of ``HeadSetting``.
+    log_size : (H, N) log of each solution's root mean square at sigma_brain = 1.
+    node_modes : (H, N, A); core : (H, A, B, C); scalp_modes : (H, V, B).
+    source_modes : (C, F) over ``fields``; source_norm : (F,).
+    scalp_vertices : (V_all, 3) of the template; scalp_triangles; kept : (V,) indices above the
+        neck.
+    shapes : the H heads, the template first.
+    recipe : what it was built from.
+    """
+
+    nodes: NDArray[np.float32]
+    log_size: NDArray[np.float32]
+    node_modes: NDArray[np.float32]
+    core: NDArray[np.float32]
+    scalp_modes: NDArray[np.float32]
+    source_modes: NDArray[np.float32]
+    source_norm: NDArray[np.float32]
+    scalp_vertices: NDArray[np.float32]
+    scalp_triangles: NDArray[np.int32]
+    kept: NDArray[np.int32]
+    shapes: tuple[HeadShape, ...]
+    recipe: dict[str, Any]
+
+    @property
+    def n_shapes(self) -> int:
+        return len(self.shapes)
+
+    def __repr__(self) -> str:
+        return (
+            f"<LeadfieldBank | {self.n_shapes} heads, {len(self.nodes)} nodes, "
+            f"{len(self.kept)} scalp vertices, {len(self.source_norm)} dipoles>"
+        )
+
+    @cached_property
+    def scalp(self) -> HeadSurfaces:
+        """The template's scalp alone."""
+        return HeadSurfaces(
+            (self.scalp_vertices.astype(float),), (self.scalp_triangles.astype(np.int64),)
+        )
+
+    def node_weights(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, N): weights that interpolate the nodes at (n, 4) coordinates.
+
+        Polyharmonic splines r^5 with a quadratic (scipy's ``RBFInterpolator``): linear in the
+        nodes' values, exact at each node and for every quadratic of the coordinates.
+        """
+        mean, sd = self.nodes.mean(axis=0), self.nodes.std(axis=0)
+        return self._interpolator((np.atleast_2d(coordinates) - mean) / sd)
+
+    @cached_property
+    def _interpolator(self) -> Any:
+        from scipy.interpolate import RBFInterpolator
+
+        nodes = (self.nodes - self.nodes.mean(axis=0)) / self.nodes.std(axis=0)
+        return RBFInterpolator(nodes, np.eye(len(nodes)), kernel="quintic", degree=2)
+
+    def scalp_operator(self, electrodes: NDArray[np.float64]) -> sp.csr_array:
+        """(C, V) sparse: from the kept scalp vertices to electrodes (template head frame, m).
+
+        The same rows serve every head of the bank: a 10-05 position moves with the head.
+
+        Raises
+        ------
+        InputError : an electrode on the neck or face below what the bank holds.
+        """
+        weights = scalp_weights(self.scalp, electrodes)
+        held = weights[:, self.kept]
+        below = np.flatnonzero(np.abs(held.sum(axis=1) - 1) > 1e-6)
+        if len(below):
+            raise InputError(
+                f"electrode {below[0]} at z = {electrodes[below[0]][2] * 1e3:.0f} mm lies below "
+                "the part of the head the bank holds; drop it or call solve_bem"
+            )
+        return sp.csr_array(held, dtype=np.float32)
+
+    def potential_modes(self, setting: HeadSetting) -> NDArray[np.float32]:
+        """(V, C): potential at the kept scalp vertices of unit source modes, V/(A m)."""
+        setting.check_range()
+        if not 0 <= setting.shape < self.n_shapes:
+            raise InputError(
+                f"head shape {setting.shape} does not exist; the bank holds 0 (the template) to "
+                f"{self.n_shapes - 1}"
+            )
+        h = setting.shape
+        weights = self.node_weights(setting.coordinates)[0].astype(np.float32)
+        size = np.exp(weights @ self.log_size[h]) / setting.conductivities.brain
+        core = np.tensordot(weights @ self.node_modes[h], self.core[h], axes=1)
+        return size * (self.scalp_modes[h] @ core)
+
+    def leadfield(
+        self,
+        setting: HeadSetting,
+        electrodes: NDArray[np.float64] | sp.csr_array,
+        sources: NDArray[np.int64] | slice,
+    ) -> NDArray[np.float32]:
+        """(C, n) V/(A m), average reference: electrodes (or their scalp operator) by dipoles.
+
+        ``sources`` index the bank's dipoles; ``cortex(level)`` and ``volume`` give them.
+        """
+        operator = electrodes if sp.issparse(electrodes) else self.scalp_operator(electrodes)
+        rows = operator @ self.potential_modes(setting)
+        rows -= rows.mean(axis=0)
+        return (rows @ self.source_modes[:, sources]) * self.source_norm[sources]
+
+    def cortex(self, level: int = 4) -> NDArray[np.int64] | slice:
+        """Where the fixed cortical dipoles of a level stand among the bank's."""
+        if level == self.recipe["cortex_level"]:
+            return slice(0, template_source_space(level).n_sources)
+        fine = template_source_space(self.recipe["cortex_level"])
+        return template_source_space(level).index_in(fine)
+
+    @property
+    def volume(self) -> slice:
+        """Where the free dipoles of the volume stand, x, y, z a point."""
+        return slice(template_source_space(self.recipe["cortex_level"]).n_sources, None)
+
+    def source_space(self, shape: int, level: int | None) -> SourceSpace:
+        """The template's sources carried into a head; ``level`` None for the volume."""
+        from dataclasses import replace
+
+        space = template_volume() if level is None else template_source_space(level)
+        if shape == 0:
+            return space
+        warp = self.shapes[shape]
+        normals = space.normals
+        if normals is not None:
+            normals = warp.warp_normals(space.positions, normals)
+        return replace(space, positions=warp.warp(space.positions), normals=normals)
+
+
+_HALVED = ("core", "scalp_modes", "source_modes")
+
+
+def write_bank(bank: LeadfieldBank, path: str | Path) -> None:
+    """Write a bank as safetensors; the large arrays as float16 with their scale beside."""
+    from safetensors.numpy import save_file
+
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in (
+        "nodes",
+        "log_size",
+        "node_modes",
+        "core",
+        "scalp_modes",
+        "source_modes",
+        "source_norm",
+        "scalp_vertices",
+        "scalp_triangles",
+        "kept",
+    ):
+        array = getattr(bank, name)
+        if name in _HALVED:
+            scale = np.abs(array).max(axis=-1, keepdims=True).astype(np.float32)
+            arrays[name + ".scale"] = scale
+            array = (array / np.where(scale > 0, scale, 1)).astype(np.float16)
+        arrays[name] = np.ascontiguousarray(array)
+    header = {
+        "schema": str(SCHEMA),
+        "recipe": json.dumps(bank.recipe, sort_keys=True),
+        "shapes": json.dumps([asdict(shape) for shape in bank.shapes]),
+    }
+    path = Path(path)
+    draft = path.with_suffix(".part")
+    save_file(arrays, draft, metadata=header)
+    draft.replace(path)
+
+
+def read_bank(path: str | Path) -> LeadfieldBank:
+    """Read a bank that ``write_bank`` wrote.
+
+    Raises
+    ------
+    InputError : a missing, truncated or foreign file, or one of another schema.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{Path(path).name} is not a readable leadfield bank ({error}); build one with "
+            "`bayesesi head build` or reinstall bayesesi"
+        ) from error
+    if header.get("schema") != str(SCHEMA) or "shapes" not in header:
+        raise InputError(
+            f"{Path(path).name} has schema {header.get('schema', 'none')!r}, this version reads "
+            f"leadfield banks of schema {SCHEMA}; build one with `bayesesi head build`"
+        )
+    for name in _HALVED:
+        scale = arrays.pop(name + ".scale")
+        arrays[name] = arrays[name].astype(np.float32)
+        arrays[name] *= scale
+    shapes = tuple(
+        HeadShape(tuple(s["scale"]), tuple(map(tuple, s["bend"])))
+        for s in json.loads(header["shapes"])
+    )
+    return LeadfieldBank(**arrays, shapes=shapes, recipe=json.loads(header["recipe"]))
+
+
+@cache
+def template_bank() -> LeadfieldBank:
+    """The bank that ships with the package."""
+    return read_bank(str(files("bayesesi") / "assets" / "template-bank.safetensors"))

@@ -1,0 +1,238 @@
+"""From a recording's electrodes to the template's scalp.
+
+Positions come from the recording, else by name from MNE's fsaverage montage. Measured ones are
+carried to the template by a similarity (rotation, shift, one scale): the most probable one when
+electrodes lie on the scalp, fiducials agree, and heads differ in size by a few per cent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import HeadSurfaces
+from bayesesi.anatomy.template import to_head_frame
+from bayesesi.errors import InputError, some
+from bayesesi.forward.sensors import Sensors
+
+if TYPE_CHECKING:
+    import mne
+
+# Standard deviations of the alignment: distance of a digitised electrode from the template's
+# scalp, rotation and shift left after matching names or fiducials, log of head size.
+_SCALP_SD, _ROTATION_SD, _SHIFT_SD, _LOG_SCALE_SD = 0.004, 0.09, 0.006, 0.06
+#: An electrode farther from the scalp than this, after alignment, is not on this head (m).
+MAX_DISTANCE = 0.03
+#: Positions that match a montage of MNE's to this (m, root mean square) were never measured.
+_NOMINAL_RMS = 0.002
+_MIN_MATCHED = 6
+_OLD_NAMES = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """template = scale * rotation @ position + shift.
+
+    ``scale`` is the template's size over the subject's; ``distance`` the (C,) distances to the
+    scalp in m before electrodes are put on it.
+    """
+
+    rotation: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    scale: float
+    distance: NDArray[np.float64]
+
+    def __call__(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.scale * positions @ self.rotation.T + self.shift
+
+
+def eeg_positions(info: mne.Info) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Names and (C, 3) positions of the EEG channels; NaN where the recording has none."""
+    import mne
+
+    picks = mne.pick_types(info, meg=False, eeg=True, exclude=())
+    if len(picks) == 0:
+        raise InputError(
+            "the recording has no EEG channels; set their types with set_channel_types"
+        )
+    names = tuple(info["ch_names"][i] for i in picks)
+    positions = np.array([info["chs"][i]["loc"][:3] for i in picks], float)
+    positions[~np.isfinite(positions).all(axis=1) | ~positions.any(axis=1)] = np.nan
+    return names, positions
+
+
+def place_electrodes(info: mne.Info, scalp: HeadSurfaces) -> tuple[Sensors, Alignment]:
+    """The EEG channels of a recording on the template's scalp.
+
+    Returns
+    -------
+    sensors : positions (C, 3) m on the template, ``origin`` measured or nominal.
+    alignment : how they got there.
+
+    Raises
+    ------
+    InputError : no position and no known name, positions in another unit, electrodes off the head.
+    """
+    names, positions = eeg_positions(info)
+    lost = [n for n, p in zip(names, positions, strict=True) if np.isnan(p).any()]
+    if len(lost) == len(names):
+        known = nominal_positions(names)
+        unknown = [n for n in names if n not in known]
+        if unknown:
+            raise InputError(
+                f"channel {some(unknown)} has no position and no name of the 10-05 system; call "
+                "set_montage, rename it, or set its type to what it is (eog, misc)"
+            )
+        positions = np.array([known[n] for n in names])
+        return _on_scalp(names, positions, scalp, "nominal", np.eye(3), np.zeros(3), 1.0)
+    if lost:
+        raise InputError(
+            f"channel {some(lost)} has no position while others do; call set_montage, or mark it "
+            "by its true type (eog, misc) or drop it"
+        )
+    size = np.median(np.linalg.norm(positions - positions.mean(axis=0), axis=1))
+    if not 0.02 < size < 0.3:
+        raise InputError(
+            f"electrodes lie {size:.3g} m from their centre, a head's about 0.1 m; positions must "
+            "be in metres (divide millimetres by 1000)"
+        )
+    if montage := matching_montage(names, positions):
+        known = nominal_positions(names)
+        if len(known) == len(names):
+            positions = np.array([known[n] for n in names])
+            return _on_scalp(names, positions, scalp, "nominal", np.eye(3), np.zeros(3), 1.0)
+    rotation, shift, scale = _align(names, positions, info, scalp)
+    origin = "nominal" if montage else "measured"
+    return _on_scalp(names, positions, scalp, origin, rotation, shift, scale)
+
+
+@cache
+def _montage(name: str) -> dict[str, NDArray[np.float64]]:
+    import mne
+
+    return dict(mne.channels.make_standard_montage(name).get_positions()["ch_pos"])
+
+
+def nominal_positions(names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Template head-frame positions of the names that the 10-05 system has, any capitals.
+
+    From MNE's montage on fsaverage's own scalp, and ear and mastoid names from its Colin27 one.
+    """
+    plans = [
+        {k.lower(): v for k, v in _montage(m).items()} for m in ("fsaverage_1005", "colin27_1005")
+    ]
+    found = {}
+    for name in names:
+        key = name.lower().strip()
+        key = _OLD_NAMES.get(key, key)
+        for plan in plans:
+            if key in plan:
+                found[name] = to_head_frame(plan[key][None])[0]
+                break
+    return found
+
+
+def matching_montage(names: Sequence[str], positions: NDArray[np.float64]) -> str | None:
+    """The montage of MNE's whose plan these positions are, up to a similarity; else None."""
+    import mne
+
+    for montage in mne.channels.get_builtin_montages():
+        if montage.startswith("artinis"):
+            continue
+        plan = _montage(montage)
+        shared = [i for i, name in enumerate(names) if name in plan]
+        if len(shared) < max(_MIN_MATCHED, 0.8 * len(names)):
+            continue
+        target = np.array([plan[names[i]] for i in shared])
+        rotation, shift, scale = similarity(positions[shared], target)
+        off = scale * positions[shared] @ rotation.T + shift - target
+        if np.sqrt((off**2).sum(axis=1).mean()) < _NOMINAL_RMS:
+            return montage
+    return None
+
+
+def similarity(
+    source: NDArray[np.float64], target: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Rotation, shift and scale that bring matched points together (least squares, by MNE)."""
+    import mne
+
+    trans, scale = mne.coreg.fit_matched_points(source, target, scale=True, out="trans"), 1.0
+    matrix = np.asarray(trans)[:3, :3]
+    scale = float(np.cbrt(np.linalg.det(matrix)))
+    return matrix / scale, np.asarray(trans)[:3, 3], scale
+
+
+def _align(
+    names: Sequence[str], positions: NDArray[np.float64], info: mne.Info, scalp: HeadSurfaces
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """The most probable similarity, from the names' plan or the head frame as a start."""
+    import trimesh
+    from scipy.optimize import least_squares
+    from scipy.spatial.transform import Rotation
+
+    known = nominal_positions(names)
+    start = np.eye(3), np.zeros(3), 1.0
+    if len(known) >= _MIN_MATCHED:
+        matched = [i for i, name in enumerate(names) if name in known]
+        target = np.array([known[names[i]] for i in matched])
+        start = similarity(positions[matched], target)
+    elif not _in_head_frame(info):
+        raise InputError(
+            "electrode positions are in no known frame: there are no fiducials (nasion, LPA, RPA) "
+            "and fewer than 6 names of the 10-05 system; give a montage with fiducials"
+        )
+    rotation, shift, scale = start
+    placed = scale * positions @ rotation.T + shift
+    centre = placed.mean(axis=0)
+
+    def moved(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        turn = Rotation.from_rotvec(x[:3])
+        return np.exp(x[6]) * turn.apply(placed - centre) + centre + x[3:6]
+
+    def residuals(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        distance = trimesh.proximity.closest_point(scalp.scalp, moved(x))[1]
+        prior = x / np.r_[[_ROTATION_SD] * 3, [_SHIFT_SD] * 3, _LOG_SCALE_SD]
+        return np.r_[distance / _SCALP_SD, prior]
+
+    fit = least_squares(residuals, np.zeros(7), loss="soft_l1", diff_step=1e-4, max_nfev=30)
+    turn, grow = Rotation.from_rotvec(fit.x[:3]).as_matrix(), float(np.exp(fit.x[6]))
+    rotation = turn @ rotation
+    shift = grow * turn @ (shift - centre) + centre + fit.x[3:6]
+    return rotation, shift, scale * grow
+
+
+def _in_head_frame(info: mne.Info) -> bool:
+    from mne._fiff.constants import FIFF
+
+    fiducials = [d for d in (info["dig"] or []) if d["kind"] == FIFF.FIFFV_POINT_CARDINAL]
+    return len(fiducials) >= 3
+
+
+def _on_scalp(
+    names: tuple[str, ...],
+    positions: NDArray[np.float64],
+    scalp: HeadSurfaces,
+    origin: str,
+    rotation: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    scale: float,
+) -> tuple[Sensors, Alignment]:
+    import trimesh
+
+    placed = scale * positions @ rotation.T + shift
+    on_scalp, distance, _ = trimesh.proximity.closest_point(scalp.scalp, placed)
+    far = [n for n, d in zip(names, distance, strict=True) if d > MAX_DISTANCE]
+    if far:
+        worst = distance.max() * 1000
+        raise InputError(
+            f"electrode {some(far)} lies up to {worst:.0f} mm off the scalp after alignment "
+            f"(allowed {MAX_DISTANCE * 1000:.0f} mm); correct its position or drop it"
+        )
+    sensors = Sensors(names, ("eeg",) * len(names), np.asarray(on_scalp), origin)
+    return sensors, Alignment(rotation, shift, scale, distance)

@@ -1,0 +1,94 @@
+"""The map that turns noise into independent standard normal numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import null_space
+
+from bayesesi.errors import InputError
+from bayesesi.noise.covariance import NoiseCovariance
+
+#: Eigenvalues of the noise smaller than this times the largest are directions without noise.
+_RANK_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Whitener:
+    """W with W C W' = I on the noise's rank.
+
+    Attributes
+    ----------
+    matrix : (n_eff, C): average reference, projectors and whitening in one.
+    colorer : (C, n_eff): its pseudo-inverse, C^1/2 on the rank.
+    ch_names : C.
+    dof : degrees of freedom of the covariance behind it, or None where it was not estimated.
+    """
+
+    matrix: NDArray[np.float64]
+    colorer: NDArray[np.float64]
+    ch_names: tuple[str, ...]
+    dof: float | None = None
+
+    @property
+    def n_eff(self) -> int:
+        return len(self.matrix)
+
+    def __call__(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """(..., C, T) to (..., n_eff, T)."""
+        return self.matrix @ values
+
+
+def make_whitener(
+    noise_cov: NoiseCovariance,
+    kinds: Sequence[str],
+    projectors: NDArray[np.float64] | None = None,
+) -> Whitener:
+    """Whitener of noise for channels of the given kinds.
+
+    EEG is referenced to its average, which removes whatever reference it was recorded with;
+    ``projectors`` (k, C) are further topographies that were or will be projected out. With H an
+    orthonormal basis of what is left and H C H' = U diag(s) U' on its rank, W = diag(s)^-1/2 U' H
+    (in the scale of each kind of sensor, so that volts and tesla meet as equals).
+
+    Raises
+    ------
+    InputError : nothing left after projection (one EEG channel), or a covariance of zeros.
+    """
+    kinds_array = np.asarray(kinds)
+    matrix = noise_cov.matrix
+    scale = np.ones(len(kinds_array))
+    for kind in dict.fromkeys(kinds):
+        level = np.sqrt(np.diag(matrix)[kinds_array == kind].mean())
+        if not level > 0:
+            raise InputError(
+                f"the noise covariance of the {kind} channels is zero; compute it from a stretch "
+                "with noise in it"
+            )
+        scale[kinds_array == kind] = 1 / level
+    topographies = [] if projectors is None else list(np.atleast_2d(projectors))
+    if (kinds_array == "eeg").any():
+        topographies.append((kinds_array == "eeg").astype(float))
+    basis = np.eye(len(scale))
+    if topographies:
+        basis = null_space(np.array([t / np.linalg.norm(t) for t in topographies])).T
+    if len(basis) == 0:
+        raise InputError(
+            f"{len(kinds_array)} EEG channel leaves nothing after the average reference; source "
+            "imaging needs at least 2, and a map worth having 19"
+        )
+    scaled = matrix * scale[:, None] * scale
+    values, vectors = np.linalg.eigh(basis @ scaled @ basis.T)
+    keep = values > _RANK_TOLERANCE * values[-1]
+    values, vectors = values[keep][::-1], vectors[:, keep][:, ::-1]
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(values))])
+    turned = vectors.T @ basis
+    return Whitener(
+        turned / np.sqrt(values)[:, None] * scale,
+        (turned * np.sqrt(values)[:, None]).T / scale[:, None],
+        noise_cov.ch_names,
+        noise_cov.dof,
+    )

@@ -1,0 +1,16 @@
+"""From a recording to whitened numbers: the door every measurement passes."""
+
+from bayesesi.observation.door import observe
+from bayesesi.observation.observation import Observation, project
+from bayesesi.observation.recording import Recording, read_recording
+from bayesesi.observation.time_basis import TimeBasis, make_time_basis
+
+__all__ = [
+    "Observation",
+    "Recording",
+    "TimeBasis",
+    "make_time_basis",
+    "observe",
+    "project",
+    "read_recording",
+]

@@ -1,0 +1,85 @@
+"""The one form in which data meet a posterior: v~ = L~ j + e, e ~ N(0, I)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import SourceSpace
+from bayesesi.forward import ForwardOperator, Sensors
+from bayesesi.noise import Whitener
+from bayesesi.observation.recording import Recording
+from bayesesi.observation.time_basis import TimeBasis
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """A whitened window of a recording with the whitened leadfield that explains it.
+
+    Attributes
+    ----------
+    values : (n_eff, R), unitless; pure noise is N(0, I).
+    leadfield : (n_eff, S) or (n_eff, S, 3), 1/(A m).
+    whitener : n_eff by C.
+    time_basis : J(t) = J_R functions(t)'.
+    sensors : names, kinds, positions, measured or nominal.
+    forward : for these channels; ``forward.banked`` is None where the head can't be redrawn.
+    scale_known : False if volts are known up to a factor only.
+    recording : the window in SI units, for pictures and checks.
+    provenance : what a methods section would say.
+    """
+
+    values: NDArray[np.float64]
+    leadfield: NDArray[np.float64]
+    whitener: Whitener
+    time_basis: TimeBasis
+    forward: ForwardOperator
+    scale_known: bool
+    recording: Recording
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def source_space(self) -> SourceSpace:
+        return self.forward.source_space
+
+    @property
+    def sensors(self) -> Sensors:
+        assert self.forward.sensors is not None
+        return self.forward.sensors
+
+    @property
+    def n_eff(self) -> int:
+        return self.values.shape[0]
+
+    @property
+    def n_functions(self) -> int:
+        return self.values.shape[1]
+
+    @property
+    def snr_db(self) -> float:
+        """Power of the whitened data over that of noise, 10 log10(|values|² / (n_eff R))."""
+        return float(10 * np.log10((self.values**2).mean()))
+
+    def __repr__(self) -> str:
+        times = self.time_basis.times * 1e3
+        name = f" {self.recording.name!r}" if self.recording.name else ""
+        return (
+            f"<Observation{name} | {times[0]:.0f} to {times[-1]:.0f} ms, {len(self.sensors)} "
+            f"channels (rank {self.n_eff}) × {self.n_functions} functions, "
+            f"{self.source_space.n_sources} {self.forward.orientation} sources, "
+            f"{self.snr_db:+.1f} dB{'' if self.scale_known else ', scale unknown'}>"
+        )
+
+
+def project(
+    volts: NDArray[np.floating], whitener: Whitener, time_basis: TimeBasis
+) -> NDArray[np.floating]:
+    """(..., C, T) to (..., n_eff, R): the only place where data are whitened.
+
+    A recording and a batch of simulated ones pass through the same two products.
+    """
+    return whitener.matrix @ (volts @ time_basis.projector)

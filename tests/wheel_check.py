@@ -1,0 +1,59 @@
+"""What a user gets: the installed wheel, run from an empty folder.
+
+`make wheel` installs the wheel into SITE, puts SITE first on the path and calls
+`wheel_check.py SITE`. The checkout serves only to compare with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def check_import(site: Path) -> None:
+    import bayesesi
+
+    origin = Path(bayesesi.__file__).resolve()
+    if not origin.is_relative_to(site):
+        raise SystemExit(f"bayesesi was imported from {origin.parent}, not from the wheel")
+
+
+def check_command_line(site: Path) -> None:
+    run = subprocess.run(
+        [site / "bin" / "bayesesi", "--help"], capture_output=True, text=True, check=False
+    )
+    if run.returncode != 0 or "Usage" not in run.stdout:
+        raise SystemExit(f"'bayesesi --help' failed:\n{run.stdout}{run.stderr}")
+
+
+def check_assets(site: Path) -> int:
+    """Every asset of the checkout is in the wheel, bit for bit; their number."""
+    assets = sorted((CHECKOUT / "bayesesi" / "assets").glob("*.safetensors"))
+    for asset in assets:
+        shipped = site / asset.relative_to(CHECKOUT)
+        if not shipped.is_file():
+            raise SystemExit(f"the wheel lacks {asset.name}")
+        if sha256(shipped) != sha256(asset):
+            raise SystemExit(f"{asset.name} in the wheel differs from the checkout's")
+    return len(assets)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def main(site: Path) -> None:
+    if any(Path.cwd().iterdir()):
+        raise SystemExit("run this from an empty folder, so that only the wheel can be found")
+    check_import(site)
+    check_command_line(site)
+    print(f"the wheel imports, runs, and carries {check_assets(site)} assets unchanged")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())
