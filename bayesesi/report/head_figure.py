@@ -1,0 +1,174 @@
+"""The head model as a picture: shells in three cuts, electrodes on the scalp, regions of cortex."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import HeadSurfaces, template_mesh, template_parcellation, template_surfaces
+from bayesesi.anatomy.template import fsaverage5_file
+from bayesesi.forward import Sensors
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLOURS = {
+    "brain": "#b2182b",
+    "inner_skull": "#2166ac",
+    "outer_skull": "#7f7f7f",
+    "scalp": "#c98f5f",
+}
+_LABELS = {
+    "brain": "brain | fluid",
+    "inner_skull": "fluid | skull",
+    "outer_skull": "skull | scalp",
+    "scalp": "scalp | air",
+}
+_CUTS = (("sagittal", 0, (1, 2)), ("coronal", 1, (0, 2)), ("axial", 2, (0, 1)))
+_SLAB = 0.012  # m: electrodes this near to a cut are drawn on it
+
+
+def plot_head(sensors: Sensors | None = None, surfaces: HeadSurfaces | None = None) -> Figure:
+    """A figure of the template head, with the electrodes of a forward model on it."""
+    import matplotlib.pyplot as plt
+
+    surfaces = surfaces or template_surfaces(4)
+    figure = plt.figure(figsize=(11, 7.2), layout="constrained")
+    grid = figure.add_gridspec(2, 12, height_ratios=(1.15, 1))
+    for i, cut in enumerate(_CUTS):
+        _plot_cut(figure.add_subplot(grid[0, 4 * i : 4 * i + 4]), surfaces, sensors, cut)
+    _plot_scalp(figure.add_subplot(grid[1, :4], projection="3d"), surfaces, sensors)
+    views = (("left", "lateral"), ("right", "medial"))
+    for i, (side, view) in enumerate(views):
+        axis = figure.add_subplot(grid[1, 4 + 4 * i : 8 + 4 * i], projection="3d")
+        _plot_regions(axis, side, view)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    return figure
+
+
+def _plot_cut(
+    axis: Any,
+    surfaces: HeadSurfaces,
+    sensors: Sensors | None,
+    cut: tuple[str, int, tuple[int, int]],
+) -> None:
+    import trimesh
+
+    name, normal, (across, up) = cut
+    origin = surfaces.innermost.bounds.mean(axis=0)
+    if name == "sagittal":
+        origin = origin + np.array([0.012, 0, 0])  # beside the midline, through cortex
+    direction = np.eye(3)[normal]
+    mesh = template_mesh()
+    cortex = trimesh.Trimesh(mesh.positions, mesh.triangles, process=False)
+    for segment in trimesh.intersections.mesh_plane(cortex, direction, origin):
+        axis.plot(segment[:, across] * 1e3, segment[:, up] * 1e3, color="0.25", lw=0.8)
+    for shell, surface in zip(surfaces.names, surfaces.meshes, strict=True):
+        segments = trimesh.intersections.mesh_plane(surface, direction, origin)
+        label: str | None = _LABELS[shell]
+        for segment in segments:
+            axis.plot(
+                segment[:, across] * 1e3,
+                segment[:, up] * 1e3,
+                color=_COLOURS[shell],
+                lw=1.8,
+                label=label,
+            )
+            label = None
+    if sensors is not None:
+        near = np.abs(sensors.positions[:, normal] - origin[normal]) < _SLAB
+        x = sensors.positions[near] * 1e3
+        axis.plot(x[:, across], x[:, up], "o", color="black", ms=5, label="electrode")
+        for position, i in zip(x, np.flatnonzero(near), strict=True):
+            axis.annotate(
+                sensors.names[i][:8],
+                position[[across, up]],
+                xytext=(3, 3),
+                fontsize=7,
+                textcoords="offset points",
+            )
+    axis.set(title=name, aspect="equal", xlabel="xyz"[across] + " (mm)", ylabel="xyz"[up] + " (mm)")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _plot_scalp(axis: Any, surfaces: HeadSurfaces, sensors: Sensors | None) -> None:
+    scalp = surfaces.scalp
+    shade = 0.55 + 0.45 * np.clip(scalp.face_normals @ np.array([0.35, 0.6, 0.7]), 0, 1)
+    skin = np.column_stack([shade[:, None] * np.array([[0.93, 0.8, 0.7]]), np.ones(len(shade))])
+    axis.add_collection3d(_faces(np.asarray(scalp.triangles) * 1e3, skin))
+    if sensors is not None:
+        centre = scalp.bounds.mean(axis=0)
+        x = (centre + 1.03 * (sensors.positions - centre)) * 1e3
+        facing = _facing(x - centre * 1e3, elevation=25, azimuth=60)
+        axis.plot(*x[facing].T, "o", color="black", ms=3, zorder=10)
+    _frame(axis, np.asarray(scalp.vertices) * 1e3, 25, 60)
+    axis.set_title("scalp" + ("" if sensors is None else f", {len(sensors)} electrodes"))
+
+
+def _plot_regions(axis: Any, side: str, view: str) -> None:
+    import nibabel as nib
+
+    parcellation = template_parcellation(5)
+    inflated = nib.GiftiImage.from_filename(str(fsaverage5_file(f"infl_{side}")))
+    points, faces = inflated.agg_data(("pointset", "triangle"))
+    n_left = template_mesh().n_left
+    part = slice(0, n_left) if side == "left" else slice(n_left, None)
+    corner = parcellation.labels[part][faces]
+    label = np.where(corner[:, 0] == corner[:, 1], corner[:, 0], corner[:, 2])
+    palette = _region_colours()
+    colour = np.where(label[:, None] >= 0, palette[label], (0.75, 0.75, 0.75, 1.0))
+    normal = np.cross(
+        points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]]
+    )
+    outward = 180 if side == "left" else 0
+    azimuth = outward if view == "lateral" else 180 - outward
+    toward = np.array([np.cos(np.radians(azimuth)), 0, 0.5])
+    light = normal @ toward / np.linalg.norm(normal, axis=1)
+    colour[:, :3] *= (0.6 + 0.4 * np.clip(light, 0, 1))[:, None]
+    axis.add_collection3d(_faces(points[faces], colour))
+    _frame(axis, points, 0, azimuth)
+    axis.set_title(f"34 regions by lobe: {side}, {view}")
+
+
+def _region_colours() -> NDArray[np.float64]:
+    """(P, 4): a hue a lobe, its regions in alternating shades."""
+    import matplotlib as mpl
+
+    hues = {
+        "frontal": "Blues",
+        "central": "Purples",
+        "parietal": "Greens",
+        "temporal": "Oranges",
+        "occipital": "Reds",
+        "insula": "YlOrBr",
+    }
+    regions = template_parcellation(5).regions
+    place: dict[str, int] = {}
+    colours = []
+    for region in regions:
+        rank = place[region.lobe] = place.get(region.lobe, -1) + 1
+        colours.append(mpl.colormaps[hues[region.lobe]](0.35 + 0.55 * (rank * 3 % 7) / 6))
+    return np.array(colours)
+
+
+def _faces(triangles: NDArray[np.float64], colours: NDArray[np.float64]) -> Any:
+    from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+
+    return Poly3DCollection(triangles, facecolors=colours, edgecolors=colours, linewidths=0.2)
+
+
+def _facing(offset: NDArray[np.float64], elevation: float, azimuth: float) -> NDArray[np.bool_]:
+    e, a = np.radians([elevation, azimuth])
+    eye = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
+    return np.asarray(offset @ eye > 0)
+
+
+def _frame(axis: Any, points: NDArray[np.float64], elevation: float, azimuth: float) -> None:
+    low, high = points.min(axis=0), points.max(axis=0)
+    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
+    axis.set_box_aspect(high - low, zoom=1.2)
+    axis.view_init(elevation, azimuth)
+    axis.set_axis_off()

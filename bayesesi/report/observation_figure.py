@@ -1,0 +1,98 @@
+"""A recording as it came and as a posterior sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.observation import Observation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_HEAD_RADIUS = 0.095  # m, in the flattened picture
+_PLAIN = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "grad": (1e13, "fT/cm")}
+
+
+def plot_observation(obs: Observation) -> Figure:
+    """Butterfly and topography of the window, and the whitened numbers against pure noise."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
+    _plot_butterfly(axes[0], obs)
+    _plot_topography(axes[1], obs)
+    _plot_whitened(axes[2], obs)
+    return figure
+
+
+def _unit(obs: Observation) -> tuple[str, float, str]:
+    kind = obs.sensors.kinds[0]
+    scale, unit = _PLAIN[kind] if obs.scale_known else (1.0, "unknown unit")
+    return kind, scale, unit
+
+
+def _plot_butterfly(axis: Any, obs: Observation) -> None:
+    kind, scale, unit = _unit(obs)
+    rows = np.array(obs.sensors.kinds) == kind
+    values = obs.recording.values[rows] * scale
+    if kind == "eeg":
+        values = values - values.mean(axis=0)
+    times = obs.recording.times * 1e3
+    style = "o" if len(times) == 1 else "-"
+    axis.plot(times, values.T, style, color="0.3", lw=0.6, ms=2)
+    axis.set(title=f"{rows.sum()} {kind} channels", xlabel="time (ms)", ylabel=unit)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _plot_topography(axis: Any, obs: Observation) -> None:
+    import matplotlib.pyplot as plt
+    import mne
+
+    kind, scale, unit = _unit(obs)
+    rows = np.flatnonzero(np.array(obs.sensors.kinds) == kind)
+    values = obs.recording.values[rows] * scale
+    values = values - values.mean(axis=0)
+    peak = int((values**2).sum(axis=0).argmax())
+    axis.set(title=f"at {obs.recording.times[peak] * 1e3:.0f} ms", aspect="equal")
+    axis.set_axis_off()
+    positions = obs.sensors.positions[rows]
+    if not np.isfinite(positions).all() or len(rows) < 4:
+        axis.text(0.5, 0.5, "sensor positions unknown", ha="center", transform=axis.transAxes)
+        return
+    limit = float(np.abs(values[:, peak]).max())
+    image, _ = mne.viz.plot_topomap(
+        values[:, peak],
+        _flatten(positions),
+        axes=axis,
+        show=False,
+        vlim=(-limit, limit),
+        sphere=_HEAD_RADIUS,
+        contours=5,
+        extrapolate="local",
+    )
+    plt.colorbar(image, ax=axis, label=unit, shrink=0.8)
+
+
+def _flatten(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Azimuthal equidistant: the angle from the top of the head becomes the radius."""
+    offset = positions - np.array([0.0, 0.015, 0.04])
+    radius = np.linalg.norm(offset, axis=1)
+    angle = np.arccos(np.clip(offset[:, 2] / radius, -1, 1))
+    around = np.arctan2(offset[:, 1], offset[:, 0])
+    radius = angle / (np.pi / 2) * _HEAD_RADIUS
+    return np.column_stack([radius * np.cos(around), radius * np.sin(around)])
+
+
+def _plot_whitened(axis: Any, obs: Observation) -> None:
+    power = (obs.values**2).mean(axis=0)
+    axis.bar(np.arange(1, len(power) + 1), power, color="#2166ac")
+    axis.axhline(1.0, color="black", lw=1)
+    axis.set(
+        title="whitened power (line: pure noise)",
+        xlabel="function of time",
+        ylabel="mean square",
+        yscale="log",
+    )
+    axis.spines[["top", "right"]].set_visible(False)
