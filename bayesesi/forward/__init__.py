@@ -6,6 +6,7 @@ from bayesesi.forward.conductivity import CONDUCTIVITY_RANGE, Conductivities
 from bayesesi.forward.head_shape import HeadShape
 from bayesesi.forward.operator import BankedHead, ForwardOperator, read_forward
 from bayesesi.forward.sensors import Sensors
+from bayesesi.forward.subject import make_forward, read_source_space
 from bayesesi.forward.template import template_forward
 
 __all__ = [
@@ -17,8 +18,10 @@ __all__ = [
     "HeadShape",
     "LeadfieldBank",
     "Sensors",
+    "make_forward",
     "read_bank",
     "read_forward",
+    "read_source_space",
     "solve_bem",
     "template_bank",
     "template_forward",

@@ -54,7 +54,7 @@ def operator_from_mne(forward: mne.Forward, name: str) -> ForwardOperator:
     if not fixed:
         forward = mne.convert_forward_solution(forward, surf_ori=False, verbose="error")
     gain = np.asarray(forward["sol"]["data"], float)
-    space = _source_space(forward, name)
+    space = source_space_from_mne(forward["src"], name)
     names = tuple(forward["sol"]["row_names"])
     leadfield = gain if fixed else gain.reshape(len(names), -1, 3)
     sensors = _sensors(forward, names)
@@ -63,19 +63,21 @@ def operator_from_mne(forward: mne.Forward, name: str) -> ForwardOperator:
     )
 
 
-def _source_space(forward: mne.Forward, name: str) -> SourceSpace:
-    kinds = {s["type"] for s in forward["src"]}
-    subject = str(forward["src"][0].get("subject_his_id") or "")
-    if kinds == {"surf"} and len(forward["src"]) == 2:
-        mesh, vertices = _cortex(forward["src"], subject)
+def source_space_from_mne(src: Any, name: str) -> SourceSpace:
+    """Both hemispheres' cortical sources, or those of a volume; positions in the frame of src."""
+    kinds = {s["type"] for s in src}
+    subject = str(src[0].get("subject_his_id") or "")
+    if kinds == {"surf"} and len(src) == 2:
+        mesh, vertices = _cortex(src, subject)
         level = _fsaverage_level(mesh, vertices)
         return SourceSpace.on_mesh(mesh, vertices, level)
     if "surf" in kinds:
         raise InputError(
-            f"{name} mixes cortical and volume sources, or has one hemisphere; give a forward of "
-            "both hemispheres or of a volume alone"
+            f"{name} mixes cortical and volume sources, or has one hemisphere; give both "
+            "hemispheres or a volume alone"
         )
-    return SourceSpace(np.asarray(forward["source_rr"], float), subject=subject)
+    positions = np.vstack([s["rr"][s["vertno"]] for s in src]).astype(float)
+    return SourceSpace(positions, subject=subject)
 
 
 def _cortex(src: Any, subject: str) -> tuple[CorticalMesh, NDArray[np.int64]]:

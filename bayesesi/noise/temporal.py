@@ -8,61 +8,87 @@ autocorrelation r(lag), r(0) = 1 (Huizenga et al. 2002, doi:10.1109/TBME.2002.80
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg as sl
 from numpy.typing import NDArray
+from scipy.fft import dct
 
 from bayesesi.errors import InputError
 
-#: Seconds of past that the autoregressive model looks back, and its largest order.
-_MEMORY, _MAX_ORDER = 0.05, 40
+#: Seconds: longer stretches are cut into pieces of about this length.
+_PIECE = 4.0
+#: Bins whose slope says how the spectrum goes on below the first of them, down to a tenth of it.
+_SLOPE_BINS, _LOWEST = 4, 0.1
+#: Hz: where the 1/f of background activity levels off.
+_KNEE = 0.25
+
+
+def fit_autocovariance(
+    segments: NDArray[np.floating], sfreq: float, n_lags: int
+) -> NDArray[np.float64]:
+    """(n_lags,): autocovariance of noise, in the square of the segments' unit.
+
+    With X_k the cosine transform (DCT-II) of a stretch of T samples and f_k = k sfreq / 2T,
+
+        S(f_k) = mean |X_k|²  for k >= 1,     r(lag) = sum_f S(f) cos(2 pi f lag / sfreq).
+
+    Cosines with k >= 1 are orthogonal to a constant, so it does not matter that stretches are
+    about their own means; a Fourier transform would also leak what drifts across their ends.
+    Below f_1 the spectrum goes on as the power law of the first bins (an exponent of 0 to 2, level
+    below f_1 / 10). S >= 0 makes r positive definite whatever the data.
+
+    Parameters
+    ----------
+    segments : (..., T) stretches of noise; all leading axes are pooled.
+    sfreq : Hz.
+    n_lags : how many lags to give.
+
+    Raises
+    ------
+    InputError : fewer than 8 samples a stretch, or no variance.
+    """
+    segments = np.asarray(segments, float)
+    if segments.shape[-1] < 8:
+        raise InputError(
+            f"noise segments of {segments.shape[-1]} samples are too short to see how noise "
+            "persists; give at least 8, or autocorrelation='white'"
+        )
+    pieces = max(1, round(segments.shape[-1] / (_PIECE * sfreq)))
+    length = segments.shape[-1] // pieces
+    flat = segments[..., : pieces * length].reshape(-1, length)
+    power = (dct(flat, norm="ortho", axis=-1)[:, 1:] ** 2).mean(axis=0)
+    if not power.sum() > 0:
+        raise InputError("the noise segments are constant; take a stretch with noise in it")
+    frequency = np.arange(1, length) * sfreq / (2 * length)
+    size = 2 ** int(np.ceil(np.log2(max(2 * n_lags, 20 * length, 4096))))
+    grid = np.fft.rfftfreq(size, 1 / sfreq)
+    spectrum = np.interp(grid, frequency, power)
+    first = np.log(np.maximum(power[:_SLOPE_BINS], 1e-30 * power.max()))
+    slope = np.clip(np.polyfit(np.log(frequency[:_SLOPE_BINS]), first, 1)[0], -2, 0)
+    below = grid < frequency[0]
+    spectrum[below] *= np.maximum(grid[below] / frequency[0], _LOWEST) ** slope
+    return np.fft.irfft(spectrum, size)[:n_lags]
 
 
 def fit_autocorrelation(
     segments: NDArray[np.floating], sfreq: float, n_lags: int
 ) -> NDArray[np.float64]:
-    """(n_lags,): autocorrelation of noise by an autoregressive model (Yule-Walker).
-
-    Parameters
-    ----------
-    segments : (..., T) stretches of noise of one scale, zero mean; all leading axes are pooled.
-    sfreq : Hz.
-    n_lags : how many lags to give; the model extends those that were observed, and is positive
-        definite whatever the data.
-
-    Raises
-    ------
-    InputError : fewer than 8 samples a stretch.
-    """
-    segments = np.asarray(segments, float)
-    length = segments.shape[-1]
-    if length < 8:
-        raise InputError(
-            f"noise segments of {length} samples are too short to see how noise persists; give at "
-            "least 8, or autocorrelation='white'"
-        )
-    flat = segments.reshape(-1, length)
-    order = int(np.clip(round(sfreq * _MEMORY), 2, min(_MAX_ORDER, length // 3)))
-    size = 2 ** int(np.ceil(np.log2(2 * length)))
-    power = (np.abs(np.fft.rfft(flat, size)) ** 2).sum(axis=0)
-    observed = np.fft.irfft(power, size)[: order + 1]
-    observed /= observed[0]
-    observed[0] += 1e-9
-    weights = sl.solve_toeplitz(observed[:-1], observed[1:])
-    r = np.empty(max(n_lags, order + 1))
-    r[: order + 1] = observed
-    for lag in range(order + 1, len(r)):
-        r[lag] = weights @ r[lag - 1 : lag - order - 1 : -1]
-    return r[:n_lags]
+    """(n_lags,): ``fit_autocovariance`` over its value at lag 0."""
+    r = fit_autocovariance(segments, sfreq, n_lags)
+    return r / r[0]
 
 
 def band_autocorrelation(
-    highpass: float, lowpass: float, sfreq: float, n_lags: int
+    highpass: float, lowpass: float, sfreq: float, n_lags: int, exponent: float = 1.0
 ) -> NDArray[np.float64]:
-    """(n_lags,): autocorrelation of white noise filtered to a band (Hz), flat inside it."""
-    n = 2 ** int(np.ceil(np.log2(max(8 * n_lags, 4096))))
-    frequency = np.fft.rfftfreq(n, 1 / sfreq)
-    power = ((frequency >= highpass) & (frequency <= lowpass)).astype(float)
-    r = np.fft.irfft(power, n)[:n_lags]
+    """(n_lags,): autocorrelation of noise with power 1/f^exponent in a band (Hz), none outside.
+
+    Background EEG and MEG fall off with an exponent of about 1 (He et al. 2010,
+    doi:10.1016/j.neuron.2010.04.020); below 0.25 Hz the power is level. 0 is white noise filtered.
+    """
+    size = 2 ** int(np.ceil(np.log2(max(8 * n_lags, 16 * sfreq, 4096))))
+    frequency = np.fft.rfftfreq(size, 1 / sfreq)
+    power = np.maximum(frequency, _KNEE) ** -float(exponent)
+    power[(frequency < highpass) | (frequency > lowpass)] = 0.0
+    r = np.fft.irfft(power, size)[:n_lags]
     return r / r[0]
 
 

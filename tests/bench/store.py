@@ -1,0 +1,85 @@
+"""Finished rows, kept until what they measured changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "build" / "bench"
+# what every row stands on
+_SHARED = ("tests/bench/difference.py", "tests/bench/outcome.py", "tests/oracle/nested_spheres.py")
+
+
+def key_of(row: str, stands_on: Iterable[str]) -> str:
+    """Hash of the row's source and of every file of ``bayesesi`` it stands on, as on disk.
+
+    ``stands_on`` names modules (``forward``) and assets (``assets/template-bank.safetensors``).
+    """
+    digest = hashlib.sha256()
+    for path in [ROOT / f"tests/bench/{row}.py", *(ROOT / s for s in _SHARED)]:
+        digest.update(path.read_bytes())
+    for path in _files(stands_on):
+        digest.update(path.relative_to(ROOT).as_posix().encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _files(stands_on: Iterable[str]) -> Iterator[Path]:
+    for name in stands_on:
+        path = ROOT / "bayesesi" / name
+        if path.is_dir():
+            yield from sorted(path.rglob("*.py"))
+        elif path.is_file():
+            yield path
+
+
+def read_row(row: str, key: str) -> dict[str, Any] | None:
+    """The stored result of a row, or None when there is none for this key."""
+    path = WORK / f"{row}.json"
+    if not path.is_file():
+        return None
+    try:
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        return None
+    return stored if stored.get("key") == key else None
+
+
+def write_row(row: str, result: dict[str, Any]) -> None:
+    write_atomic(WORK / f"{row}.json", json.dumps(result, indent=1))
+
+
+def write_atomic(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f"{path.suffix}.{os.getpid()}.part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def conditions(threads: int) -> dict[str, Any]:
+    """When, from which source and with what a row was measured."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _git("rev-parse", "--short=12", "HEAD"),
+        "package_tree": _git("rev-parse", "--short=12", "HEAD:bayesesi"),
+        "uncommitted": bool(_git("status", "--porcelain", "bayesesi")),
+        "threads": threads,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "scipy", "mne", "openmeeg")},
+    }
+
+
+def _git(*arguments: str) -> str:
+    run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return run.stdout.strip() or ("" if arguments[0] == "status" else "unknown")
