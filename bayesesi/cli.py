@@ -22,7 +22,9 @@ app = typer.Typer(
     "Start with `bayesesi demo`, then `bayesesi observe my-ave.fif`. Research use only.",
 )
 head = typer.Typer(no_args_is_help=True, help="The template head and its leadfield bank.")
+specs = typer.Typer(help="Priors and simulators: what is believed before a recording is seen.")
 app.add_typer(head, name="head")
+app.add_typer(specs, name="specs")
 console, errors = Console(), Console(stderr=True)
 
 
@@ -194,6 +196,56 @@ def head_atlas(
 
     write_atlas(wheel, out)
     console.print(f"written to {out}")
+
+
+@specs.callback(invoke_without_command=True)
+@one_sentence
+def specs_list(context: typer.Context) -> None:
+    """List the specs that ship."""
+    from bayesesi.spec import read_spec, shipped_specs, spec_hash
+
+    if context.invoked_subcommand is not None:
+        return
+    table = Table("kind", "name", "what it says", "hash")
+    for name, path in sorted(shipped_specs().items(), key=lambda item: str(item[1])):
+        spec = read_spec(name)
+        table.add_row(path.parent.name, name, spec.description, spec_hash(spec))
+    console.print(table)
+
+
+@specs.command("show")
+@one_sentence
+def specs_show(
+    name: Annotated[str, typer.Argument(help="A spec that ships, or a .toml file of yours.")],
+) -> None:
+    """Check a spec and print it with every default written out, and its hash."""
+    from bayesesi.spec import read_spec, spec_hash
+
+    spec = read_spec(name)
+    console.print_json(data=spec.resolved())
+    console.print(Text(f"hash {spec_hash(spec)}"))
+
+
+@specs.command("schema")
+@one_sentence
+def specs_schema(
+    kind: Annotated[str, typer.Argument(help="sources, heads or noise.")],
+) -> None:
+    """Print the JSON Schema of a kind of spec, for editors and other tools."""
+    from bayesesi.spec import spec_schema
+
+    console.print_json(data=spec_schema(kind))
+
+
+@specs.command("index")
+@one_sentence
+def specs_index(
+    kind: Annotated[str, typer.Argument(help="sources, heads or noise.")],
+) -> None:
+    """Print the table that stands in the README of a folder of specs."""
+    from bayesesi.spec import spec_index
+
+    console.print(Text(spec_index(kind)), end="", soft_wrap=True)
 
 
 def _print(rows: dict[str, str], title: str) -> None:

@@ -42,6 +42,20 @@ def check_assets(site: Path) -> int:
     return len(assets)
 
 
+def check_specs(site: Path) -> int:
+    """Every spec of the checkout is in the wheel, bit for bit, and is what the package reads."""
+    from bayesesi.spec import shipped_specs
+
+    specs = sorted(CHECKOUT.glob("priors/*/*.toml"))
+    for spec in specs:
+        shipped = shipped_specs().get(spec.stem)
+        if shipped is None or not shipped.resolve().is_relative_to(site):
+            raise SystemExit(f"the wheel lacks {spec.relative_to(CHECKOUT)}")
+        if sha256(shipped) != sha256(spec):
+            raise SystemExit(f"{spec.name} in the wheel differs from the checkout's")
+    return len(specs)
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -52,7 +66,8 @@ def main(site: Path) -> None:
         raise SystemExit("run this from an empty folder, so that only the wheel can be found")
     check_import(site)
     check_command_line(site)
-    print(f"the wheel imports, runs, and carries {check_assets(site)} assets unchanged")
+    assets, specs = check_assets(site), check_specs(site)
+    print(f"the wheel imports, runs, and carries {assets} assets and {specs} specs unchanged")
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from bayesesi.errors import InputError
 
 SUBJECT = "fsaverage"
 
-# Distances of the derived surfaces, m. Cerebrospinal fluid over the cortex is about 2 mm
-# (Rice et al. 2013, doi:10.1016/j.brs.2012.01.005 measured .9 to 4 mm); the skull takes half of
-# what lies between inner skull and scalp and at most 7 mm, the mean of adult vaults (Lillie et
-# al. 2016, doi:10.1111/joa.12386). The other three keep the boundary elements away from each
-# other and from the dipoles.
+# Distances of the derived surfaces, m. The fluid over the cortex is a few mm thick and shifts
+# with posture (Rice, Rorden, Little & Parra 2013, "Subject position affects EEG magnitudes"). No
+# wheel has the outer skull: it is set half way to the scalp, at most 7 mm out, which gives a
+# median thickness of 5.8 mm. The last two keep the boundary elements away from each other and
+# from the dipoles.
 CSF_THICKNESS = 0.002
 MAX_SKULL_THICKNESS = 0.007
 SKULL_SHARE = 0.5
@@ -63,6 +63,16 @@ def head_to_mri() -> NDArray[np.float64]:
 
     path = _package_folder("mne") / "data" / "fsaverage" / "fsaverage-trans.fif"
     return np.asarray(mne.read_trans(path)["trans"], float)
+
+
+@cache
+def template_fiducials() -> NDArray[np.float64]:
+    """(3, 3) m, head frame: LPA, nasion and RPA."""
+    import mne
+
+    path = _package_folder("mne") / "data" / "fsaverage" / "fsaverage-fiducials.fif"
+    points = {int(p["ident"]): p["r"] for p in mne.io.read_fiducials(path, verbose="error")[0]}
+    return to_head_frame(np.array([points[i] for i in (1, 2, 3)]))
 
 
 def to_head_frame(mri: NDArray[np.float64]) -> NDArray[np.float64]:

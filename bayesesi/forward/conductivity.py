@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 
 from bayesesi.errors import InputError, OutsideRangeError
 
-#: S/m; contains the ranges reported by McCann, Pisano & Beltrachini (2019,
-#: doi:10.1007/s10548-019-00710-2) that priors of heads draw from.
+#: S/m; wide enough for every prior of heads here. The weighted means over 56 papers lie inside:
+#: scalp .41, skull .02, csf 1.71, grey .47 and white matter .22 (McCann, Pisano & Beltrachini
+#: 2019, doi:10.1007/s10548-019-00710-2).
 CONDUCTIVITY_RANGE = {
     "brain": (0.2, 0.6),
     "csf": (1.2, 2.2),

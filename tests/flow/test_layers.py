@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "bayesesi"
 ROWS = (
     "errors spec anatomy forward noise observation prior simulator network posterior "
     "benchmark.metrics training model calibration conformal trust result inference report "
-    "benchmark bayesesi cli"
+    "benchmark bayesesi demo cli"
 ).split()
 
 EXEMPT = {"bayesesi", "bayesesi.__main__"}

@@ -1,0 +1,78 @@
+"""Uncertain numbers of a spec as Pyro distributions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+from torch.distributions.transforms import ExpTransform
+
+from bayesesi.spec import Quantity
+
+
+class TruncatedNormal(dist.TorchDistribution):
+    """Normal(loc, scale) given that it lies in [low, high]; sampled by its inverse CDF."""
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+    has_rsample = True
+
+    def __init__(self, loc: float, scale: float, low: float, high: float) -> None:
+        self.loc, self.scale = torch.tensor(loc), torch.tensor(scale)
+        self.low, self.high = torch.tensor(low), torch.tensor(high)
+        standard = torch.distributions.Normal(0.0, 1.0)
+        self._ends = [standard.cdf((x - self.loc) / self.scale) for x in (self.low, self.high)]
+        super().__init__(validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.interval(self.low, self.high)
+
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> dist.TorchDistribution:  # type: ignore[override]
+        return dist.ExpandedDistribution(self, torch.Size(batch_shape))
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        share = self._ends[0] + (self._ends[1] - self._ends[0]) * torch.rand(sample_shape)
+        z = math.sqrt(2) * torch.erfinv(2 * share - 1)
+        return (self.loc + self.scale * z).clamp(self.low, self.high)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        z = (value - self.loc) / self.scale
+        inside = (value >= self.low) & (value <= self.high)
+        mass = torch.log(self._ends[1] - self._ends[0])
+        density = -0.5 * z**2 - torch.log(self.scale) - 0.5 * math.log(2 * math.pi) - mass
+        return torch.where(inside, density, -math.inf)
+
+
+def distribution_of(quantity: Quantity) -> dist.TorchDistribution:
+    """The Pyro distribution a quantity declares.
+
+    ``lognormal = [median, factor]`` is exp of Normal(log median, log factor); ``within`` conditions
+    on the range.
+    """
+    low, high = quantity.bounds
+    if quantity.family == "constant":
+        return dist.Delta(torch.tensor(quantity.numbers[0]))
+    if quantity.family == "uniform":
+        return dist.Uniform(low, high)
+    if quantity.family == "loguniform":
+        return _exp_of(dist.Uniform(math.log(low), math.log(high)))
+    first, second = quantity.numbers
+    if quantity.family == "normal":
+        return _normal(first, second, low, high)
+    log_low = math.log(low) if low > 0 else -math.inf
+    log_high = math.log(high) if high < math.inf else math.inf
+    return _exp_of(_normal(math.log(first), math.log(second), log_low, log_high))
+
+
+def _normal(loc: float, scale: float, low: float, high: float) -> dist.TorchDistribution:
+    if math.isinf(low) and math.isinf(high):
+        return dist.Normal(loc, scale)
+    return TruncatedNormal(loc, scale, low, high)
+
+
+def _exp_of(base: dist.TorchDistribution) -> dist.TorchDistribution:
+    return dist.TransformedDistribution(base, [ExpTransform()])

@@ -1,0 +1,237 @@
+"""Finding and reading specs: by name among those that ship, or by path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from bayesesi.errors import InputError, some
+from bayesesi.spec.base import SCHEMA, Spec
+from bayesesi.spec.head import HeadSpec
+from bayesesi.spec.noise import NoiseSpec
+from bayesesi.spec.quantity import FAMILIES as QUANTITY_FAMILIES
+from bayesesi.spec.simulator import SimulatorSpec
+from bayesesi.spec.source import DipoleSpec, MixtureSpec, PatchSpec, SmoothSpec
+
+#: kind -> family -> class. Nothing in a data file can name anything else.
+FAMILIES: dict[str, dict[str, type[Spec]]] = {
+    "sources": {
+        "dipole": DipoleSpec,
+        "patch": PatchSpec,
+        "smooth": SmoothSpec,
+        "mixture": MixtureSpec,
+    },
+    "heads": {"bank": HeadSpec},
+    "noise": {"sum": NoiseSpec},
+    "simulators": {"": SimulatorSpec},
+}
+
+
+QUANTITIES = frozenset(QUANTITY_FAMILIES)
+
+
+class SpecError(InputError):
+    """A spec that cannot be used; ``sentences`` has one a mistake."""
+
+    def __init__(self, sentences: list[str]) -> None:
+        self.sentences = sentences
+        super().__init__("\n".join(sentences))
+
+
+@cache
+def specs_folder() -> Path:
+    """Where ``priors`` and ``simulators`` are: inside an installed package, else the checkout."""
+    package = Path(str(files("bayesesi")))
+    inside = package / "_specs"
+    return inside if inside.is_dir() else package.parent
+
+
+def shipped_specs() -> dict[str, Path]:
+    """Every name that ships and its file."""
+    root = specs_folder()
+    found = [*sorted(root.glob("priors/*/*.toml")), *sorted(root.glob("simulators/*.toml"))]
+    return {path.stem: path for path in found}
+
+
+def read_spec(name_or_path: str | Path) -> Spec:
+    """A spec by its name among those that ship, or a TOML file of your own.
+
+    A file may ``extend = "focal"`` and change a few keys of it.
+
+    Raises
+    ------
+    SpecError : one sentence a mistake, each with file, key, what came and what is allowed.
+    """
+    path = _find(name_or_path)
+    raw, kind = _read(path, ())
+    return _build(raw, kind, path)
+
+
+def _find(name_or_path: str | Path) -> Path:
+    shipped = shipped_specs()
+    text = str(name_or_path)
+    if text in shipped:
+        return shipped[text]
+    path = Path(text)
+    if path.suffix == ".toml" and path.is_file():
+        return path
+    near = get_close_matches(text, shipped, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"allowed are {some(shipped, 20)}"
+    raise SpecError([f"no spec {text[:60]!r} ships and no .toml file is there; {hint}"])
+
+
+def _read(path: Path, chain: tuple[str, ...]) -> tuple[dict[str, Any], str | None]:
+    """The file's table over its parents', and its kind if a shipped parent or folder tells."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SpecError([f"{path.name}: is no readable TOML ({error})"]) from error
+    kind = _kind_of_folder(path)
+    parent = raw.pop("extend", None)
+    if parent is None:
+        return raw, kind
+    if not isinstance(parent, str) or parent in chain:
+        raise SpecError([f"{path.name}: extend = {parent!r} must name another spec, and no circle"])
+    base, base_kind = _read(_find(parent), (*chain, parent))
+    return _merge(base, raw), kind or base_kind
+
+
+def _kind_of_folder(path: Path) -> str | None:
+    return next((kind for kind in FAMILIES if path.parent.name == kind), None)
+
+
+def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables are merged key by key; a distribution is replaced as a whole."""
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        tables = isinstance(old, dict) and isinstance(value, dict)
+        distribution = tables and not QUANTITIES.isdisjoint(old or {})
+        merged[key] = _merge(old or {}, value) if tables and not distribution else value
+    return merged
+
+
+def _build(raw: dict[str, Any], kind: str | None, path: Path) -> Spec:
+    table = _table(raw, kind, path)
+    try:
+        return table.model_validate(raw)
+    except ValidationError as error:
+        raise SpecError(list(_sentences(error, table, path.name))) from error
+
+
+def _table(raw: dict[str, Any], kind: str | None, path: Path) -> type[Spec]:
+    if raw.get("schema") != SCHEMA:
+        raise SpecError(
+            [f"{path.name}: schema = {raw.get('schema')!r}; this version reads schema = {SCHEMA}"]
+        )
+    family = raw.get("family", "")
+    candidates = [k for k in FAMILIES if (kind is None or k == kind) and family in FAMILIES[k]]
+    if len(candidates) == 1:
+        return FAMILIES[candidates[0]][family]
+    allowed = [f for k in FAMILIES if kind in (None, k) for f in FAMILIES[k] if f]
+    near = get_close_matches(str(family), allowed, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"allowed are {some(allowed)}"
+    raise SpecError([f"{path.name}: family = {family!r} is not known; {hint}"])
+
+
+def _sentences(error: ValidationError, table: type[BaseModel], file: str) -> Iterator[str]:
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"])
+        came = repr(item["input"])[:80]
+        if item["type"] == "extra_forbidden":
+            allowed = _allowed(table, item["loc"][:-1])
+            yield f"{file}: {place} = {came} is no key here; {_hint(str(item['loc'][-1]), allowed)}"
+        elif item["type"] == "missing":
+            yield f"{file}: {place} is missing; add it"
+        elif item["type"] == "value_error":
+            yield f"{file}: {place} = {came} {item['ctx']['error']}"
+        else:
+            yield f"{file}: {place} = {came} cannot be used: {item['msg'].lower()}"
+
+
+def _hint(key: str, allowed: list[str]) -> str:
+    with_unit = [name for name in allowed if name.rsplit("_", 1)[0] == key]
+    if with_unit:
+        return f"it lacks its unit, write {with_unit[0]!r}"
+    near = get_close_matches(key, allowed, 1)
+    return f"did you mean {near[0]!r}?" if near else f"allowed are {some(allowed, 20)}"
+
+
+def _allowed(table: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """Keys of the table at ``place``, found in the JSON schema."""
+    schema = table.model_json_schema(by_alias=True)
+    node: dict[str, Any] = schema
+    for part in place:
+        node = _resolve(node, schema, part)
+    return sorted(node.get("properties", {}))
+
+
+def _resolve(node: dict[str, Any], schema: dict[str, Any], part: int | str) -> dict[str, Any]:
+    if isinstance(part, int):
+        node = node.get("items", {})
+    elif "discriminator" in node:
+        node = {"$ref": node["discriminator"]["mapping"].get(part, "")}
+    else:
+        node = node.get("properties", {}).get(part, {})
+    for option in node.get("allOf", [])[:1]:
+        node = option
+    if node.get("$ref"):
+        node = schema["$defs"].get(node["$ref"].rsplit("/", 1)[-1], {})
+    return node
+
+
+def spec_schema(kind: str) -> dict[str, Any]:
+    """JSON Schema of every family of a kind, for editors and other tools."""
+    if kind not in FAMILIES:
+        raise InputError(f"kind is one of {', '.join(FAMILIES)}, not {kind!r}")
+    tables = tuple(FAMILIES[kind].values())
+    union: Any = tables[0]
+    for table in tables[1:]:
+        union = union | table
+    return TypeAdapter(union).json_schema(by_alias=True)
+
+
+#: Keys that name another spec.
+_REFERRING = ("spec", "source", "head", "noise")
+
+
+def spec_hash(spec: Spec) -> str:
+    """12 hex digits of what a spec means, the specs it names included.
+
+    Names, descriptions and references do not count: two specs that say the same have one hash.
+    """
+    text = json.dumps(_meaning(spec.resolved()), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _meaning(table: Any, top: bool = True) -> Any:
+    if isinstance(table, list):
+        return [_meaning(item, False) for item in table]
+    if not isinstance(table, dict):
+        return table
+    silent = ("name", "description", "references") if top else ()
+    meaning = {k: _meaning(v, False) for k, v in table.items() if k not in silent}
+    for key in _REFERRING:
+        if isinstance(meaning.get(key), str):
+            meaning[key] = spec_hash(read_spec(meaning[key]))
+    return meaning
+
+
+def spec_index(kind: str) -> str:
+    """Markdown: a line for every spec of a kind that ships, as its folder's README holds it."""
+    rows = [f"# {kind}", "", "| name | family | what it says | hash |", "|---|---|---|---|"]
+    for name, path in sorted(shipped_specs().items()):
+        if path.parent.name == kind:
+            spec = read_spec(name)
+            family = getattr(spec, "family", "")
+            rows.append(f"| `{name}` | {family} | {spec.description} | `{spec_hash(spec)}` |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,78 @@
+"""What we believe of the true head, given the one that is assumed."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from bayesesi.spec.base import Spec, Table, between
+from bayesesi.spec.quantity import Quantity
+
+
+def _of(
+    family: str, first: float, second: float, within: tuple[float, float] | None = None
+) -> Quantity:
+    return Quantity(family=family, numbers=(first, second), within=within)
+
+
+class ConductivitySpec(Table):
+    """S/m of each tissue of the true head."""
+
+    brain_S_per_m: Annotated[Quantity, between(0.2, 0.6, "brain")] = _of(
+        "normal", 0.33, 0.05, (0.2, 0.6)
+    )
+    csf_S_per_m: Annotated[Quantity, between(1.2, 2.2, "csf")] = _of(
+        "normal", 1.71, 0.15, (1.2, 2.2)
+    )
+    skull_S_per_m: Annotated[Quantity, between(0.002, 0.03, "skull")] = _of(
+        "lognormal", 0.01, 1.7, (0.002, 0.03)
+    )
+    scalp_S_per_m: Annotated[Quantity, between(0.2, 0.6, "scalp")] = _of(
+        "normal", 0.41, 0.06, (0.2, 0.6)
+    )
+
+
+class CapSpec(Table):
+    """Where the electrodes really sit, against where they are assumed to.
+
+    The cap first moves as one piece, then each electrode by itself.
+    """
+
+    shift_mm: Annotated[float, Field(ge=0, le=20)] = Field(5.0, description="sd, each tangent axis")
+    rotation_deg: Annotated[float, Field(ge=0, le=20)] = Field(4.0, description="sd, each axis")
+    jitter_mm: Annotated[float, Field(ge=0, le=20)] = Field(2.5, description="sd, each axis")
+
+
+class MontageSpec(Table):
+    """Which electrodes there are, and what happens to them."""
+
+    families: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=lambda: {"eeg64": 1.0}, description="relative weights of montages"
+    )
+    missing: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="probability that a channel is not there"
+    )
+    bad: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="probability that a channel is marked as bad"
+    )
+
+
+class HeadSpec(Spec):
+    """p(true head | assumed head)."""
+
+    kind: ClassVar[str] = "heads"
+
+    family: Literal["bank"]
+    conductivity: ConductivitySpec = ConductivitySpec()
+    skull_thickness: Annotated[Quantity, between(0.7, 1.4, "skull thickness as a factor")] = Field(
+        _of("lognormal", 1.0, 1.15, (0.7, 1.4)), description="over the template's"
+    )
+    shapes: Literal["template", "any"] = Field(
+        "any", description="any: every head of the bank alike, the template among them"
+    )
+    size: Annotated[Quantity, between(0.8, 1.2, "head size")] = Field(
+        _of("normal", 1.0, 0.03, (0.85, 1.15)), description="over the assumed head's"
+    )
+    cap: CapSpec = CapSpec()
+    montage: MontageSpec = MontageSpec()

@@ -1,0 +1,94 @@
+"""A virtual laboratory: sources, head and noise brought together, and a window cut out."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from bayesesi.spec.base import Spec, Table, between
+from bayesesi.spec.quantity import Quantity
+from bayesesi.spec.source import ACTIVE_SHARE
+
+
+def _uniform(low: float, high: float) -> Quantity:
+    return Quantity(family="uniform", numbers=(low, high))
+
+
+Milliseconds = Annotated[Quantity, between(0.0, 60_000.0, "a time in ms")]
+Hertz = Annotated[Quantity, between(0.05, 200.0, "a frequency in Hz")]
+
+
+class Frame(Table):
+    """One moment: no course at all."""
+
+    family: Literal["frame"]
+
+
+class Erp(Table):
+    """A few Gaussian components of alternating sign after time 0."""
+
+    family: Literal["erp"]
+    n_components: Annotated[int, Field(ge=1, le=6)] = 2
+    latency_ms: Milliseconds = _uniform(60.0, 300.0)
+    width_ms: Milliseconds = _uniform(10.0, 40.0)
+
+
+class Spike(Table):
+    """An interictal spike and the slow wave behind it, around time 0."""
+
+    family: Literal["spike"]
+    width_ms: Milliseconds = _uniform(10.0, 30.0)
+    wave_ms: Milliseconds = _uniform(60.0, 150.0)
+    wave_share: Annotated[Quantity, between(0.0, 3.0, "a ratio")] = _uniform(0.0, 0.8)
+
+
+class Oscillation(Table):
+    """A burst with a Gaussian envelope."""
+
+    family: Literal["oscillation"]
+    frequency_Hz: Hertz = _uniform(4.0, 30.0)
+    duration_ms: Milliseconds = _uniform(100.0, 500.0)
+
+
+class Ictal(Table):
+    """Rhythmic activity that grows and slows, with a harmonic."""
+
+    family: Literal["ictal"]
+    frequency_Hz: Hertz = _uniform(3.0, 12.0)
+    slowing: Annotated[Quantity, between(0.0, 1.0, "a share")] = _uniform(0.0, 0.4)
+    growth: Annotated[Quantity, between(0.0, 10.0, "a factor")] = _uniform(0.5, 3.0)
+
+
+TimeCourse = Annotated[Frame | Erp | Spike | Oscillation | Ictal, Field(discriminator="family")]
+
+
+class SimulatorSpec(Spec):
+    """Names of a source, a head and a noise prior, and how a recording is taken."""
+
+    kind: ClassVar[str] = "simulators"
+
+    source: str = Field(description="a spec under priors/sources")
+    head: str = Field(description="a spec under priors/heads")
+    noise: str = Field(description="a spec under priors/noise")
+    time_course: TimeCourse
+    sfreq_Hz: Annotated[float, Field(gt=0, le=20_000)] = 250.0
+    window_ms: tuple[float, float] = Field((0.0, 0.0), description="first and last sample")
+    n_trials: Annotated[int, Field(ge=1, le=10_000)] = 1
+    snr_db: Annotated[Quantity, between(-40.0, 60.0, "an SNR in dB")] | None = Field(
+        None,
+        description="10 log10 of mean square event over mean square noise, average reference, "
+        "over channels and window, of the average; if given, it sets the size of the noise",
+    )
+    active_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        ACTIVE_SHARE, description="a region is active with this share of the event's energy"
+    )
+
+    @model_validator(mode="after")
+    def _window(self) -> SimulatorSpec:
+        first, last = self.window_ms
+        if first > last:
+            raise ValueError(f"window_ms goes from first to last, not from {first:g} to {last:g}")
+        if (self.time_course.family == "frame") != (first == last):
+            raise ValueError("a frame has a window of one moment, everything else a longer one")
+        return self

@@ -1,0 +1,139 @@
+"""What we believe of the event on the cortex before a recording is seen."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from bayesesi.spec.base import Spec, Table, between
+from bayesesi.spec.quantity import Quantity
+
+ACTIVE_SHARE = 0.10
+Profile = Literal["gaussian", "flat", "ragged"]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Count(Table):
+    """How many sources there are."""
+
+    null: _Share = Field(0.1, description="probability that nothing is active")
+    weights: tuple[_Share, ...] = Field(
+        (1.0,),
+        min_length=1,
+        max_length=8,
+        description="probabilities of one, two, three... sources, given that something is active",
+    )
+    min_distance_mm: Annotated[float, Field(ge=0, le=150)] = Field(
+        30.0, description="least straight distance between centres"
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _sum(cls, weights: tuple[float, ...]) -> tuple[float, ...]:
+        if abs(sum(weights) - 1) > 1e-6:
+            raise ValueError(f"must sum to 1, these sum to {sum(weights):g}")
+        return weights
+
+    @property
+    def largest(self) -> int:
+        return len(self.weights)
+
+
+class Place(Table):
+    """Where a source's centre may be."""
+
+    by: Literal["area", "depth"] = Field(
+        "area", description="area: every cm² alike; depth: every depth below the scalp alike"
+    )
+    regions: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="relative weights of regions or lobes; those not named get other_regions",
+    )
+    other_regions: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="relative weight of regions that are not named"
+    )
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Place:
+        if self.other_regions == 0 and not any(self.regions.values()):
+            raise ValueError("gives every region weight 0; let at least one have more")
+        return self
+
+
+class Orientation(Table):
+    """Which way dipoles point."""
+
+    family: Literal["fixed", "loose", "free"] = Field("fixed", description="to the cortex")
+    loose: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="sd of the tangential over that of the normal part (family loose)"
+    )
+
+
+class SourceSpec(Spec):
+    """Keys that every source prior has."""
+
+    kind: ClassVar[str] = "sources"
+
+    count: Count = Count()
+    place: Place = Place()
+    moment_nAm: Annotated[Quantity, between(0.0, 1e4, "a moment in nAm")] = Field(
+        Quantity(family="lognormal", numbers=(50.0, 2.0), within=(1.0, 1000.0)),
+        description="size of the moment of one source, summed over its area",
+    )
+    correlation: Annotated[Quantity, between(-1.0, 1.0, "a correlation")] = Field(
+        Quantity(family="constant", numbers=(0.0,)),
+        description="between the time courses of two sources of one event",
+    )
+    orientation: Orientation = Orientation()
+
+
+class DipoleSpec(SourceSpec):
+    """Single points."""
+
+    family: Literal["dipole"]
+
+
+class PatchSpec(SourceSpec):
+    """Patches of cortex around a centre, by distance along the surface."""
+
+    family: Literal["patch"]
+    profile: dict[Profile, _Share] = Field(
+        default={"gaussian": 1.0},
+        description="probabilities of the shapes: a Gaussian, a disc, a disc with a random edge",
+    )
+    extent_mm: Annotated[Quantity, between(1.0, 60.0, "an extent in mm")] = Field(
+        Quantity(family="loguniform", numbers=(5.0, 25.0)),
+        description="standard deviation of a Gaussian; radius of a disc is twice it",
+    )
+
+    @field_validator("profile")
+    @classmethod
+    def _sum(cls, profile: dict[str, float]) -> dict[str, float]:
+        if abs(sum(profile.values()) - 1) > 1e-6:
+            raise ValueError(f"must sum to 1, these sum to {sum(profile.values()):g}")
+        return profile
+
+
+class SmoothSpec(SourceSpec):
+    """A field all over the cortex that varies smoothly."""
+
+    family: Literal["smooth"]
+    smoothness_mm: Annotated[Quantity, between(2.0, 100.0, "a smoothness in mm")] = Field(
+        Quantity(family="loguniform", numbers=(8.0, 40.0)),
+        description="distance along the surface at which correlation falls to .6",
+    )
+
+
+class Component(Table):
+    spec: str = Field(description="name of a source prior")
+    weight: Annotated[float, Field(gt=0)] = Field(1.0, description="relative probability")
+
+
+class MixtureSpec(Spec):
+    """One of several source priors, drawn anew for every case."""
+
+    kind: ClassVar[str] = "sources"
+
+    family: Literal["mixture"]
+    components: tuple[Component, ...] = Field(min_length=2)
