@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 OUTSIDE = -1
 
 # Desikan-Killiany region -> (lobe, sublobe): the sublobes are the places at which source
-# imaging is scored in SCORE (Beniczky et al. 2017, doi:10.1016/j.clinph.2017.07.418), written
-# as in the HED-SCORE library schema ("Source-analysis-" stands before each there). The cingulate
-# is given to the lobe it borders on; a region that spans several places is given to the largest.
+# imaging is scored in SCORE (Beniczky et al. 2017, Clin Neurophysiol 128:2334), written
+# as in version 1 of the HED-SCORE schema ("Source-analysis-" stands before each there). The
+# cingulate is given to the lobe it borders on; a region that spans several places to the largest.
 _PLACES = {
     "bankssts": ("temporal", "temporal-lateral-posterior"),
     "caudalanteriorcingulate": ("frontal", "frontal-mesial"),
@@ -60,6 +60,9 @@ _PLACES = {
     "temporalpole": ("temporal", "temporal-polar"),
     "transversetemporal": ("temporal", "temporal-perisylvian-inferior-surface"),
 }
+
+#: What an aparc annotation calls vertices outside every region.
+_NO_REGION = ("unknown", "corpuscallosum", "medialwall", "medial_wall", "Medial_wall", "???")
 
 REGIONS = tuple(f"{name}-{side}" for side in ("lh", "rh") for name in sorted(_PLACES))
 LOBES = ("frontal", "central", "parietal", "temporal", "occipital", "insula")
@@ -134,11 +137,15 @@ class Parcellation:
         """The same regions for other sources: each takes its nearest labelled source's.
 
         Sources farther than ``max_distance`` m from every labelled one are ``OUTSIDE``. Sources
-        that are vertices of the same mesh keep their own label.
+        that are vertices of the same mesh, or of any fsaverage mesh of a level, take the label of
+        the source in whose cell they lie.
         """
         mine = self.source_space
-        if mine.mesh is not None and other.mesh is mine.mesh:
-            return Parcellation(other, self.regions, self.labels[other.index_in(mine)])
+        on_fsaverage = mine.level is not None and other.level is not None
+        if mine.mesh is not None and (other.mesh is mine.mesh or on_fsaverage):
+            return Parcellation(
+                other, self.regions, self.labels[mine.nearest_source[other.vertices]]
+            )
         from scipy.spatial import KDTree
 
         labelled = np.flatnonzero(self.labels >= 0)
@@ -152,6 +159,12 @@ def parcellation_from_names(
 ) -> Parcellation:
     """A Desikan-Killiany parcellation from one region name (or None) a source."""
     named = names if isinstance(names, Mapping) else dict(enumerate(names))
+    stray = [source for source in named if not 0 <= source < source_space.n_sources]
+    if stray or not (isinstance(names, Mapping) or len(named) == source_space.n_sources):
+        raise InputError(
+            f"{len(named)} names up to source {max(named, default=-1)} were given for sources 0 to "
+            f"{source_space.n_sources - 1}; give one name (or None) a source, or a mapping"
+        )
     labels = np.full(source_space.n_sources, OUTSIDE, np.int16)
     order = {name: i for i, name in enumerate(REGIONS)}
     for source, name in named.items():
@@ -174,13 +187,25 @@ def read_annotation(
     names: list[str | None] = []
     sizes = (mesh.n_left, mesh.n_vertices - mesh.n_left)
     for path, hemi, size in zip((lh, rh), ("lh", "rh"), sizes, strict=True):
-        index, _, words = read_annot(path)
+        try:
+            index, _, words = read_annot(path)
+        except Exception as error:  # nibabel raises many kinds for foreign files
+            raise InputError(
+                f"{Path(path).name} is no readable annotation ({type(error).__name__}); give a "
+                "FreeSurfer .aparc.annot file"
+            ) from error
         if len(index) != size:
             raise InputError(
                 f"{Path(path).name} labels {len(index)} vertices, the {hemi} surface has {size}: "
                 "give the annotation of the same subject and resolution"
             )
         stems = [word.decode() for word in words]
+        foreign = {stems[i] for i in set(index.tolist()) if i >= 0} - {*_PLACES, *_NO_REGION}
+        if foreign:
+            raise InputError(
+                f"{Path(path).name} has regions that are not Desikan-Killiany's "
+                f"({some(sorted(foreign))}); give the aparc annotation"
+            )
         names += [f"{stems[i]}-{hemi}" if i >= 0 and stems[i] in _PLACES else None for i in index]
     if source_space.mesh is not mesh or source_space.vertices is None:
         raise InputError("the source space must be on the mesh that the annotation labels")

@@ -210,7 +210,12 @@ class SourceSpace:
         On a fsaverage mesh the first 2,562 / 642 / 162 / 42 vertices of a hemisphere are the
         coarser icospheres (levels 4, 3, 2, 1).
         """
-        if self.level is None or level not in SOURCES_AT_LEVEL or level > self.level:
+        if self.level is None:
+            raise InputError(
+                f"level {level} was asked of sources that are no level of a fsaverage mesh; "
+                "keep them as they are or use template_source_space(level)"
+            )
+        if level not in SOURCES_AT_LEVEL or level > self.level:
             raise InputError(
                 f"level {level} of a source space of level {self.level} does not exist; allowed "
                 f"are levels {min(SOURCES_AT_LEVEL)} to {self.level} of a fsaverage source space"

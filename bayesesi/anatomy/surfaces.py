@@ -136,11 +136,13 @@ def read_head_surfaces(
     paths : inner skull, outer skull, scalp (or only the scalp; or brain first), mm in MRI surface
         RAS as ``mne watershed_bem`` writes them.
     head_to_mri : (4, 4), m: the ``trans`` of an ``mne`` coregistration.
-    n_vertices : surfaces that are icospheres are thinned to their first ``n_vertices``.
+    n_vertices : icospheres with more vertices are thinned to their first ``n_vertices``; None
+        keeps every surface as it is.
 
     Raises
     ------
-    InputError : a file that is no surface, or surfaces that are not closed and nested.
+    InputError : a file that is no surface or has too many vertices, or surfaces that are not
+        closed and nested.
     """
     from nibabel.freesurfer import read_geometry
 
@@ -155,6 +157,12 @@ def read_head_surfaces(
                 "the .surf files that mne.bem.make_watershed_bem writes"
             ) from error
         if n_vertices is not None and len(points) > n_vertices:
+            if not _is_icosphere(faces):
+                raise InputError(
+                    f"{Path(path).name} has {len(points)} vertices and is no icosphere that could "
+                    f"be thinned; decimate it to about {n_vertices} (mne.decimate_surface), or "
+                    "give n_vertices=None"
+                )
             faces = icosphere_triangles(n_vertices)
             points = points[:n_vertices]
         vertices.append(points / 1000 @ to_head[:3, :3].T + to_head[:3, 3])
@@ -167,15 +175,27 @@ def read_head_surfaces(
     return replace(head, triangles=flipped).check()
 
 
+_GRADES = {12: 0, 42: 1, 162: 2, 642: 3, 2562: 4, 10242: 5}
+
+
 def icosphere(n_vertices: int = 642) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Directions (V, 3) and triangles (F, 3) of the icosahedron subdivided as FreeSurfer's."""
     from mne.surface import _get_ico_surface
 
-    grades = {12: 0, 42: 1, 162: 2, 642: 3, 2562: 4, 10242: 5}
-    if n_vertices not in grades:
-        raise InputError(f"an icosphere has one of {sorted(grades)} vertices, not {n_vertices}")
-    surface = _get_ico_surface(grades[n_vertices])
+    if n_vertices not in _GRADES:
+        raise InputError(f"an icosphere has one of {sorted(_GRADES)} vertices, not {n_vertices}")
+    surface = _get_ico_surface(_GRADES[n_vertices])
     return surface["rr"].astype(float), surface["tris"].astype(np.int64)
+
+
+def _is_icosphere(triangles: NDArray[np.int64]) -> bool:
+    """Whether triangles join the vertices as one of FreeSurfer's icospheres does."""
+    n_vertices = len(triangles) // 2 + 2
+    if n_vertices not in _GRADES:
+        return False
+    ours = icosphere_triangles(n_vertices)
+    mine, theirs = (np.unique(np.sort(t, axis=1), axis=0) for t in (ours, triangles))
+    return np.array_equal(mine, theirs)
 
 
 def icosphere_triangles(n_vertices: int) -> NDArray[np.int64]:

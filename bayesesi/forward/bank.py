@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bayesesi.anatomy import HeadSurfaces, SourceSpace, template_source_space, template_volume
 from bayesesi.anatomy.template import THICKNESS_RANGE
-from bayesesi.errors import InputError, OutsideRangeError
+from bayesesi.errors import InputError, OutsideRangeError, some
 from bayesesi.forward.bem import scalp_weights
 from bayesesi.forward.conductivity import Conductivities
 from bayesesi.forward.head_shape import HeadShape
@@ -193,6 +193,18 @@ class LeadfieldBank:
         return replace(space, positions=warp.warp(space.positions), normals=normals)
 
 
+_ARRAYS = (
+    "nodes",
+    "log_size",
+    "node_modes",
+    "core",
+    "scalp_modes",
+    "source_modes",
+    "source_norm",
+    "scalp_vertices",
+    "scalp_triangles",
+    "kept",
+)
 _HALVED = ("core", "scalp_modes", "source_modes")
 
 
@@ -201,18 +213,7 @@ def write_bank(bank: LeadfieldBank, path: str | Path) -> None:
     from safetensors.numpy import save_file
 
     arrays: dict[str, NDArray[Any]] = {}
-    for name in (
-        "nodes",
-        "log_size",
-        "node_modes",
-        "core",
-        "scalp_modes",
-        "source_modes",
-        "source_norm",
-        "scalp_vertices",
-        "scalp_triangles",
-        "kept",
-    ):
+    for name in _ARRAYS:
         array = getattr(bank, name)
         if name in _HALVED:
             scale = np.abs(array).max(axis=-1, keepdims=True).astype(np.float32)
@@ -252,6 +253,12 @@ def read_bank(path: str | Path) -> LeadfieldBank:
         raise InputError(
             f"{Path(path).name} has schema {header.get('schema', 'none')!r}, this version reads "
             f"leadfield banks of schema {SCHEMA}; build one with `bayesesi head build`"
+        )
+    wanted = {*_ARRAYS, *(f"{name}.scale" for name in _HALVED)}
+    if arrays.keys() != wanted or "recipe" not in header:
+        raise InputError(
+            f"{Path(path).name} is not a leadfield bank: it lacks {some(wanted - arrays.keys())}"
+            "; build one with `bayesesi head build`"
         )
     for name in _HALVED:
         scale = arrays.pop(name + ".scale")

@@ -86,6 +86,8 @@ def build_bank(recipe: BankRecipe | None = None, work: Path | None = None) -> Le
     recipe = recipe or BankRecipe()
     if recipe.n_nodes < 16:
         raise InputError(f"a bank needs at least 16 nodes, not {recipe.n_nodes}")
+    if recipe.n_thicknesses < 3:  # two values cannot tell a quadratic from a line
+        raise InputError(f"a bank needs at least 3 thicknesses, not {recipe.n_thicknesses}")
     digest = hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]
     work = Path(work or cache_folder() / f"head-build-{digest}")
     work.mkdir(parents=True, exist_ok=True)

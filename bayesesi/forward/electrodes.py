@@ -2,7 +2,8 @@
 
 Positions come from the recording, else by name from MNE's fsaverage montage. Measured ones are
 carried to the template by a similarity (rotation, shift, one scale): the most probable one when
-electrodes lie on the scalp, fiducials agree, and heads differ in size by a few per cent.
+electrodes lie on the scalp, names and fiducials about where the template has them, and heads
+differ in size by a few per cent.
 """
 
 from __future__ import annotations
@@ -16,21 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import HeadSurfaces
-from bayesesi.anatomy.template import to_head_frame
+from bayesesi.anatomy.template import template_fiducials, to_head_frame
 from bayesesi.errors import InputError, some
 from bayesesi.forward.sensors import Sensors
 
 if TYPE_CHECKING:
     import mne
 
-# Standard deviations of the alignment: distance of a digitised electrode from the template's
-# scalp, rotation and shift left after matching names or fiducials, log of head size.
-_SCALP_SD, _ROTATION_SD, _SHIFT_SD, _LOG_SCALE_SD = 0.004, 0.09, 0.006, 0.06
+# Standard deviations of the alignment, m: distance of an electrode from the template's scalp, of a
+# named one from its place in the 10-05 plan, of a fiducial from the template's; log of head size.
+_SCALP_SD, _NAME_SD, _FIDUCIAL_SD, _LOG_SCALE_SD = 0.004, 0.015, 0.008, 0.06
+# Heads differ smoothly, so neighbouring electrodes err together: all count as about this many.
+_INDEPENDENT = 10
 #: An electrode farther from the scalp than this, after alignment, is not on this head (m).
 MAX_DISTANCE = 0.03
 #: Positions that match a montage of MNE's to this (m, root mean square) were never measured.
 _NOMINAL_RMS = 0.002
 _MIN_MATCHED = 6
+#: Names whose positions miss the 10-05 plan by more than this (m, rms) belong to another plan.
+_SAME_PLAN_RMS = 0.025
 _OLD_NAMES = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
 
 
@@ -144,14 +149,13 @@ def matching_montage(names: Sequence[str], positions: NDArray[np.float64]) -> st
     for montage in mne.channels.get_builtin_montages():
         if montage.startswith("artinis"):
             continue
-        plan = _montage(montage)
-        shared = [i for i, name in enumerate(names) if name in plan]
+        plan = {name.lower(): position for name, position in _montage(montage).items()}
+        shared = [i for i, name in enumerate(names) if name.lower() in plan]
         if len(shared) < max(_MIN_MATCHED, 0.8 * len(names)):
             continue
-        target = np.array([plan[names[i]] for i in shared])
-        rotation, shift, scale = similarity(positions[shared], target)
-        off = scale * positions[shared] @ rotation.T + shift - target
-        if np.sqrt((off**2).sum(axis=1).mean()) < _NOMINAL_RMS:
+        target = np.array([plan[names[i].lower()] for i in shared])
+        off = _moved(similarity(positions[shared], target), positions[shared]) - target
+        if _rms(off) < _NOMINAL_RMS:
             return montage
     return None
 
@@ -176,42 +180,69 @@ def _align(
     from scipy.optimize import least_squares
     from scipy.spatial.transform import Rotation
 
-    known = nominal_positions(names)
-    start = np.eye(3), np.zeros(3), 1.0
-    if len(known) >= _MIN_MATCHED:
-        matched = [i for i, name in enumerate(names) if name in known]
-        target = np.array([known[names[i]] for i in matched])
-        start = similarity(positions[matched], target)
-    elif not _in_head_frame(info):
+    fiducials, known = _fiducials(info), nominal_positions(names)
+    named = [i for i, name in enumerate(names) if name in known]
+    plan = np.array([known[names[i]] for i in named]).reshape(-1, 3)
+    start = (np.eye(3), np.zeros(3), 1.0)
+    fitted = similarity(positions[named], plan) if len(named) >= _MIN_MATCHED else None
+    if fitted is not None and _rms(_moved(fitted, positions[named]) - plan) < _SAME_PLAN_RMS:
+        start = fitted
+    elif fiducials is not None:
+        named, plan = [], plan[:0]
+    else:
         raise InputError(
             "electrode positions are in no known frame: there are no fiducials (nasion, LPA, RPA) "
-            "and fewer than 6 names of the 10-05 system; give a montage with fiducials"
+            "and fewer than 6 names where the 10-05 system has them; give a montage with fiducials"
         )
     rotation, shift, scale = start
-    placed = scale * positions @ rotation.T + shift
-    centre = placed.mean(axis=0)
+    placed = _moved(start, positions)
+    landmarks = np.empty((0, 3)) if fiducials is None else _moved(start, fiducials)
+    targets = template_fiducials()[: len(landmarks)]
+    centre, weight = placed.mean(axis=0), min(1.0, np.sqrt(_INDEPENDENT / len(placed)))
 
-    def moved(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        turn = Rotation.from_rotvec(x[:3])
-        return np.exp(x[6]) * turn.apply(placed - centre) + centre + x[3:6]
+    def moved(x: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+        turn = Rotation.from_rotvec(x[:3]).as_matrix()
+        return np.exp(x[6]) * (points - centre) @ turn.T + centre + x[3:6]
 
     def residuals(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        distance = trimesh.proximity.closest_point(scalp.scalp, moved(x))[1]
-        prior = x / np.r_[[_ROTATION_SD] * 3, [_SHIFT_SD] * 3, _LOG_SCALE_SD]
-        return np.r_[distance / _SCALP_SD, prior]
+        now = moved(x, placed)
+        distance = trimesh.proximity.closest_point(scalp.scalp, now)[1]
+        off_plan, off_landmark = now[named] - plan, moved(x, landmarks) - targets
+        log_scale = np.log(scale) + x[6]
+        return np.r_[
+            weight * distance / _SCALP_SD,
+            weight * off_plan.ravel() / _NAME_SD,
+            off_landmark.ravel() / _FIDUCIAL_SD,
+            log_scale / _LOG_SCALE_SD,
+        ]
 
     fit = least_squares(residuals, np.zeros(7), loss="soft_l1", diff_step=1e-4, max_nfev=30)
     turn, grow = Rotation.from_rotvec(fit.x[:3]).as_matrix(), float(np.exp(fit.x[6]))
-    rotation = turn @ rotation
     shift = grow * turn @ (shift - centre) + centre + fit.x[3:6]
-    return rotation, shift, scale * grow
+    return turn @ rotation, shift, scale * grow
 
 
-def _in_head_frame(info: mne.Info) -> bool:
+def _moved(
+    move: tuple[NDArray[np.float64], NDArray[np.float64], float], points: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    rotation, shift, scale = move
+    return scale * points @ rotation.T + shift
+
+
+def _rms(offsets: NDArray[np.float64]) -> float:
+    return float(np.sqrt((offsets**2).sum(axis=1).mean()))
+
+
+def _fiducials(info: mne.Info) -> NDArray[np.float64] | None:
+    """(3, 3) LPA, nasion and RPA in the head frame, which they define; None without them."""
     from mne._fiff.constants import FIFF
 
-    fiducials = [d for d in (info["dig"] or []) if d["kind"] == FIFF.FIFFV_POINT_CARDINAL]
-    return len(fiducials) >= 3
+    order = (FIFF.FIFFV_POINT_LPA, FIFF.FIFFV_POINT_NASION, FIFF.FIFFV_POINT_RPA)
+    points = info["dig"] or []
+    found = {int(d["ident"]): d["r"] for d in points if d["kind"] == FIFF.FIFFV_POINT_CARDINAL}
+    if not all(ident in found for ident in order):
+        return None
+    return np.array([found[ident] for ident in order], float)
 
 
 def _on_scalp(
@@ -225,7 +256,7 @@ def _on_scalp(
 ) -> tuple[Sensors, Alignment]:
     import trimesh
 
-    placed = scale * positions @ rotation.T + shift
+    placed = _moved((rotation, shift, scale), positions)
     on_scalp, distance, _ = trimesh.proximity.closest_point(scalp.scalp, placed)
     far = [n for n, d in zip(names, distance, strict=True) if d > MAX_DISTANCE]
     if far:

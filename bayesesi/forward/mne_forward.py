@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import SOURCES_AT_LEVEL, CorticalMesh, SourceSpace
+from bayesesi.anatomy import SOURCES_AT_LEVEL, CorticalMesh, SourceSpace, template_mesh
 from bayesesi.errors import InputError
+from bayesesi.forward.electrodes import matching_montage
 from bayesesi.forward.sensors import Sensors
 
 if TYPE_CHECKING:
@@ -50,11 +52,13 @@ def operator_from_mne(forward: mne.Forward, name: str) -> ForwardOperator:
             f"{name} is in MNE's coordinate frame {int(forward['coord_frame'])}, sensors are in "
             "the head frame (4); read it with mne.read_forward_solution, which converts it"
         )
-    fixed = mne.forward.is_fixed_orient(forward, orig=True)
+    fixed = mne.forward.is_fixed_orient(forward)
     if not fixed:
         forward = mne.convert_forward_solution(forward, surf_ori=False, verbose="error")
     gain = np.asarray(forward["sol"]["data"], float)
     space = source_space_from_mne(forward["src"], name)
+    if fixed:  # perhaps means over patches of cortex, not the normals at the vertices
+        space = replace(space, normals=np.asarray(forward["source_nn"], float))
     names = tuple(forward["sol"]["row_names"])
     leadfield = gain if fixed else gain.reshape(len(names), -1, 3)
     sensors = _sensors(forward, names)
@@ -70,6 +74,8 @@ def source_space_from_mne(src: Any, name: str) -> SourceSpace:
     if kinds == {"surf"} and len(src) == 2:
         mesh, vertices = _cortex(src, subject)
         level = _fsaverage_level(mesh, vertices)
+        if level is not None:  # the same vertices, hence the same registration
+            mesh = replace(mesh, sphere=template_mesh().sphere)
         return SourceSpace.on_mesh(mesh, vertices, level)
     if "surf" in kinds:
         raise InputError(
@@ -115,7 +121,15 @@ def _sensors(forward: mne.Forward, names: tuple[str, ...]) -> Sensors:
     meg = np.array([kind != "eeg" for kind in kinds])
     if meg.any() and info["dev_head_t"] is not None:
         positions[meg] = mne.transforms.apply_trans(info["dev_head_t"], positions[meg])
-    return Sensors(names, tuple(kinds), positions, "measured")
+    return Sensors(names, tuple(kinds), positions, _origin(names, positions, ~meg))
+
+
+def _origin(names: tuple[str, ...], positions: NDArray[np.float64], eeg: NDArray[np.bool_]) -> str:
+    if not np.isfinite(positions).all():
+        return "unknown"
+    if eeg.any() and matching_montage(np.array(names)[eeg].tolist(), positions[eeg]):
+        return "nominal"
+    return "measured"
 
 
 def operator_to_mne(operator: ForwardOperator) -> mne.Forward:
@@ -131,6 +145,11 @@ def operator_to_mne(operator: ForwardOperator) -> mne.Forward:
     if set(operator.sensors.kinds) != {"eeg"}:
         raise InputError("only EEG forwards are written for MNE; MEG ones came from MNE already")
     fixed = operator.leadfield.ndim == 2
+    if fixed and operator.source_space.normals is None:
+        raise InputError(
+            "this forward is fixed along normals it does not have, which an mne.Forward needs; "
+            "give SourceSpace(positions, normals)"
+        )
     info = _info(operator.sensors, operator.source_space.subject)
     src = _mne_source_spaces(operator.source_space)
     rows, columns = list(operator.ch_names), operator.matrix.shape[1]

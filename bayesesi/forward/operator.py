@@ -61,7 +61,7 @@ class ForwardOperator:
 
     Raises
     ------
-    InputError : shapes that disagree, values that are not finite, sources without a normal.
+    InputError : shapes that disagree, or values that are not finite.
     """
 
     leadfield: NDArray[np.floating]
@@ -73,7 +73,8 @@ class ForwardOperator:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        shape = np.shape(self.leadfield)
+        object.__setattr__(self, "leadfield", np.asarray(self.leadfield))
+        shape = self.leadfield.shape
         names = tuple(self.sensors.names if self.sensors is not None else self.ch_names)
         object.__setattr__(self, "ch_names", names)
         wanted = (len(names), self.source_space.n_sources)

@@ -84,7 +84,8 @@ def read_source_space(path: str | Path, head_to_mri: NDArray[np.float64]) -> Sou
 
     Raises
     ------
-    InputError : a missing or foreign file, or hemispheres mixed with a volume.
+    InputError : a missing or foreign file, positions in another unit, or hemispheres mixed with a
+        volume.
     """
     import mne
     from mne._fiff.constants import FIFF
@@ -107,4 +108,11 @@ def read_source_space(path: str | Path, head_to_mri: NDArray[np.float64]) -> Sou
         if side["coord_frame"] == FIFF.FIFFV_COORD_MRI:
             side["rr"] = side["rr"] @ to_head[:3, :3].T + to_head[:3, 3]
             side["nn"] = side["nn"] @ to_head[:3, :3].T
-    return source_space_from_mne(src, path.name)
+    space = source_space_from_mne(src, path.name)
+    size = np.ptp(space.positions, axis=0).max()
+    if not 0.02 < size < 0.4:
+        raise InputError(
+            f"the sources of {path.name} span {size:.3g} m, a brain's about 0.15 m; positions must "
+            "be in metres (divide millimetres by 1000)"
+        )
+    return space

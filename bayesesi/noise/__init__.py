@@ -1,9 +1,11 @@
 """Noise: its covariance in space and time, and the map that whitens it."""
 
-from bayesesi.noise.covariance import NoiseCovariance, read_noise_cov
+from bayesesi.noise.covariance import NoiseCovariance, positive, read_noise_cov, real_array
 from bayesesi.noise.temporal import (
     band_autocorrelation,
     fit_autocorrelation,
+    fit_autocovariance,
+    independent_share,
     temporal_covariance,
 )
 from bayesesi.noise.whitener import Whitener, make_whitener
@@ -13,7 +15,11 @@ __all__ = [
     "Whitener",
     "band_autocorrelation",
     "fit_autocorrelation",
+    "fit_autocovariance",
+    "independent_share",
     "make_whitener",
+    "positive",
     "read_noise_cov",
+    "real_array",
     "temporal_covariance",
 ]

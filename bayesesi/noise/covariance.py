@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.errors import InputError, some
-from bayesesi.noise.temporal import fit_autocorrelation
+from bayesesi.noise.temporal import fit_autocovariance, independent_share
 
 if TYPE_CHECKING:
     import mne
 
 #: Standard deviations of MNE's ad hoc covariance: V, T, T/m.
 ADHOC_SD = {"eeg": 0.2e-6, "mag": 20e-15, "grad": 5e-13}
+#: Seconds over which an autocorrelation is kept: windows are shorter.
+_MEMORY = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,27 +32,32 @@ class NoiseCovariance:
     matrix : (C, C), of noise averaged over ``nave`` trials.
     ch_names : C.
     nave : trials averaged in what the covariance was computed from (1: single trials).
-    dof : independent samples behind the estimate; None if it is not an estimate.
+    dof : samples behind the estimate, independent ones where an autocorrelation says how many
+        those are; None if it is not an estimate.
     origin : ``"given"``, ``"baseline"`` or ``"adhoc"``.
     autocorrelation : (n_lags,) at ``sfreq`` Hz, r(0) = 1, or None where unknown.
     """
 
     matrix: NDArray[np.float64]
     ch_names: tuple[str, ...]
-    nave: int = 1
+    nave: float = 1
     dof: float | None = None
     origin: str = "given"
     autocorrelation: NDArray[np.float64] | None = None
     sfreq: float | None = None
 
     def __post_init__(self) -> None:
-        n = len(self.ch_names)
-        matrix = np.asarray(self.matrix, float)
+        matrix = real_array(self.matrix, "the noise covariance")
+        names = tuple(str(name) for name in self.ch_names)
+        n = len(names)
         if matrix.shape != (n, n):
             raise InputError(
                 f"the noise covariance has shape {matrix.shape} for {n} channel names; it must be "
                 f"({n}, {n})"
             )
+        if len(set(names)) < n:
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise InputError(f"channel names must differ; {some(twice)} occur twice")
         if not np.isfinite(matrix).all() or (np.diag(matrix) < 0).any():
             raise InputError(
                 "the noise covariance has values that are not finite or negative variances; "
@@ -57,9 +65,9 @@ class NoiseCovariance:
             )
         if not np.allclose(matrix, matrix.T, rtol=1e-6, atol=1e-9 * np.abs(matrix).max()):
             raise InputError("the noise covariance is not symmetric; compute it anew")
-        if self.nave < 1:
-            raise InputError(f"nave is the number of averaged trials, at least 1, not {self.nave}")
+        positive(self.nave, "nave, the number of averaged trials,")
         object.__setattr__(self, "matrix", (matrix + matrix.T) / 2)
+        object.__setattr__(self, "ch_names", names)
 
     def pick(self, names: Sequence[str]) -> NoiseCovariance:
         """Rows and columns of these channels.
@@ -80,12 +88,12 @@ class NoiseCovariance:
 
     def for_average(self, nave: float) -> NoiseCovariance:
         """Of noise averaged over ``nave`` trials: independent trials average as 1/nave."""
-        return replace(self, matrix=self.matrix * (self.nave / nave), nave=max(1, round(nave)))
+        return replace(self, matrix=self.matrix * (self.nave / nave), nave=nave)
 
     @classmethod
     def from_mne(cls, cov: mne.Covariance) -> NoiseCovariance:
-        """An ``mne.Covariance``; diagonal ones become full."""
-        data = np.asarray(cov["data"], float)
+        """An ``mne.Covariance``; diagonal ones become full. Its degrees of freedom are samples."""
+        data = real_array(cov["data"], "the noise covariance")
         return cls(
             np.diag(data) if data.ndim == 1 else data,
             tuple(cov["names"]),
@@ -98,22 +106,29 @@ class NoiseCovariance:
         segments: NDArray[np.floating],
         ch_names: Sequence[str],
         sfreq: float,
-        nave: int = 1,
+        nave: float = 1,
         shrinkage: float | Literal["ledoit-wolf"] | None = None,
     ) -> NoiseCovariance:
         """From stretches of noise (n, C, T) or (C, T), each about its own mean.
 
-        ``shrinkage`` pulls towards a multiple of the identity on the scale of each channel: a
-        weight in [0, 1] or Ledoit & Wolf's (2004, doi:10.1016/S0047-259X(03)00096-4). The
-        degrees of freedom count samples that are independent by the fitted autocorrelation.
+        The matrix is that of noise at one moment: variance that went with the means is put back
+        by the fitted autocorrelation, for which a stretch has to be at least 8 samples long.
+        ``shrinkage`` pulls towards independent channels of the same variances: a weight in [0, 1]
+        or Ledoit & Wolf's (2004, doi:10.1016/S0047-259X(03)00096-4) for as many samples as are
+        independent by the fitted autocorrelation, which the degrees of freedom count, too.
 
         Raises
         ------
-        InputError : values that are not finite, or fewer than 2 samples.
+        InputError : another shape, values that are not finite, or fewer than 2 samples.
         """
-        segments = np.atleast_3d(np.asarray(segments, float))
-        if segments.shape[1] != len(ch_names):
-            segments = np.asarray(segments, float).reshape(-1, len(ch_names), segments.shape[1])
+        segments = real_array(segments, "noise segments")
+        segments = segments[None] if segments.ndim == 2 else segments
+        if segments.ndim != 3 or segments.shape[1] != len(ch_names):
+            raise InputError(
+                f"noise segments have shape {segments.shape}; for {len(ch_names)} channels they "
+                f"must be (n, {len(ch_names)}, n_times)"
+            )
+        sfreq = positive(sfreq, "sfreq, the sampling rate in Hz,")
         if not np.isfinite(segments).all() or segments.shape[2] < 2:
             raise InputError(
                 "noise segments must be finite and at least 2 samples long; cut out bad stretches"
@@ -121,15 +136,17 @@ class NoiseCovariance:
         n, _, length = segments.shape
         centred = segments - segments.mean(axis=2, keepdims=True)
         matrix = np.einsum("nct,ndt->cd", centred, centred, optimize=True) / (n * (length - 1))
-        if shrinkage is not None:
-            matrix = _shrink(matrix, centred, shrinkage)
-        autocorrelation, independent = None, 1.0
+        scaled = centred / np.sqrt(np.maximum(np.diag(matrix), 1e-300))[:, None]
+        size, autocorrelation, independent = 1.0, None, 1.0
         if length >= 8:
-            sd = np.sqrt(np.maximum(np.diag(matrix), 1e-300))[:, None]
-            autocorrelation = fit_autocorrelation(centred / sd, sfreq, max(length, int(sfreq)))
-            independent = 1 / (1 + 2 * (autocorrelation[1:length] ** 2).sum())
+            r = fit_autocovariance(scaled, sfreq, max(length, int(_MEMORY * sfreq)))
+            size, autocorrelation = float(r[0]), r / r[0]
+            independent = independent_share(r[:length])
+        if shrinkage is not None:
+            weight = _shrinkage_weight(shrinkage, scaled, independent)
+            matrix = (1 - weight) * matrix + weight * np.diag(np.diag(matrix))
         return cls(
-            matrix,
+            matrix * size,
             tuple(ch_names),
             nave,
             max(1.0, n * (length - 1) * independent),
@@ -147,22 +164,40 @@ class NoiseCovariance:
         return cls(np.diag([level[kind] ** 2 for kind in kinds]), tuple(ch_names), origin="adhoc")
 
 
-def _shrink(
-    matrix: NDArray[np.float64],
-    centred: NDArray[np.float64],
-    shrinkage: float | Literal["ledoit-wolf"],
-) -> NDArray[np.float64]:
-    sd = np.sqrt(np.diag(matrix))
-    if shrinkage == "ledoit-wolf":
+def real_array(values: Any, what: str) -> NDArray[np.float64]:
+    """A copy as float64 of anything that holds real numbers; ``what`` begins the sentence."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, object)
+    if array.dtype.kind not in "fiu":
+        raise InputError(
+            f"{what} must hold real numbers, not {array.dtype} values; convert to float first"
+        )
+    return array.astype(float)
+
+
+def positive(value: Any, what: str) -> float:
+    """A positive, finite number; ``what`` begins the sentence that says it is none."""
+    if not (isinstance(value, Real) and 0 < float(value) < np.inf):
+        raise InputError(f"{what} is a positive number, not {some([value])}")
+    return float(value)
+
+
+def _shrinkage_weight(
+    shrinkage: float | Literal["ledoit-wolf"], scaled: NDArray[np.float64], independent: float
+) -> float:
+    if isinstance(shrinkage, str) and shrinkage == "ledoit-wolf":
         from sklearn.covariance import ledoit_wolf_shrinkage
 
-        samples = np.moveaxis(centred / sd[:, None], 1, 2).reshape(-1, len(sd))
-        weight = float(ledoit_wolf_shrinkage(samples, assume_centered=True))
-    else:
-        weight = float(shrinkage)
-    if not 0 <= weight <= 1:
-        raise InputError(f"shrinkage is a weight in [0, 1] or 'ledoit-wolf', not {shrinkage!r}")
-    return (1 - weight) * matrix + weight * np.diag(sd**2)
+        samples = np.moveaxis(scaled, 1, 2).reshape(-1, scaled.shape[1])
+        # its estimate of the error takes samples for independent ones
+        return min(1.0, float(ledoit_wolf_shrinkage(samples, assume_centered=True)) / independent)
+    if not (isinstance(shrinkage, Real) and 0 <= float(shrinkage) <= 1):
+        raise InputError(
+            f"shrinkage is a weight in [0, 1] or 'ledoit-wolf', not {some([shrinkage])}"
+        )
+    return float(shrinkage)
 
 
 def read_noise_cov(path: str | Path) -> NoiseCovariance:
@@ -174,9 +209,11 @@ def read_noise_cov(path: str | Path) -> NoiseCovariance:
     """
     import mne
 
+    if not isinstance(path, str | Path):
+        raise InputError(f"a -cov.fif file is named by its path, not by {type(path).__name__}")
     path = Path(path)
     if not path.is_file() or not path.stat().st_size:
-        state = "is empty" if path.is_file() else "does not exist"
+        state = "is empty" if path.is_file() else "is no file"
         raise InputError(f"{path.name} {state}; give a -cov.fif file of the same recording")
     try:
         cov = mne.read_cov(path, verbose="error")

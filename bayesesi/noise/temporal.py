@@ -2,7 +2,7 @@
 
 Filtered EEG has far fewer independent samples than samples, so time is whitened as well as space:
 the covariance of noise is taken as Sigma_space (x) Sigma_time, Sigma_time stationary with
-autocorrelation r(lag), r(0) = 1 (Huizenga et al. 2002, doi:10.1109/TBME.2002.803515).
+autocorrelation r(lag), r(0) = 1 (Huizenga et al. 2002, IEEE Trans Biomed Eng 49:533).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def fit_autocovariance(
     length = segments.shape[-1] // pieces
     flat = segments[..., : pieces * length].reshape(-1, length)
     power = (dct(flat, norm="ortho", axis=-1)[:, 1:] ** 2).mean(axis=0)
-    if not power.sum() > 0:
+    if not power.sum() > 1e-20 * (flat**2).mean():  # what rounding leaves of a constant
         raise InputError("the noise segments are constant; take a stretch with noise in it")
     frequency = np.arange(1, length) * sfreq / (2 * length)
     size = 2 ** int(np.ceil(np.log2(max(2 * n_lags, 20 * length, 4096))))
@@ -83,13 +83,28 @@ def band_autocorrelation(
 
     Background EEG and MEG fall off with an exponent of about 1 (He et al. 2010,
     doi:10.1016/j.neuron.2010.04.020); below 0.25 Hz the power is level. 0 is white noise filtered.
+
+    Raises
+    ------
+    InputError : a band without a frequency in it.
     """
     size = 2 ** int(np.ceil(np.log2(max(8 * n_lags, 16 * sfreq, 4096))))
     frequency = np.fft.rfftfreq(size, 1 / sfreq)
     power = np.maximum(frequency, _KNEE) ** -float(exponent)
     power[(frequency < highpass) | (frequency > lowpass)] = 0.0
+    if not power.any():
+        raise InputError(
+            f"no noise lies between {highpass:g} and {lowpass:g} Hz, which the recording gives as "
+            "its filter band; correct info['highpass'] and info['lowpass']"
+        )
     r = np.fft.irfft(power, size)[:n_lags]
     return r / r[0]
+
+
+def independent_share(autocorrelation: NDArray[np.float64]) -> float:
+    """Independent samples per sample when a variance is estimated: 1 / (1 + 2 sum r(lag)²)."""
+    r = autocorrelation / autocorrelation[0]
+    return float(1 / (1 + 2 * (r[1:] ** 2).sum()))
 
 
 def temporal_covariance(

@@ -12,8 +12,9 @@ from scipy.linalg import null_space
 from bayesesi.errors import InputError
 from bayesesi.noise.covariance import NoiseCovariance
 
-#: Eigenvalues of the noise smaller than this times the largest are directions without noise.
-_RANK_TOLERANCE = 1e-8
+#: Eigenvalues of the noise smaller than this times the largest are directions without noise;
+#: projectors come from single precision, so what they leave of each other is rounding.
+_RANK_TOLERANCE, _PROJECTOR_TOLERANCE = 1e-8, 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +51,10 @@ def make_whitener(
     """Whitener of noise for channels of the given kinds.
 
     EEG is referenced to its average, which removes whatever reference it was recorded with;
-    ``projectors`` (k, C) are further topographies that were or will be projected out. With H an
-    orthonormal basis of what is left and H C H' = U diag(s) U' on its rank, W = diag(s)^-1/2 U' H
-    (in the scale of each kind of sensor, so that volts and tesla meet as equals).
+    ``projectors`` (k, C) are further topographies that were or will be projected out. With D the
+    scale of each kind of sensor (volts and tesla meet as equals), H an orthonormal basis of what
+    D times the topographies leave and H D C D H' = U diag(s) U' on its rank,
+    W = diag(s)^-1/2 U' H D.
 
     Raises
     ------
@@ -74,7 +76,9 @@ def make_whitener(
         topographies.append((kinds_array == "eeg").astype(float))
     basis = np.eye(len(scale))
     if topographies:
-        basis = null_space(np.array([t / np.linalg.norm(t) for t in topographies])).T
+        rows = np.array(topographies) * scale
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        basis = null_space(rows, rcond=_PROJECTOR_TOLERANCE).T
     if len(basis) == 0:
         raise InputError(
             f"{len(kinds_array)} EEG channel leaves nothing after the average reference; source "
@@ -82,6 +86,16 @@ def make_whitener(
         )
     scaled = matrix * scale[:, None] * scale
     values, vectors = np.linalg.eigh(basis @ scaled @ basis.T)
+    if values[0] < -1e-6 * values[-1]:
+        raise InputError(
+            "the noise covariance has negative variance in some direction, which no noise has; "
+            "compute it anew from one stretch of all channels"
+        )
+    if not values[-1] > _RANK_TOLERANCE:
+        raise InputError(
+            "the noise covariance is zero once references and projectors are taken out; compute it "
+            "from a stretch with noise in it"
+        )
     keep = values > _RANK_TOLERANCE * values[-1]
     values, vectors = values[keep][::-1], vectors[:, keep][:, ::-1]
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(values))])

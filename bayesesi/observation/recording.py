@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.errors import InputError, some
+from bayesesi.noise import positive, real_array
 
 if TYPE_CHECKING:
     import mne
 
 #: Largest amplitude a recording in SI units can have: V, T, T/m.
 _LARGEST = {"eeg": 0.005, "mag": 1e-9, "grad": 1e-9}
+#: Samples that a window or a baseline can hold: their covariance over time is dense.
+_LONGEST = 5000
 _UNITS = {"eeg": "V", "mag": "T", "grad": "T/m"}
 
 
@@ -42,7 +46,7 @@ class Recording:
     sfreq: float
     ch_names: tuple[str, ...]
     kinds: tuple[str, ...]
-    nave: int = 1
+    nave: float = 1
     projectors: NDArray[np.float64] | None = None
     band: tuple[float, float] = (0.0, np.inf)
     baseline: tuple[float, float] | None = None
@@ -55,7 +59,7 @@ class Recording:
     def n_channels(self) -> int:
         return len(self.ch_names)
 
-    def window(self, tmin: float | None, tmax: float | None) -> slice:
+    def window(self, tmin: float | None, tmax: float | None, what: str = "window") -> slice:
         """The samples from ``tmin`` to ``tmax`` s, both included.
 
         Raises
@@ -63,36 +67,54 @@ class Recording:
         InputError : a window outside the recording or without a sample.
         """
         start, stop = self.times[0], self.times[-1]
-        low, high = start if tmin is None else tmin, stop if tmax is None else tmax
+        low = start if tmin is None else _seconds(tmin, what)
+        high = stop if tmax is None else _seconds(tmax, what)
         half = 0.5 / self.sfreq
         if low > high or high < start - half or low > stop + half:
             raise InputError(
-                f"the window {low:g} to {high:g} s holds no sample of the recording, which goes "
-                f"from {start:g} to {stop:g} s; choose tmin <= tmax inside it"
+                f"the {what} {low:g} to {high:g} s holds no sample of the recording, which goes "
+                f"from {start:g} to {stop:g} s; choose a start before its end, inside it"
             )
         if low < start - half or high > stop + half:
             raise InputError(
-                f"the window {low:g} to {high:g} s reaches beyond the recording, which goes from "
+                f"the {what} {low:g} to {high:g} s reaches beyond the recording, which goes from "
                 f"{start:g} to {stop:g} s; shorten it"
             )
         inside = np.flatnonzero((self.times >= low - half) & (self.times <= high + half))
-        if len(inside) == 0:
-            raise InputError(f"the window {low:g} to {high:g} s holds no sample; widen it")
+        if len(inside) > _LONGEST:
+            raise InputError(
+                f"the {what} {low:g} to {high:g} s holds {len(inside)} samples, more than the "
+                f"{_LONGEST} of an event; choose a shorter one, or resample the recording"
+            )
         return slice(int(inside[0]), int(inside[-1]) + 1)
+
+    @property
+    def baseline_samples(self) -> NDArray[np.int64] | None:
+        """Sample numbers of the baseline, counted from the recording's first: cropping keeps it."""
+        if self.baseline is None:
+            return None
+        first, last = (round((t - self.times[0]) * self.sfreq) for t in self.baseline)
+        return np.arange(first, last + 1)
 
     def with_baseline(self, baseline: tuple[float | None, float | None] | None) -> Recording:
         """Minus the mean over a stretch (start, stop) in s, None for the recording's own end."""
         if baseline is None:
             return self
         if not (isinstance(baseline, tuple | list) and len(baseline) == 2):
-            raise InputError(f"baseline is (start, stop) in s or None, not {baseline!r}")
-        inside = self.window(*baseline)
+            raise InputError(f"baseline is (start, stop) in s or None, not {some([baseline])}")
+        inside = self.window(*baseline, what="baseline")
         start, stop = float(self.times[inside.start]), float(self.times[inside.stop - 1])
         segments = self.segments
         if segments is not None:
             segments = segments - segments[..., inside].mean(axis=-1, keepdims=True)
         values = self.values - self.values[:, inside].mean(axis=1, keepdims=True)
         return replace(self, values=values, segments=segments, baseline=(start, stop))
+
+    def average_referenced(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(..., C, T) with EEG against its average, whatever it was recorded against."""
+        eeg = np.array(self.kinds) == "eeg"
+        mean = values[..., eeg, :].mean(axis=-2, keepdims=True) if eeg.any() else 0.0
+        return np.where(eeg[:, None], values - mean, values)
 
     def check(self, scale_known: bool) -> Recording:
         """Itself, when every channel carries a plausible signal.
@@ -122,12 +144,25 @@ class Recording:
         kinds = np.array(self.kinds)
         for kind in dict.fromkeys(self.kinds):
             size = float(np.median(np.abs(self.values[kinds == kind]).max(axis=1)))
-            if size > _LARGEST[kind]:
+            if not size > _LARGEST[kind]:
+                continue
+            unit, swing = _UNITS[kind], float(np.median(np.ptp(self.values[kinds == kind], axis=1)))
+            if 0 < swing < _LARGEST[kind]:
                 raise InputError(
-                    f"the {kind} channels reach {size:.3g} {_UNITS[kind]}, physiology stays below "
-                    f"{_LARGEST[kind]:g} {_UNITS[kind]}; convert to {_UNITS[kind]} (microvolts: "
-                    "divide by 1e6) or pass scale='unknown'"
+                    f"the {kind} channels stand off zero by {size:.3g} {unit} and move by only "
+                    f"{swing:.3g} {unit}; filter the recording, or subtract a baseline in MNE"
                 )
+            raise InputError(
+                f"the {kind} channels reach {size:.3g} {unit}, physiology stays below "
+                f"{_LARGEST[kind]:g} {unit}; convert to {unit} (microvolts: divide by 1e6) or pass "
+                "scale='unknown'"
+            )
+
+
+def _seconds(value: Any, what: str) -> float:
+    if not (isinstance(value, Real) and np.isfinite(float(value))):
+        raise InputError(f"the {what} is given in s, as a number or None, not as {some([value])}")
+    return float(value)
 
 
 def recording_from_mne(data: mne.Evoked | mne.BaseEpochs | mne.io.BaseRaw) -> Recording:
@@ -139,23 +174,29 @@ def recording_from_mne(data: mne.Evoked | mne.BaseEpochs | mne.io.BaseRaw) -> Re
     """
     import mne
 
-    segments = None
+    segments, nave, baseline = None, 1.0, None
     if isinstance(data, mne.BaseEpochs):
         if len(data) == 0:
             raise InputError("there are no epochs left to average; loosen the rejection")
-        name, epochs = " + ".join(data.event_id), data
-        segments, nave = epochs.get_data(copy=False, verbose="error"), len(data)
-        values, times, baseline = segments.mean(axis=0), data.times, data.baseline
+        name = " + ".join(data.event_id)
+        segments = real_array(data.get_data(copy=False, verbose="error"), "the epochs")
+        values, nave, baseline = segments.mean(axis=0), float(len(data)), data.baseline
     elif isinstance(data, mne.Evoked):
-        values, times, baseline = data.data, data.times, data.baseline
-        name, nave = str(data.comment or ""), int(data.nave)
+        if data.kind != "average":
+            raise InputError(f"the evoked is a {data.kind.replace('_', ' ')}; give the average")
+        values, baseline = real_array(data.data, "the evoked"), data.baseline
+        name = str(data.comment or "")
+        nave = positive(data.nave, "evoked.nave, the number of averaged trials,")
     elif isinstance(data, mne.io.BaseRaw):
-        values, times = data.get_data(verbose="error"), data.times
-        name, nave, baseline = "", 1, None
+        values, name = real_array(data.get_data(verbose="error"), "the recording"), ""
     else:
+        several = isinstance(data, list | tuple) and len(data)
+        hint = "one of the list" if several else "as bayesesi.read_recording reads them"
         raise InputError(
-            f"observe takes an mne Evoked, Epochs or Raw, or an array, not {type(data).__name__}"
+            f"observe takes an mne Evoked, Epochs or Raw, or an array, not {type(data).__name__}; "
+            f"give {hint}"
         )
+    times = np.asarray(data.times, float)
     picks = mne.pick_types(data.info, meg=True, eeg=True, ref_meg=False, exclude="bads")
     if len(picks) == 0:
         raise InputError(
@@ -163,12 +204,12 @@ def recording_from_mne(data: mne.Evoked | mne.BaseEpochs | mne.io.BaseRaw) -> Re
         )
     names = tuple(data.ch_names[i] for i in picks)
     return Recording(
-        values=np.asarray(values, float)[picks],
-        times=np.asarray(times, float),
+        values=values[picks],
+        times=times,
         sfreq=float(data.info["sfreq"]),
         ch_names=names,
         kinds=tuple(mne.channel_type(data.info, i) for i in picks),
-        nave=max(nave, 1),
+        nave=nave,
         projectors=_projectors(data.info, names),
         band=(float(data.info["highpass"]), float(data.info["lowpass"])),
         baseline=_baseline(baseline, times),
@@ -215,7 +256,7 @@ def recording_from_array(
     kinds: Sequence[str],
     sfreq: float | None,
     tmin: float,
-    nave: int,
+    nave: float,
     band: tuple[float, float] | None,
 ) -> Recording:
     """Bare numbers (C, T), or (C,) for one moment, in SI units.
@@ -224,7 +265,7 @@ def recording_from_array(
     ------
     InputError : another shape, or several samples without a sampling rate.
     """
-    array = np.asarray(values, float)
+    array = real_array(values, "the data")
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2 or array.shape[0] != len(ch_names) or array.shape[1] == 0:
         raise InputError(
@@ -235,28 +276,32 @@ def recording_from_array(
         if array.shape[1] > 1:
             raise InputError("an array of several samples needs sfreq, the sampling rate in Hz")
         sfreq = 1.0
-    if not sfreq > 0:
-        raise InputError(f"sfreq is the sampling rate in Hz, a positive number, not {sfreq!r}")
+    sfreq = positive(sfreq, "sfreq, the sampling rate in Hz,")
     times = tmin + np.arange(array.shape[1]) / sfreq
     return Recording(
         array,
         times,
-        float(sfreq),
+        sfreq,
         tuple(ch_names),
         tuple(kinds),
-        nave,
+        positive(nave, "nave, the number of averaged trials,"),
         band=band or (0.0, sfreq / 2),
     )
 
 
 def without_bads(recording: Recording, bads: Sequence[str]) -> Recording:
     """The recording without further channels that the caller knows to be bad."""
+    listed = isinstance(bads, Iterable) and not isinstance(bads, str)
+    if not listed or not all(isinstance(name, str) for name in bads):
+        raise InputError(f"bads is a list of channel names, not {some([bads])}")
     if not bads:
         return recording
     unknown = [name for name in bads if name not in recording.ch_names + recording.bads]
     if unknown:
         raise InputError(f"bad channel {some(unknown)} is not in the recording")
     keep = np.array([name not in bads for name in recording.ch_names])
+    if not keep.any():
+        raise InputError("every channel of the recording is marked as bad; keep those that work")
     rows, segments = recording.projectors, recording.segments
     return replace(
         recording,
@@ -282,23 +327,38 @@ def read_recording(
     """
     import mne
 
+    if not isinstance(path, str | Path):
+        raise InputError(f"a recording is named by its path, not by {type(path).__name__}")
     path = Path(path)
     if not path.is_file() or not path.stat().st_size:
-        state = "is empty" if path.is_file() else "does not exist"
+        state = "is empty" if path.is_file() else "is no file"
         raise InputError(f"{path.name} {state}; give an -ave.fif, -epo.fif or raw.fif file")
     try:
         if path.name.endswith(("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")):
-            epochs = mne.read_epochs(path, verbose="error")
-            return epochs if condition is None else epochs[condition]
+            return _conditions(mne.read_epochs(path, verbose="error"), condition, path.name)
         if path.name.endswith(("raw.fif", "raw.fif.gz", "_eeg.fif", "_meg.fif")):
+            if condition is not None:
+                raise InputError(f"{path.name} is continuous; it has no condition to choose")
             return mne.io.read_raw_fif(path, preload=True, verbose="error")
         found = mne.read_evokeds(path, verbose="error")
+    except InputError:
+        raise
     except Exception as error:  # MNE raises many kinds for foreign files
         raise InputError(
             f"{path.name} is no readable FIF recording; give an -ave.fif, -epo.fif or raw.fif "
             "file (other formats: mne.io.read_raw and save)"
         ) from error
     return _choose(found, condition, path.name)
+
+
+def _conditions(epochs: mne.BaseEpochs, condition: Any, file: str) -> mne.BaseEpochs:
+    if condition is None:
+        return epochs
+    if not isinstance(condition, str) or condition not in epochs.event_id:
+        raise InputError(
+            f"{file} has no condition {some([condition])}; allowed are {some(epochs.event_id)}"
+        )
+    return epochs[condition]
 
 
 def _choose(found: list[mne.Evoked], condition: str | int | None, file: str) -> mne.Evoked:
@@ -311,4 +371,4 @@ def _choose(found: list[mne.Evoked], condition: str | int | None, file: str) -> 
         return found[condition]
     if condition in names:
         return found[names.index(str(condition))]
-    raise InputError(f"{file} has no condition {str(condition)[:40]!r}; allowed are {some(names)}")
+    raise InputError(f"{file} has no condition {some([condition])}; allowed are {some(names)}")

@@ -12,7 +12,8 @@ import numpy as np
 import scipy.linalg as sl
 from numpy.typing import NDArray
 
-from bayesesi.errors import InputError
+from bayesesi.errors import InputError, some
+from bayesesi.noise import real_array
 
 KINDS = ("dct", "slepian", "samples")
 #: Hz: what evoked, spike and ictal activity holds below.
@@ -61,17 +62,27 @@ def orthonormal_functions(
     InputError : an unknown kind, an array of another length, no function in the band.
     """
     if not isinstance(kind, str):
-        given = np.asarray(kind, float)
+        given = real_array(kind, "the time basis")
         if given.ndim != 2 or given.shape[0] != n_times or given.shape[1] > n_times:
             raise InputError(
                 f"the time basis has shape {given.shape}; for a window of {n_times} samples it "
                 f"must be ({n_times}, R) with R up to {n_times}"
             )
+        if not np.isfinite(given).all() or np.linalg.matrix_rank(given) < max(given.shape[1], 1):
+            raise InputError(
+                "the time basis has values that are not finite or functions that depend on each "
+                "other; give independent columns"
+            )
         return sl.orth(given)
     if kind not in KINDS:
-        raise InputError(f"time_basis is one of {', '.join(KINDS)} or an array, not {kind!r}")
+        raise InputError(f"time_basis is one of {', '.join(KINDS)} or an array, not {some([kind])}")
     if kind == "samples" or n_times == 1:
         return np.eye(n_times)
+    if not fmin < fmax:
+        raise InputError(
+            f"no function of time lies between {fmin:g} Hz, where the recording's band begins, "
+            f"and {fmax:g} Hz; raise fmax"
+        )
     if kind == "slepian":
         from scipy.signal.windows import dpss
 
@@ -99,6 +110,10 @@ def make_time_basis(
     """Functions over a window, whitened by the (T, T) temporal covariance of noise (else white).
 
     Directions in which the noise has no power to speak of (1e-8 of the most) are left out.
+
+    Raises
+    ------
+    InputError : see ``orthonormal_functions``; a covariance that no noise has.
     """
     functions = orthonormal_functions(kind, len(times), sfreq, fmin, fmax)
     name = kind if isinstance(kind, str) else "given"
@@ -106,6 +121,11 @@ def make_time_basis(
         return TimeBasis(functions, functions, times, name)
     projected = functions.T @ covariance @ functions
     values, vectors = np.linalg.eigh(projected)
+    if values[0] < -1e-6 * values[-1] or not values[-1] > 0:
+        raise InputError(
+            "the autocorrelation is not that of any noise: some course of time would have negative "
+            "variance; estimate it from a longer stretch, or taper it towards its last lag"
+        )
     if values[0] < 1e-8 * values[-1]:
         functions = functions @ vectors[:, values >= 1e-8 * values[-1]]
         projected = functions.T @ covariance @ functions

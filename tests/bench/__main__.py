@@ -73,7 +73,7 @@ def _measure(name: str, module: Any, key: str, bar: Any, task: Any) -> dict[str,
     from tests.bench.outcome import Skipped
     from tests.bench.store import conditions, write_row
 
-    start = perf_counter()
+    start, around = perf_counter(), conditions(THREADS)
     try:
         with threadpool_limits(THREADS):
             outcome = module.measure(lambda text: bar.update(task, description=f"{name}: {text}"))
@@ -83,7 +83,7 @@ def _measure(name: str, module: Any, key: str, bar: Any, task: Any) -> dict[str,
         "title": module.TITLE,
         "key": key,
         "seconds": perf_counter() - start,
-        "conditions": conditions(THREADS),
+        "conditions": around,
         "outcome": outcome.to_json(),
     }
     write_row(name, result)

@@ -27,6 +27,11 @@ STANDS_ON = ("anatomy", "forward", "assets/template-bank.safetensors")
 
 #: (head, number of skull thicknesses): each is assembled once and solved at 4 conductivities.
 GEOMETRIES = ((0, 4), (3, 2))
+#: The skull at its most and its least conductive, measured by the brain's conductivity.
+CORNERS = (
+    Conductivities(brain=0.2, csf=2.2, skull=0.03, scalp=0.2),
+    Conductivities(brain=0.6, csf=1.2, skull=0.002, scalp=0.6),
+)
 N_CONDUCTIVITIES, N_ELECTRODES, N_VOLUME, LOWEST, SEED = 4, 64, 300, -0.02, 907
 
 Array = NDArray[np.floating]
@@ -34,7 +39,10 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True, eq=False)
 class Case:
+    """``corner`` : at the end of the range, where interpolation is hardest; for information."""
+
     setting: HeadSetting
+    corner: bool
     rdm: Array
     mag: Array
 
@@ -44,13 +52,16 @@ def measure(step: Callable[[str], None]) -> Outcome:
     if bank.recipe["seed"] == SEED:
         raise ValueError("the held-out settings must not come from the bank's own seed")
     n_cortex = bank.source_space(0, 4).n_sources
-    cases = []
+    solved = []
     for case in _cases(bank, np.random.default_rng(SEED)):
-        cases.append(case)
-        step(f"setting {len(cases)}, RDM {np.median(case.rdm):.4f}")
+        solved.append(case)
+        step(f"setting {len(solved)}, RDM {np.median(case.rdm):.4f}")
+    cases = [c for c in solved if not c.corner]
+    corners = [c for c in solved if c.corner]
     findings = [
         *_findings("cortex", cases, slice(0, n_cortex)),
         *_findings("volume", cases, slice(n_cortex, None)),
+        *_at_corners(corners, n_cortex),
     ]
     ratio = [c.setting.conductivities.skull / c.setting.conductivities.brain for c in cases]
     curves = {
@@ -66,7 +77,7 @@ def measure(step: Callable[[str], None]) -> Outcome:
         f"in {THICKNESS_RANGE[0]} to {THICKNESS_RANGE[1]}, seed {SEED}; {N_ELECTRODES} electrodes "
         f"a setting, uniform on the scalp above z = {LOWEST * 1e3:.0f} mm."
     )
-    return Outcome(findings, [_by_setting(cases, n_cortex)], curves, [note])
+    return Outcome(findings, [_by_setting(solved, n_cortex)], curves, [note])
 
 
 def _cases(bank: LeadfieldBank, rng: np.random.Generator) -> Iterator[Case]:
@@ -77,14 +88,17 @@ def _cases(bank: LeadfieldBank, rng: np.random.Generator) -> Iterator[Case]:
             surfaces = bank.shapes[shape].warp_surfaces(template_surfaces(4, thickness)).check()
             elements = BoundaryElements.assemble(surfaces)
             terms = elements.source_terms(dipoles)
-            for _ in range(N_CONDUCTIVITIES):
-                setting = HeadSetting(shape, draw_conductivities(rng), thickness)
+            drawn = [(draw_conductivities(rng), False) for _ in range(N_CONDUCTIVITIES)]
+            for conductivities, corner in drawn + [(c, True) for c in CORNERS if shape == 0]:
+                setting = HeadSetting(shape, conductivities, thickness)
                 electrodes = draw_electrodes(bank, rng)
                 placed = bank.shapes[shape].warp(bank.scalp_operator(electrodes) @ scalp)
                 transfer = elements.transfer(setting.conductivities)
                 direct = scalp_weights(surfaces, placed) @ transfer @ terms
                 yield Case(
-                    setting, *rdm_and_mag(bank.leadfield(setting, electrodes, columns), direct)
+                    setting,
+                    corner,
+                    *rdm_and_mag(bank.leadfield(setting, electrodes, columns), direct),
                 )
 
 
@@ -150,6 +164,25 @@ def _findings(name: str, cases: list[Case], part: slice) -> list[Finding]:
     return lines
 
 
+def _at_corners(corners: list[Case], n_cortex: int) -> list[Finding]:
+    """The middle and the extremes, over settings, of what each has at its worst dipoles."""
+    worst = {
+        "RDM 99 %": [percentile(99)(c.rdm[:n_cortex]) for c in corners],
+        "MAG .5 %": [percentile(0.5)(c.mag[:n_cortex]) for c in corners],
+        "MAG 99.5 %": [percentile(99.5)(c.mag[:n_cortex]) for c in corners],
+    }
+    return [
+        Finding(
+            f"cortex, {what} at corners of the range",
+            f"{len(values)} settings",
+            float(np.median(values)),
+            interval=(min(values), max(values)),
+            interval_kind="min-max",
+        )
+        for what, values in worst.items()
+    ]
+
+
 def _by_setting(cases: list[Case], n_cortex: int) -> Table:
     rows: list[list[float | str]] = []
     for case in cases:
@@ -159,10 +192,11 @@ def _by_setting(cases: list[Case], n_cortex: int) -> Table:
             [
                 case.setting.shape,
                 round(case.setting.skull_thickness, 3),
+                "corner" if case.corner else "",
                 *(round(x, 4) for x in (c.brain, c.csf, c.skull, c.scalp)),
                 *(float(x) for x in numbers),
             ]
         )
-    columns = ("head", "skull thickness", "brain S/m", "csf", "skull", "scalp")
+    columns = ("head", "skull thickness", "", "brain S/m", "csf", "skull", "scalp")
     columns += ("RDM median", "RDM 99 %", "MAG .5 %", "MAG 99.5 %")
     return Table("Cortex, setting by setting", columns, rows)

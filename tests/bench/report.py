@@ -18,12 +18,18 @@ COMMAND = "make bench"
 def write_report(results: dict[str, dict[str, Any]]) -> None:
     """``results`` by row name: a stored row, or its title and why it was skipped."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    write_atomic(
-        FOLDER / "forward.json", json.dumps({"command": COMMAND, "rows": results}, indent=1)
-    )
+    plain = {"command": COMMAND, "rows": {n: _without_curves(r) for n, r in results.items()}}
+    write_atomic(FOLDER / "forward.json", json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
     outcomes = {n: Outcome.from_json(r["outcome"]) for n, r in results.items() if "outcome" in r}
     drawn = _draw(outcomes)
     write_atomic(FOLDER / "forward.md", _markdown(results, outcomes, drawn))
+
+
+def _without_curves(result: dict[str, Any]) -> dict[str, Any]:
+    """The figure shows them; the tables hold their quantiles."""
+    if "outcome" not in result:
+        return result
+    return {**result, "outcome": {**result["outcome"], "curves": {}}}
 
 
 def _markdown(results: dict[str, dict[str, Any]], outcomes: dict[str, Outcome], drawn: bool) -> str:
@@ -78,9 +84,10 @@ def _measured(result: dict[str, Any]) -> str:
     c = result["conditions"]
     dirty = ", `bayesesi/` with uncommitted changes" if c["uncommitted"] else ""
     versions = ", ".join(f"{name} {c[name]}" for name in ("openmeeg", "mne", "numpy", "scipy"))
+    load = "" if c["load"] is None else f", load {c['load']:.1f} at the start"
     return (
         f"{c['date']}, commit `{c['commit']}`{dirty}; {c['threads']} threads on {c['cores']} "
-        f"cores; Python {c['python']}, {versions}; {result['seconds']:.0f} s."
+        f"cores{load}; Python {c['python']}, {versions}; {result['seconds']:.0f} s."
     )
 
 
@@ -113,6 +120,7 @@ def _draw(outcomes: dict[str, Outcome]) -> bool:
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullLocator
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     for name, curve in spheres.curves.items():
@@ -123,7 +131,9 @@ def _draw(outcomes: dict[str, Outcome]) -> bool:
         xscale="log", yscale="log", xlabel="depth below the innermost surface, mm", ylabel="RDM"
     )
     left.set_title("boundary elements against the exact series", fontsize=10)
-    left.legend(markerscale=4, frameon=False)
+    left.set_xticks([3, 5, 10, 20, 50], labels=["3", "5", "10", "20", "50"])
+    left.xaxis.set_minor_locator(NullLocator())
+    left.legend(markerscale=4, frameon=False, loc="lower left")
     curve = {k: np.asarray(v) for k, v in bank.curves["settings"].items()}
     for shape, marker in zip(np.unique(curve["shape"]), "os^v", strict=False):
         mine = curve["shape"] == shape
@@ -150,7 +160,8 @@ def _draw(outcomes: dict[str, Outcome]) -> bool:
         xscale="log", yscale="log", xlabel="conductivity of skull over brain", ylabel="RDM, cortex"
     )
     right.set_title("bank against a direct solve, held-out settings", fontsize=10)
-    right.legend(frameon=False, fontsize=8)
+    right.set_ylim(0.002, 0.12)
+    right.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
     figure.savefig(FOLDER / "forward.png", dpi=110, metadata={"Software": None})
     plt.close(figure)
     return True

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from bayesesi import NoiseCovariance, observe, template_forward
 from bayesesi.anatomy import template_source_space, template_surfaces
@@ -30,6 +31,8 @@ def measure(step: Callable[[str], None]) -> Outcome:
     bank = _bank_seconds()
     step("observe")
     door = _observe_seconds()
+    with threadpool_limits(1):
+        bank_alone, door_alone = _bank_seconds(), _observe_seconds()
     step("template_forward")
     template = _template_seconds()
     step("direct solve")
@@ -42,6 +45,8 @@ def measure(step: Callable[[str], None]) -> Outcome:
             Finding("the same by a direct solve", "1 run", sum(direct.values()), "s"),
             Finding("direct solve over bank", "1 run", float(ratio), bar=at_least(1000)),
             _timed("observe, 64 channels, 100 ms, 5,124 sources", door, at_most(10), milli),
+            _timed("bank.leadfield on one thread", bank_alone, None, milli),
+            _timed("observe on one thread", door_alone, None, milli),
             _timed("template_forward(info), 64 channels", template, None, milli),
             _timed("import bayesesi, a new process", bare, at_most(1000), milli),
             _timed("import and load its public names", loaded, None, milli),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -16,22 +17,38 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "bench"
 # what every row stands on
-_SHARED = ("tests/bench/difference.py", "tests/bench/outcome.py", "tests/oracle/nested_spheres.py")
+_SHARED = (
+    "tests/bench/difference.py",
+    "tests/bench/mne_solution.py",
+    "tests/bench/outcome.py",
+    "tests/bench/spheres.py",
+    "tests/oracle/nested_spheres.py",
+)
 
 
 def key_of(row: str, stands_on: Iterable[str]) -> str:
-    """Hash of the row's source and of every file of ``bayesesi`` it stands on, as on disk.
+    """Hash of the row's code and of all that it stands on, as on disk: what is said in comments
+    and docstrings does not count.
 
-    ``stands_on`` names modules (``forward``) and assets (``assets/template-bank.safetensors``).
+    ``stands_on`` names parts of ``bayesesi``: modules (``forward``) and assets
+    (``assets/template-bank.safetensors``).
     """
     digest = hashlib.sha256()
-    for path in [ROOT / f"tests/bench/{row}.py", *(ROOT / s for s in _SHARED)]:
-        digest.update(path.read_bytes())
-    for path in _files(stands_on):
+    shared = (ROOT / f"tests/bench/{row}.py", *(ROOT / name for name in _SHARED))
+    for path in (*shared, *_files(stands_on)):
         digest.update(path.relative_to(ROOT).as_posix().encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(_code(path) if path.suffix == ".py" else path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _code(path: Path) -> bytes:
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node, clean=False
+        ):
+            node.body = node.body[1:]
+    return ast.dump(tree).encode()
 
 
 def _files(stands_on: Iterable[str]) -> Iterator[Path]:
@@ -75,6 +92,8 @@ def conditions(threads: int) -> dict[str, Any]:
         "uncommitted": bool(_git("status", "--porcelain", "bayesesi")),
         "threads": threads,
         "cores": os.cpu_count(),
+        # of all that ran in the minute before: above 0, timings are those of a busy machine
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
         **{name: version(name) for name in ("numpy", "scipy", "mne", "openmeeg")},
     }
