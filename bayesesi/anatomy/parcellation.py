@@ -143,9 +143,11 @@ class Parcellation:
         mine = self.source_space
         on_fsaverage = mine.level is not None and other.level is not None
         if mine.mesh is not None and (other.mesh is mine.mesh or on_fsaverage):
-            return Parcellation(
-                other, self.regions, self.labels[mine.nearest_source[other.vertices]]
-            )
+            right = other.hemisphere == 1  # a finer fsaverage has more vertices on the left
+            offset = other.mesh.n_left - mine.mesh.n_left if other.mesh is not None else 0
+            theirs = np.asarray(other.vertices)
+            vertices = np.where(right, theirs - offset, theirs)
+            return Parcellation(other, self.regions, self.labels[mine.nearest_source[vertices]])
         from scipy.spatial import KDTree
 
         labelled = np.flatnonzero(self.labels >= 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -222,8 +222,12 @@ class SourceSpace:
             )
         mesh = self._cortex()
         keep = SOURCES_AT_LEVEL[level] // 2
-        vertices = np.r_[np.arange(keep), mesh.n_left + np.arange(keep)]
-        return SourceSpace.on_mesh(mesh, vertices, level)
+        coarse = SourceSpace.on_mesh(
+            mesh, np.r_[np.arange(keep), mesh.n_left + np.arange(keep)], level
+        )
+        if self.normals is None:
+            return coarse
+        return replace(coarse, normals=self.normals[coarse.index_in(self)])
 
     def index_in(self, finer: SourceSpace) -> NDArray[np.int64]:
         """(S,) where each of these sources stands in a finer source space of the same mesh."""

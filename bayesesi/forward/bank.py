@@ -187,10 +187,14 @@ class LeadfieldBank:
         if shape == 0:
             return space
         warp = self.shapes[shape]
-        normals = space.normals
-        if normals is not None:
-            normals = warp.warp_normals(space.positions, normals)
-        return replace(space, positions=warp.warp(space.positions), normals=normals)
+        if space.mesh is None or space.vertices is None:
+            return replace(space, positions=warp.warp(space.positions))
+        mesh = replace(
+            space.mesh,
+            positions=warp.warp(space.mesh.positions),
+            normals=warp.warp_normals(space.mesh.positions, space.mesh.normals),
+        )
+        return SourceSpace.on_mesh(mesh, space.vertices, space.level)
 
 
 _ARRAYS = (

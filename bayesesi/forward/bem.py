@@ -78,7 +78,7 @@ class BoundaryElements:
     def source_terms(self, dipoles: Dipoles) -> NDArray[np.float64]:
         """(n_inner, D): right-hand sides of unit dipoles on the rows of the innermost surface.
 
-        At a brain conductivity of 1; divide the current rows by it (``Transfer`` does).
+        At a brain conductivity of 1; divide the current rows by it (``transfer`` does).
         """
         import openmeeg as om
 

@@ -57,8 +57,14 @@ class Alignment:
 
 
 def eeg_positions(info: mne.Info) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Names and (C, 3) positions of the EEG channels; NaN where the recording has none."""
+    """Names and (C, 3) positions of the EEG channels; NaN where the recording has none.
+
+    Raises
+    ------
+    InputError : no EEG channel, or bipolar ones.
+    """
     import mne
+    from mne._fiff.constants import FIFF
 
     picks = mne.pick_types(info, meg=False, eeg=True, exclude=())
     if len(picks) == 0:
@@ -66,6 +72,12 @@ def eeg_positions(info: mne.Info) -> tuple[tuple[str, ...], NDArray[np.float64]]
             "the recording has no EEG channels; set their types with set_channel_types"
         )
     names = tuple(info["ch_names"][i] for i in picks)
+    bipolar = [info["chs"][i]["coil_type"] == FIFF.FIFFV_COIL_EEG_BIPOLAR for i in picks]
+    if any(bipolar):
+        raise InputError(
+            f"channel {some(n for n, b in zip(names, bipolar, strict=True) if b)} is a difference "
+            "of two electrodes; give the recording before the bipolar montage was made"
+        )
     positions = np.array([info["chs"][i]["loc"][:3] for i in picks], float)
     positions[~np.isfinite(positions).all(axis=1) | ~positions.any(axis=1)] = np.nan
     return names, positions
@@ -111,7 +123,7 @@ def place_electrodes(info: mne.Info, scalp: HeadSurfaces) -> tuple[Sensors, Alig
         if len(known) == len(names):
             positions = np.array([known[n] for n in names])
             return _on_scalp(names, positions, scalp, "nominal", np.eye(3), np.zeros(3), 1.0)
-    rotation, shift, scale = _align(names, positions, info, scalp)
+    rotation, shift, scale = _align(names, positions, _fiducials(info, montage), scalp)
     origin = "nominal" if montage else "measured"
     return _on_scalp(names, positions, scalp, origin, rotation, shift, scale)
 
@@ -173,14 +185,17 @@ def similarity(
 
 
 def _align(
-    names: Sequence[str], positions: NDArray[np.float64], info: mne.Info, scalp: HeadSurfaces
+    names: Sequence[str],
+    positions: NDArray[np.float64],
+    fiducials: NDArray[np.float64] | None,
+    scalp: HeadSurfaces,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """The most probable similarity, from the names' plan or the head frame as a start."""
     import trimesh
     from scipy.optimize import least_squares
     from scipy.spatial.transform import Rotation
 
-    fiducials, known = _fiducials(info), nominal_positions(names)
+    known = nominal_positions(names)
     named = [i for i, name in enumerate(names) if name in known]
     plan = np.array([known[names[i]] for i in named]).reshape(-1, 3)
     start = (np.eye(3), np.zeros(3), 1.0)
@@ -217,9 +232,24 @@ def _align(
         ]
 
     fit = least_squares(residuals, np.zeros(7), loss="soft_l1", diff_step=1e-4, max_nfev=30)
+    _check_sides(moved(fit.x, placed), names)
     turn, grow = Rotation.from_rotvec(fit.x[:3]).as_matrix(), float(np.exp(fit.x[6]))
     shift = grow * turn @ (shift - centre) + centre + fit.x[3:6]
     return turn @ rotation, shift, scale * grow
+
+
+def _check_sides(placed: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Left and right must agree with the names: a mirrored montage fits a head as well."""
+    known = nominal_positions(names)
+    named = [i for i, name in enumerate(names) if name in known]
+    if len(named) < _MIN_MATCHED:
+        return
+    plan, mirror = np.array([known[names[i]] for i in named]), np.array([-1.0, 1.0, 1.0])
+    if _rms(placed[named] * mirror - plan) < 0.5 * _rms(placed[named] - plan):
+        raise InputError(
+            "left and right are exchanged: electrodes lie where the other side's names belong; "
+            "check the sign of x in the positions, or the names"
+        )
 
 
 def _moved(
@@ -233,16 +263,22 @@ def _rms(offsets: NDArray[np.float64]) -> float:
     return float(np.sqrt((offsets**2).sum(axis=1).mean()))
 
 
-def _fiducials(info: mne.Info) -> NDArray[np.float64] | None:
-    """(3, 3) LPA, nasion and RPA in the head frame, which they define; None without them."""
+def _fiducials(info: mne.Info, montage: str | None) -> NDArray[np.float64] | None:
+    """(3, 3) LPA, nasion and RPA in the head frame, which they define; None without them.
+
+    Where positions come without fiducials MNE makes up three on one sphere; a montage of its own
+    may have its own there.
+    """
     from mne._fiff.constants import FIFF
 
     order = (FIFF.FIFFV_POINT_LPA, FIFF.FIFFV_POINT_NASION, FIFF.FIFFV_POINT_RPA)
-    points = info["dig"] or []
-    found = {int(d["ident"]): d["r"] for d in points if d["kind"] == FIFF.FIFFV_POINT_CARDINAL}
+    dig = info["dig"] or []
+    found = {int(d["ident"]): d["r"] for d in dig if d["kind"] == FIFF.FIFFV_POINT_CARDINAL}
     if not all(ident in found for ident in order):
         return None
-    return np.array([found[ident] for ident in order], float)
+    points = np.array([found[ident] for ident in order], float)
+    on_sphere = np.ptp(np.linalg.norm(points, axis=1)) < 1e-6
+    return None if on_sphere and montage is None else points
 
 
 def _on_scalp(

@@ -20,7 +20,7 @@ _MONOMIALS = tuple(
 
 @dataclass(frozen=True)
 class HeadShape:
-    """x -> c + s u + sum over quadratic and cubic monomials of u, with u = (x - c) / 80 mm.
+    """x -> c + s (x - c) + sum over quadratic and cubic monomials of u, with u = (x - c) / 80 mm.
 
     ``scale`` (3,) stretches right-left, front-back and up-down; ``bend`` (16, 3) in m holds the
     displacement each monomial makes. A map of the whole space carries every surface and source

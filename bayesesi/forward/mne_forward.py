@@ -74,7 +74,8 @@ def source_space_from_mne(src: Any, name: str) -> SourceSpace:
     if kinds == {"surf"} and len(src) == 2:
         mesh, vertices = _cortex(src, subject)
         level = _fsaverage_level(mesh, vertices)
-        if level is not None:  # the same vertices, hence the same registration
+        if level is not None and mesh.n_vertices == template_mesh().n_vertices:
+            # the same vertices, hence the same registration
             mesh = replace(mesh, sphere=template_mesh().sphere)
         return SourceSpace.on_mesh(mesh, vertices, level)
     if "surf" in kinds:
@@ -100,8 +101,9 @@ def _cortex(src: Any, subject: str) -> tuple[CorticalMesh, NDArray[np.int64]]:
 
 
 def _fsaverage_level(mesh: CorticalMesh, vertices: NDArray[np.int64]) -> int | None:
-    """The level, when these are exactly a level's vertices of fsaverage5."""
-    if "fsaverage" not in mesh.subject or mesh.n_vertices != SOURCES_AT_LEVEL[5]:
+    """The level, when these are exactly a level's vertices of fsaverage (163,842 a side) or of
+    fsaverage5 (10,242), whose vertices are the first of it."""
+    if "fsaverage" not in mesh.subject or mesh.n_vertices not in (2 * 10_242, 2 * 163_842):
         return None
     for level, n in SOURCES_AT_LEVEL.items():
         wanted = np.r_[np.arange(n // 2), mesh.n_left + np.arange(n // 2)]

@@ -104,6 +104,12 @@ def read_source_space(path: str | Path, head_to_mri: NDArray[np.float64]) -> Sou
             "mne.write_source_spaces writes it"
         ) from error
     to_head = np.linalg.inv(head_to_mri)
+    known = (FIFF.FIFFV_COORD_MRI, FIFF.FIFFV_COORD_HEAD)
+    if any(side["coord_frame"] not in known for side in src):
+        raise InputError(
+            f"{path.name} is neither in the MRI nor in the head frame; write it anew with "
+            "mne.setup_source_space"
+        )
     for side in src:
         if side["coord_frame"] == FIFF.FIFFV_COORD_MRI:
             side["rr"] = side["rr"] @ to_head[:3, :3].T + to_head[:3, 3]

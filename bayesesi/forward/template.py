@@ -46,7 +46,8 @@ def template_forward(
     if source_space not in ("cortex", "volume"):
         raise InputError(f"source_space is 'cortex' or 'volume', not {source_space!r}")
     sensors, alignment = place_electrodes(info, bank.scalp)
-    size = 1 / alignment.scale
+    # nobody measured a head where electrodes are nominal
+    size = 1 / alignment.scale if sensors.origin == "measured" else 1.0
     provenance = {
         "forward": "template",
         "head": f"fsaverage, 4-shell BEM, shape {setting.shape}",

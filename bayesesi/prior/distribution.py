@@ -11,7 +11,11 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.distributions.transforms import ExpTransform
 
+from bayesesi.errors import InputError
 from bayesesi.spec import Quantity
+
+#: A truncation that keeps less than this is a mistake.
+_LEAST_MASS = 1e-6
 
 
 class TruncatedNormal(dist.TorchDistribution):
@@ -21,30 +25,39 @@ class TruncatedNormal(dist.TorchDistribution):
     has_rsample = True
 
     def __init__(self, loc: float, scale: float, low: float, high: float) -> None:
-        self.loc, self.scale = torch.tensor(loc), torch.tensor(scale)
-        self.low, self.high = torch.tensor(low), torch.tensor(high)
-        standard = torch.distributions.Normal(0.0, 1.0)
-        self._ends = [standard.cdf((x - self.loc) / self.scale) for x in (self.low, self.high)]
+        self.loc, self.scale, self.low, self.high = (
+            torch.tensor(x, dtype=torch.float64) for x in (loc, scale, low, high)
+        )
+        a, b = (self.low - self.loc) / self.scale, (self.high - self.loc) / self.scale
+        # in the lower tail, where the normal's CDF keeps its precision
+        self._sign = -1.0 if a > 0 else 1.0
+        self._ends = [torch.special.ndtr(self._sign * x) for x in (a, b)]
+        self._mass = torch.abs(self._ends[1] - self._ends[0])
+        if not self._mass >= _LEAST_MASS:
+            raise InputError(
+                f"a normal about {loc:g} with sd {scale:g} leaves less than {_LEAST_MASS:g} of its "
+                f"probability within {low:g} to {high:g}; move within or the centre"
+            )
         super().__init__(validate_args=False)
 
     @property
     def support(self) -> constraints.Constraint:
-        return constraints.interval(self.low, self.high)
+        return constraints.interval(self.low.float(), self.high.float())
 
     def expand(self, batch_shape: torch.Size, _instance: object = None) -> dist.TorchDistribution:  # type: ignore[override]
         return dist.ExpandedDistribution(self, torch.Size(batch_shape))
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        share = self._ends[0] + (self._ends[1] - self._ends[0]) * torch.rand(sample_shape)
-        z = math.sqrt(2) * torch.erfinv(2 * share - 1)
-        return (self.loc + self.scale * z).clamp(self.low, self.high)
+        first, last = self._ends
+        share = first + (last - first) * torch.rand(sample_shape, dtype=torch.float64)
+        z = self._sign * torch.special.ndtri(share)
+        return (self.loc + self.scale * z).clamp(self.low, self.high).float()
 
     def log_prob(self, value: Tensor) -> Tensor:
         z = (value - self.loc) / self.scale
-        inside = (value >= self.low) & (value <= self.high)
-        mass = torch.log(self._ends[1] - self._ends[0])
-        density = -0.5 * z**2 - torch.log(self.scale) - 0.5 * math.log(2 * math.pi) - mass
-        return torch.where(inside, density, -math.inf)
+        inside = (value >= self.low.float()) & (value <= self.high.float())
+        density = -0.5 * z**2 - torch.log(self.scale * self._mass) - 0.5 * math.log(2 * math.pi)
+        return torch.where(inside, density, -math.inf).float()
 
 
 def distribution_of(quantity: Quantity) -> dist.TorchDistribution:

@@ -22,9 +22,9 @@ _MAX_ROUNDS = 200
 def placement_weights(place: Place, parcellation: Parcellation) -> NDArray[np.float64]:
     """(S,) probability of each source as a centre; 0 outside the atlas.
 
-    By area, a source weighs the cortex it stands for; by depth, sources are weighed so that depth
-    below the top of the brain's bounding surface is uniform. Regions multiply, a region's own
-    weight before its lobe's.
+    By area, a source weighs the cortex it stands for; by depth, sources are weighed so that the
+    distance below the convex hull of the cortex is uniform, before regions are weighed. Regions
+    multiply, a region's own weight before its lobe's.
 
     Raises
     ------

@@ -47,6 +47,13 @@ class SourcePrior:
     spec: DipoleSpec | PatchSpec
     parcellation: Parcellation
 
+    def __post_init__(self) -> None:
+        if self.spec.orientation.family != "fixed":
+            raise InputError(
+                f"orientation {self.spec.orientation.family!r} is not drawn on a cortex yet; write "
+                "family = 'fixed'"
+            )
+
     @property
     def source_space(self) -> SourceSpace:
         return self.parcellation.source_space
@@ -137,8 +144,8 @@ class SourcePrior:
             draws["edge"][cases, slot].astype(float),
         )
         scaled = sp.diags_array(moment) @ patches
-        gather = sp.coo_array((np.ones(len(cases)), (cases, np.arange(len(cases)))))
-        gather.resize((shape[0], len(cases)))
+        ones, every = np.ones(len(cases)), np.arange(len(cases))
+        gather = sp.coo_array((ones, (cases, every)), (shape[0], len(cases)))
         return sp.csr_array(gather @ scaled)
 
     @cached_property

@@ -101,7 +101,10 @@ def _read(path: Path, chain: tuple[str, ...]) -> tuple[dict[str, Any], str | Non
         return raw, kind
     if not isinstance(parent, str) or parent in chain:
         raise SpecError([f"{path.name}: extend = {parent!r} must name another spec, and no circle"])
-    base, base_kind = _read(_find(parent), (*chain, parent))
+    if "name" not in raw:
+        raise SpecError([f"{path.name}: extends {parent!r} and needs a name of its own; add name"])
+    beside = path.parent / parent
+    base, base_kind = _read(beside if beside.is_file() else _find(parent), (*chain, parent))
     return _merge(base, raw), kind or base_kind
 
 
@@ -204,25 +207,32 @@ def spec_schema(kind: str) -> dict[str, Any]:
 _REFERRING = ("spec", "source", "head", "noise")
 
 
-def spec_hash(spec: Spec) -> str:
+def spec_hash(spec: Spec, chain: tuple[str, ...] = ()) -> str:
     """12 hex digits of what a spec means, the specs it names included.
 
-    Names, descriptions and references do not count: two specs that say the same have one hash.
+    Names, descriptions and references do not count. A file a spec names counts by its name, not by
+    what it holds. ``chain`` holds the specs that led here.
+
+    Raises
+    ------
+    SpecError : specs that name each other in a circle, or one that does not exist.
     """
-    text = json.dumps(_meaning(spec.resolved()), sort_keys=True)
+    if spec.name in chain:
+        raise SpecError([f"{spec.name}: specs name each other in a circle, {' > '.join(chain)}"])
+    text = json.dumps(_meaning(spec.resolved(), (*chain, spec.name)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _meaning(table: Any, top: bool = True) -> Any:
+def _meaning(table: Any, chain: tuple[str, ...], top: bool = True) -> Any:
     if isinstance(table, list):
-        return [_meaning(item, False) for item in table]
+        return [_meaning(item, chain, False) for item in table]
     if not isinstance(table, dict):
         return table
     silent = ("name", "description", "references") if top else ()
-    meaning = {k: _meaning(v, False) for k, v in table.items() if k not in silent}
+    meaning = {k: _meaning(v, chain, False) for k, v in table.items() if k not in silent}
     for key in _REFERRING:
         if isinstance(meaning.get(key), str):
-            meaning[key] = spec_hash(read_spec(meaning[key]))
+            meaning[key] = spec_hash(read_spec(meaning[key]), chain)
     return meaning
 
 

@@ -39,6 +39,10 @@ class Quantity(BaseModel):
         if isinstance(raw, int | float):
             return {"family": "constant", "numbers": (_finite(raw),)}
         if {"family", "numbers"} <= set(raw):
+            if raw["family"] in FAMILIES:
+                _check(raw["family"], raw["numbers"], raw.get("within"))
+            elif raw["family"] != "constant":
+                raise ValueError(f"family {raw['family']!r} is none of {', '.join(FAMILIES)}")
             return raw
         named = [key for key in raw if key != "within"]
         if len(named) != 1 or named[0] not in FAMILIES:
@@ -101,5 +105,10 @@ def _check(family: str, numbers: tuple[float, float], within: tuple[float, float
         raise ValueError(
             f"lognormal needs a positive median and a factor above 1, not {first:g} and {second:g}"
         )
-    if within is not None and not within[0] < within[1]:
+    if within is None:
+        return
+    if not within[0] < within[1]:
         raise ValueError(f"within goes from low to high, not from {within[0]:g} to {within[1]:g}")
+    apart = family in ("uniform", "loguniform") and (within[0] >= second or within[1] <= first)
+    if apart or (family == "lognormal" and within[1] <= 0):
+        raise ValueError(f"{family} has no value within {within[0]:g} to {within[1]:g}")

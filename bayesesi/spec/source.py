@@ -10,6 +10,7 @@ from bayesesi.spec.base import Spec, Table, between
 from bayesesi.spec.quantity import Quantity
 
 ACTIVE_SHARE = 0.10
+_Weight = Annotated[float, Field(ge=0, le=1e6)]
 Profile = Literal["gaussian", "flat", "ragged"]
 _Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -44,15 +45,14 @@ class Place(Table):
     """Where a source's centre may be."""
 
     by: Literal["area", "depth"] = Field(
-        "area", description="area: every cm² alike; depth: every depth below the scalp alike"
+        "area",
+        description="area: every cm² alike; depth: every depth below the cortex' hull",
     )
-    regions: dict[str, Annotated[float, Field(ge=0)]] = Field(
+    regions: dict[str, _Weight] = Field(
         default_factory=dict,
         description="relative weights of regions or lobes; those not named get other_regions",
     )
-    other_regions: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="relative weight of regions that are not named"
-    )
+    other_regions: _Weight = Field(1.0, description="relative weight of regions that are not named")
 
     @model_validator(mode="after")
     def _somewhere(self) -> Place:
@@ -115,10 +115,17 @@ class PatchSpec(SourceSpec):
         return profile
 
 
-class SmoothSpec(SourceSpec):
+class SmoothSpec(Spec):
     """A field all over the cortex that varies smoothly."""
 
+    kind: ClassVar[str] = "sources"
+
     family: Literal["smooth"]
+    null: _Share = Field(0.1, description="probability that nothing is active")
+    moment_nAm: Annotated[Quantity, between(0.0, 1e5, "a moment in nAm")] = Field(
+        Quantity(family="lognormal", numbers=(300.0, 2.0), within=(10.0, 10_000.0)),
+        description="sum of the sizes of all moments",
+    )
     smoothness_mm: Annotated[Quantity, between(2.0, 100.0, "a smoothness in mm")] = Field(
         Quantity(family="loguniform", numbers=(8.0, 40.0)),
         description="distance along the surface at which correlation falls to .6",

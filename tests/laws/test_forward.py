@@ -412,26 +412,25 @@ def test_volume_is_free(volume: ForwardOperator) -> None:
         template_forward(info, source_space="sphere")
 
 
-def test_a_volume_source_at_a_cortical_one_sees_the_same(
-    template: ForwardOperator, volume: ForwardOperator
-) -> None:
-    """Free and fixed dipoles of the bank agree where a grid point lies within 2 mm of a source.
+def test_a_volume_source_at_a_cortical_one_sees_the_same(volume: ForwardOperator) -> None:
+    """Where a grid point lies within 2 mm of a cortical source, free and fixed dipoles agree.
 
-    A bank whose volume axes were exchanged would fail: then most columns differ.
+    Measured: half of them to 2 %. Twins: the next point of the grid (9 %), and axes exchanged.
     """
-    gap = volume.source_space.positions[:, None] - template.source_space.positions
-    distance = np.linalg.norm(gap, axis=2)
-    point, source = np.nonzero(distance < 0.002)
-    assert len(point) > 10
-    cortical = template.leadfield[:, source]
-    normals = template.source_space.normals[source]
-    along = np.einsum("csk,sk->cs", volume.leadfield[:, point], normals)
-    for axes, agree in (([0, 1, 2], True), ([1, 2, 0], False)):
-        turned = np.einsum("csk,sk->cs", volume.leadfield[:, point][..., axes], normals)
-        r = [np.corrcoef(a, b)[0, 1] for a, b in zip(turned.T, cortical.T, strict=True)]
-        assert (np.median(r) > 0.98) == agree
-    ratio = np.linalg.norm(along, axis=0) / np.linalg.norm(cortical, axis=0)
-    assert 0.9 < np.median(ratio) < 1.1
+    info = mne.create_info(list(TEN_TWENTY), 100.0, "eeg")
+    cortex = template_forward(info, level=3)
+    gap = volume.source_space.positions[:, None] - cortex.source_space.positions
+    point, source = np.nonzero(np.linalg.norm(gap, axis=2) < 0.002)
+    assert len(point) > 50
+    normals, fixed = cortex.source_space.normals[source], cortex.leadfield[:, source]
+
+    def difference(free: Array) -> float:
+        off = np.einsum("csk,sk->cs", free, normals) - fixed
+        return float(np.median(np.linalg.norm(off, axis=0) / np.linalg.norm(fixed, axis=0)))
+
+    assert difference(volume.leadfield[:, point]) < 0.04
+    assert difference(volume.leadfield[:, point - 1]) > 0.06
+    assert difference(volume.leadfield[:, point][..., [1, 2, 0]]) > 0.5
 
 
 def test_crowns_are_positive_above_themselves() -> None:
@@ -574,3 +573,25 @@ def test_source_space_files_that_cannot_be_used(tmp_path: Path) -> None:
         prepare()
         with pytest.raises(InputError, match=rf"x-src\.fif {said}"):
             read_source_space(path, np.eye(4))
+
+
+def test_a_level_of_another_head_stays_on_that_head() -> None:
+    """Positions, normals and areas of a coarser level are those of the head, not the template."""
+    from bayesesi.forward import template_bank
+
+    bank = template_bank()
+    fine, coarse = bank.source_space(2, 4), bank.source_space(2, 3)
+    level = fine.at_level(3)
+    np.testing.assert_allclose(level.positions, coarse.positions)
+    np.testing.assert_allclose(level.normals, coarse.normals)
+    assert abs(level.areas.sum() / fine.areas.sum() - 1) < 1e-9
+    template = bank.source_space(0, 3)
+    assert np.linalg.norm(level.positions - template.positions, axis=1).max() > 0.002
+
+
+def test_nobody_measures_a_head_by_a_nominal_cap() -> None:
+    montage = mne.channels.make_standard_montage("GSN-HydroCel-128")
+    info = mne.create_info(montage.ch_names, 100.0, "eeg").set_montage(montage)
+    forward = template_forward(info, level=1)
+    assert forward.provenance["electrodes"] == "nominal"
+    assert forward.provenance["head_size_over_template"] == 1.0

@@ -17,7 +17,7 @@ from scipy import signal, stats
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError
 from bayesesi.forward import ForwardOperator, Sensors
-from bayesesi.noise import NoiseCovariance, temporal_covariance
+from bayesesi.noise import NoiseCovariance, band_autocorrelation, temporal_covariance
 from bayesesi.observation import Observation, TimeBasis, make_time_basis, observe, project
 
 Array = NDArray[np.float64]
@@ -493,6 +493,47 @@ def test_a_baseline_subtracted_in_mne_or_here_is_the_same_baseline() -> None:
         assert_same(whole, observe(an_evoked(), a_forward(), COV, **known))
 
 
+def test_one_moment_after_a_baseline_has_its_noise_too() -> None:
+    """Var(n(t) - m) of lasting noise, not of white noise."""
+    x, r = recordings(250.0, False, BEFORE + 1, most=1)[0], 0.95 ** np.arange(100)
+    obs = through_the_door(x[0], 250.0, 1, True, autocorrelation=r)
+    variance = temporal_covariance(r, np.array([BEFORE]), np.arange(BEFORE)).item()
+    assert abs(variance - (1 + 1 / BEFORE)) > 0.1
+    assert obs.time_basis.projector.item() ** -2 == pytest.approx(variance, rel=1e-9)
+
+
+def test_a_baseline_that_was_cropped_away_is_known_by_its_distance() -> None:
+    """0.35 s before the window, 50 samples: lags that the cropped recording itself has not."""
+    evoked = an_evoked().apply_baseline((None, 0), verbose="error").crop(0.15, 0.2)
+    obs = observe(evoked, a_forward(), COV)
+    samples, before = np.arange(14) + 88, np.arange(51)
+    r = band_autocorrelation(0.0, 125.0, 250.0, 400)
+    r /= np.diag(temporal_covariance(r, before, before)).mean()
+    sigma = temporal_covariance(r, samples[: len(obs.time_basis.times)], before)
+    p = obs.time_basis.projector
+    np.testing.assert_allclose(p.T @ sigma @ p, np.eye(obs.n_functions), atol=0.02)
+
+
+def test_the_mean_of_a_baseline_is_no_measurement_of_itself() -> None:
+    """A window that is its own baseline has no constant: one function less, no division by 0."""
+    x, r = recordings(250.0, True, 60, most=1)
+    window: dict[str, Any] = dict(sfreq=250.0, tmin=0.0, tmax=0.196, autocorrelation=r)
+    free, bound = (
+        observe(x[0], a_forward(), COV, baseline=b, **window) for b in (None, (0.0, 0.196))
+    )
+    assert bound.n_functions == free.n_functions - 1
+    assert np.abs(bound.time_basis.functions.sum(axis=0)).max() < 1e-6
+    assert np.abs(bound.values).max() < 10
+
+
+def test_an_observation_keeps_its_own_numbers() -> None:
+    volts = an_evoked().data.copy()
+    obs = observe(volts, a_forward(), COV, sfreq=250.0)
+    before = obs.recording.values.copy()
+    volts[:] = 0
+    np.testing.assert_array_equal(obs.recording.values, before)
+
+
 @pytest.mark.parametrize("k", [0.2, 30.0])
 def test_units_cancel(k: float) -> None:
     """k times the volts with k² times the covariance and k times the leadfield: the same values."""
@@ -592,6 +633,16 @@ def test_eeg_and_meg_whiten_together(projectors: str) -> None:
         assert_same(
             observe(*both_kinds("pending"), autocorrelation="white", time_basis="samples"), obs
         )
+
+
+def test_projectors_hold_without_a_bad_channel() -> None:
+    """One of six magnetometers less: what the projectors took from the others stays out."""
+    evoked, forward, cov = both_kinds("applied")
+    bad = NAMES[9]
+    named = observe(evoked, forward, cov, bads=[bad])
+    assert named.n_eff == 17
+    evoked.info["bads"] = [bad]
+    assert_same(named, observe(evoked, forward, cov))
 
 
 @pytest.mark.parametrize("kind", ["eeg", "mag", "grad"])

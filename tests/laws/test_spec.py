@@ -91,12 +91,38 @@ def test_a_mixture_changes_its_hash_with_its_components(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = spec_hash(read_spec("focal-or-distributed"))
-    changed = write(tmp_path, 'schema = 1\nextend = "focal"\n[count]\nnull = 0.3\n', name="focal2")
+    changed = write(
+        tmp_path,
+        'schema = 1\nextend = "focal"\nname = "focal2"\n[count]\nnull = 0.3\n',
+        name="focal2",
+    )
     paths = {**shipped_specs(), "focal2": changed}
     monkeypatch.setattr("bayesesi.spec.files.shipped_specs", lambda: paths)
     text = Path(paths["focal-or-distributed"]).read_text().replace('"focal"', '"focal2"')
     after = spec_hash(read_spec(write(tmp_path, text, name="focal-or-distributed")))
     assert before != after
+
+
+def test_specs_that_name_each_other_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (
+        'schema = 1\nname = "ring"\ndescription = "A test."\nfamily = "mixture"\n'
+        '[[components]]\nspec = "ring"\n[[components]]\nspec = "focal"\n'
+    )
+    path = write(tmp_path, text, name="ring")
+    paths = {**shipped_specs(), "ring": path}
+    monkeypatch.setattr("bayesesi.spec.files.shipped_specs", lambda: paths)
+    with pytest.raises(SpecError, match="in a circle"):
+        spec_hash(read_spec("ring"))
+
+
+def test_a_parent_may_lie_beside_its_child(tmp_path: Path) -> None:
+    write(tmp_path, HEAD.replace("mine", "parent") + "extent_mm = 7\n", name="parent")
+    child = write(tmp_path, 'schema = 1\nextend = "parent.toml"\nname = "child"\n', name="child")
+    spec = read_spec(child)
+    assert isinstance(spec, PatchSpec)
+    assert spec.extent_mm.numbers == (7.0,)
 
 
 def test_extend_changes_a_few_keys_and_replaces_distributions(tmp_path: Path) -> None:
@@ -133,6 +159,7 @@ def test_twenty_mistakes_give_twenty_sentences(tmp_path: Path) -> None:
         "extent_mm = { uniform = [5, 500] }": "1 to 60",
         "extent_mm = { uniform = [5, 9], loguniform = [5, 9] }": "one of",
         "correlation = 2": "-1 to 1",
+        "correlation = { uniform = [0.1, 0.2], within = [0.3, 0.4] }": "no value within",
         "profile = { gaussian = 0.4 }": "sum to 1",
         "profile = { round = 1.0 }": "gaussian",
         "count = { null = 1.5 }": "1",
@@ -162,7 +189,8 @@ def test_all_mistakes_of_a_file_come_at_once(tmp_path: Path) -> None:
         (HEAD.replace('"patch"', '"pach"'), "did you mean 'patch'"),
         (HEAD.replace('"patch"', '"bank"'), "not known"),
         ("not toml at all", "TOML"),
-        ('schema = 1\nextend = "focl"\n', "did you mean 'focal'"),
+        ('schema = 1\nextend = "focal"\n', "a name of its own"),
+        ('schema = 1\nname = "a"\nextend = "focl"\n', "did you mean 'focal'"),
         ("schema = 1\nextend = 3\n", "must name"),
     ],
 )
