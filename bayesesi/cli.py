@@ -28,6 +28,15 @@ app.add_typer(specs, name="specs")
 console, errors = Console(), Console(stderr=True)
 
 
+#: Arguments of the Python interface and what they are called here.
+_FLAGS = {
+    "baseline=(None, 0)": "--subtract-baseline",
+    "choose condition = ": "choose --condition ",
+    "scale='unknown'": "--unknown-scale",
+    "noise_cov=mne.compute_covariance(epochs)": "--noise-cov my-cov.fif",
+}
+
+
 def one_sentence(command: Callable[..., None]) -> Callable[..., None]:
     """A user's mistake ends with its sentence and status 2, without a traceback."""
 
@@ -36,14 +45,29 @@ def one_sentence(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except InputError as error:
-            errors.print(Text(f"bayesesi: {error}"), soft_wrap=True)
+            said = str(error)
+            for argument, flag in _FLAGS.items():
+                said = said.replace(argument, flag)
+            errors.print(Text(f"bayesesi: {said}"), soft_wrap=True)
             raise typer.Exit(2) from None
 
     return wrapped
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from bayesesi import __version__
+
+        console.print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -55,7 +79,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for files and pictures.")] = Path(
         "bayesesi-demo"
     ),
-    seed: Annotated[int, typer.Option(help="Another simulated patient.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another simulated patient.")] = 0,
 ) -> None:
     """Simulate a recording on one head and observe it through another.
 
@@ -64,6 +88,8 @@ def demo(
     """
     from bayesesi.demo import run_demo
 
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; choose a folder with -o")
     with console.status("simulating and observing"):
         result = run_demo(out, seed)
     obs = result.observation
@@ -71,7 +97,8 @@ def demo(
         "recording": f"{len(obs.sensors)} channels, {obs.provenance['nave']} trials averaged, "
         f"electrodes {obs.sensors.origin}",
         "true source": f"{result.true_region} (on another head, skull 1.7 times as resistive)",
-        "signal over noise": f"{obs.snr_db:+.1f} dB in {obs.n_eff} × {obs.n_functions} numbers",
+        "whitened power": f"{obs.snr_db:+.1f} dB in {obs.n_eff} × {obs.n_functions} numbers "
+        "(pure noise: 0 dB)",
         "best single dipole": f"{result.scan_region}, {result.scan_error_mm:.0f} mm from the truth",
         "FIF path and array path": f"differ by {result.array_difference:.0e}",
         "written": ", ".join(str(path) for path in result.files),
@@ -104,7 +131,8 @@ def observe(
 ) -> None:
     """Check a recording: whiten a window of it and say what is in there.
 
-    bayesesi observe my-ave.fif --noise-cov my-cov.fif --tmin 0.08 --tmax 0.12 -o window.png
+    bayesesi observe my-ave.fif --noise-cov my-cov.fif --tmin 0.08 --tmax 0.12
+    --subtract-baseline -o window.png
     """
     import bayesesi
     from bayesesi.forward import template_forward
@@ -124,8 +152,8 @@ def observe(
         baseline=(None, 0) if subtract_baseline else None,
         scale="unknown" if unknown_scale else "known",
     )
-    rows = {name.replace("_", " "): str(value) for name, value in obs.provenance.items()}
-    rows["signal over noise"] = f"{obs.snr_db:+.1f} dB (0 dB is pure noise)"
+    rows = {name.replace("_", " "): _plain(value) for name, value in obs.provenance.items()}
+    rows["whitened power"] = f"{obs.snr_db:+.1f} dB (pure noise: 0 dB)"
     _print(rows, obs.recording.name or data.name)
     if out is not None:
         from bayesesi.report.observation_figure import plot_observation
@@ -219,9 +247,12 @@ def specs_show(
     name: Annotated[str, typer.Argument(help="A spec that ships, or a .toml file of yours.")],
 ) -> None:
     """Check a spec and print it with every default written out, and its hash."""
-    from bayesesi.spec import read_spec, spec_hash
+    from bayesesi.prior import read_prior
+    from bayesesi.spec import DipoleSpec, PatchSpec, read_spec, spec_hash
 
     spec = read_spec(name)
+    if isinstance(spec, DipoleSpec | PatchSpec):
+        _ = read_prior(name, level=1).weights  # names of regions are known to the atlas alone
     console.print_json(data=spec.resolved())
     console.print(Text(f"hash {spec_hash(spec)}"))
 
@@ -229,7 +260,7 @@ def specs_show(
 @specs.command("schema")
 @one_sentence
 def specs_schema(
-    kind: Annotated[str, typer.Argument(help="sources, heads or noise.")],
+    kind: Annotated[str, typer.Argument(help="sources, heads, noise or simulators.")],
 ) -> None:
     """Print the JSON Schema of a kind of spec, for editors and other tools."""
     from bayesesi.spec import spec_schema
@@ -240,12 +271,23 @@ def specs_schema(
 @specs.command("index")
 @one_sentence
 def specs_index(
-    kind: Annotated[str, typer.Argument(help="sources, heads or noise.")],
+    kind: Annotated[str, typer.Argument(help="sources, heads, noise or simulators.")],
 ) -> None:
     """Print the table that stands in the README of a folder of specs."""
     from bayesesi.spec import spec_index
 
     console.print(Text(spec_index(kind)), end="", soft_wrap=True)
+
+
+def _plain(value: Any) -> str:
+    """Numbers to four digits, lists and tables without their brackets."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+    if isinstance(value, tuple | list):
+        return ", ".join(map(_plain, value)) or "none"
+    return str(value)
 
 
 def _print(rows: dict[str, str], title: str) -> None:

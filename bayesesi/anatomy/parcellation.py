@@ -101,6 +101,9 @@ class Parcellation:
     regions: tuple[Region, ...]
     labels: NDArray[np.int16]
 
+    def __repr__(self) -> str:
+        return f"<Parcellation | {len(self.regions)} regions of {self.source_space}>"
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(region.name for region in self.regions)

@@ -38,6 +38,9 @@ class CorticalMesh:
     sphere: NDArray[np.float64] | None = None
     subject: str = ""
 
+    def __repr__(self) -> str:
+        return f"<CorticalMesh | {self.n_vertices} vertices, {self.subject}>"
+
     @property
     def n_vertices(self) -> int:
         return len(self.positions)
@@ -137,6 +140,10 @@ class SourceSpace:
             level=level,
             subject=mesh.subject,
         )
+
+    def __repr__(self) -> str:
+        level = f", level {self.level}" if self.level is not None else ""
+        return f"<SourceSpace | {self.n_sources} sources, {self.kind}{level}, {self.subject}>"
 
     @property
     def n_sources(self) -> int:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bayesesi.errors import InputError
 
 if TYPE_CHECKING:
+    import mne
     import trimesh
 
 #: Names of the surfaces, inner to outer, by their number; each encloses the tissue below.
@@ -43,6 +44,10 @@ class HeadSurfaces:
                 f"a head has 1, 3 or 4 nested surfaces, these are {len(self.vertices)}; give "
                 + " or ".join(" < ".join(names) for names in SHELLS.values())
             )
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{n} {len(v)}" for n, v in zip(self.names, self.vertices, strict=True))
+        return f"<HeadSurfaces | vertices: {sizes}>"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -124,9 +129,36 @@ def contains(mesh: trimesh.Trimesh, points: NDArray[np.float64]) -> NDArray[np.b
     return inside
 
 
+def head_to_mri_matrix(trans: NDArray[np.float64] | mne.Transform) -> NDArray[np.float64]:
+    """(4, 4) in m from the head to the MRI frame, of an MNE transform in either direction.
+
+    Raises
+    ------
+    InputError : another pair of frames, or another shape.
+    """
+    matrix = trans
+    if isinstance(trans, dict):
+        from mne._fiff.constants import FIFF
+
+        ends = (int(trans["from"]), int(trans["to"]))
+        head, mri = int(FIFF.FIFFV_COORD_HEAD), int(FIFF.FIFFV_COORD_MRI)
+        if ends not in ((head, mri), (mri, head)):
+            raise InputError(
+                f"the transform goes from MNE's frame {ends[0]} to {ends[1]}; give the one between "
+                f"head ({head}) and MRI ({mri}), a -trans.fif file"
+            )
+        matrix = trans["trans"] if ends == (head, mri) else np.linalg.inv(trans["trans"])
+    matrix = np.asarray(matrix, float)
+    if matrix.shape != (4, 4):
+        raise InputError(
+            f"the transform has shape {matrix.shape}; give mne.read_trans(file) or its matrix"
+        )
+    return matrix
+
+
 def read_head_surfaces(
     paths: Sequence[str | Path],
-    head_to_mri: NDArray[np.float64],
+    head_to_mri: NDArray[np.float64] | mne.Transform,
     n_vertices: int | None = 642,
 ) -> HeadSurfaces:
     """FreeSurfer ``.surf`` files, inner to outer, brought to the head frame.
@@ -135,7 +167,7 @@ def read_head_surfaces(
     ----------
     paths : inner skull, outer skull, scalp (or only the scalp; or brain first), mm in MRI surface
         RAS as ``mne watershed_bem`` writes them.
-    head_to_mri : (4, 4), m: the ``trans`` of an ``mne`` coregistration.
+    head_to_mri : the ``trans`` of an ``mne`` coregistration: MNE's, or (4, 4) in m.
     n_vertices : icospheres with more vertices are thinned to their first ``n_vertices``; None
         keeps every surface as it is.
 
@@ -146,7 +178,7 @@ def read_head_surfaces(
     """
     from nibabel.freesurfer import read_geometry
 
-    to_head = np.linalg.inv(head_to_mri)
+    to_head = np.linalg.inv(head_to_mri_matrix(head_to_mri))
     vertices, triangles = [], []
     for path in paths:
         try:

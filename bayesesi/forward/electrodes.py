@@ -66,6 +66,8 @@ def eeg_positions(info: mne.Info) -> tuple[tuple[str, ...], NDArray[np.float64]]
     import mne
     from mne._fiff.constants import FIFF
 
+    if not isinstance(info, mne.Info):
+        raise InputError(f"info is a recording's .info, not {type(info).__name__}")
     picks = mne.pick_types(info, meg=False, eeg=True, exclude=())
     if len(picks) == 0:
         raise InputError(

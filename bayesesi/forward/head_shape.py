@@ -35,7 +35,7 @@ class HeadShape:
         cls, rng: np.random.Generator, scale_sd: float = 0.04, bend_sd: float = 0.0012
     ) -> HeadShape:
         """A random head: sizes vary by about 4 % an axis (head length of British men: mean 195,
-        sd 8 mm), and the skull bends by a millimetre or two beyond that."""
+        sd 8 mm), and the head bends by about 3 mm (median) beyond that."""
         scale = 1 + scale_sd * rng.standard_normal(3)
         bend = bend_sd * rng.standard_normal((len(_MONOMIALS), 3))
         return cls(tuple(scale.tolist()), tuple(map(tuple, bend.tolist())))

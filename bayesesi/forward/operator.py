@@ -73,6 +73,11 @@ class ForwardOperator:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.source_space, SourceSpace):
+            raise InputError(
+                f"source_space is a SourceSpace, not {type(self.source_space).__name__}; make one "
+                "of positions in m: bayesesi.anatomy.SourceSpace(positions, normals)"
+            )
         object.__setattr__(self, "leadfield", np.asarray(self.leadfield))
         shape = self.leadfield.shape
         names = tuple(self.sensors.names if self.sensors is not None else self.ch_names)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import HeadSurfaces, SourceSpace
+from bayesesi.anatomy.surfaces import head_to_mri_matrix
 from bayesesi.errors import InputError, some
 from bayesesi.forward.bem import solve_bem
 from bayesesi.forward.conductivity import Conductivities
@@ -77,48 +78,55 @@ def make_forward(
     )
 
 
-def read_source_space(path: str | Path, head_to_mri: NDArray[np.float64]) -> SourceSpace:
-    """A ``-src.fif`` file, brought to the head frame.
+def read_source_space(
+    source: str | Path | mne.SourceSpaces, head_to_mri: NDArray[np.float64] | mne.Transform
+) -> SourceSpace:
+    """A ``-src.fif`` file, or source spaces that MNE has read, brought to the head frame.
 
-    ``head_to_mri`` (4, 4) in m is the coregistration's ``trans``.
+    ``head_to_mri`` is the coregistration's ``trans``: MNE's, or (4, 4) in m.
 
     Raises
     ------
     InputError : a missing or foreign file, positions in another unit, or hemispheres mixed with a
         volume.
     """
-    import mne
     from mne._fiff.constants import FIFF
 
     from bayesesi.forward.mne_forward import source_space_from_mne
 
-    path = Path(path)
-    if not path.is_file() or not path.stat().st_size:
-        state = "is empty" if path.is_file() else "does not exist"
-        raise InputError(f"{path.name} {state}; give a -src.fif file")
-    try:
-        src = mne.read_source_spaces(path, verbose="error")
-    except Exception as error:  # MNE raises many kinds for foreign files
-        raise InputError(
-            f"{path.name} is no readable source space; give a -src.fif file as "
-            "mne.write_source_spaces writes it"
-        ) from error
-    to_head = np.linalg.inv(head_to_mri)
+    name = "SourceSpaces" if isinstance(source, list) else Path(source).name
+    src = source.copy() if isinstance(source, list) else _read(Path(source))
+    to_head = np.linalg.inv(head_to_mri_matrix(head_to_mri))
     known = (FIFF.FIFFV_COORD_MRI, FIFF.FIFFV_COORD_HEAD)
     if any(side["coord_frame"] not in known for side in src):
         raise InputError(
-            f"{path.name} is neither in the MRI nor in the head frame; write it anew with "
+            f"{name} is neither in the MRI nor in the head frame; write it anew with "
             "mne.setup_source_space"
         )
     for side in src:
         if side["coord_frame"] == FIFF.FIFFV_COORD_MRI:
             side["rr"] = side["rr"] @ to_head[:3, :3].T + to_head[:3, 3]
             side["nn"] = side["nn"] @ to_head[:3, :3].T
-    space = source_space_from_mne(src, path.name)
+    space = source_space_from_mne(src, name)
     size = np.ptp(space.positions, axis=0).max()
     if not 0.02 < size < 0.4:
         raise InputError(
-            f"the sources of {path.name} span {size:.3g} m, a brain's about 0.15 m; positions must "
-            "be in metres (divide millimetres by 1000)"
+            f"the sources of {name} span {size:.3g} m, a brain's about 0.15 m; positions must be "
+            f"in metres ({'multiply' if size < 0.02 else 'divide'} by 1000)"
         )
     return space
+
+
+def _read(path: Path) -> Any:
+    import mne
+
+    if not path.is_file() or not path.stat().st_size:
+        state = "is empty" if path.is_file() else "does not exist"
+        raise InputError(f"{path.name} {state}; give a -src.fif file")
+    try:
+        return mne.read_source_spaces(path, verbose="error")
+    except Exception as error:  # MNE raises many kinds for foreign files
+        raise InputError(
+            f"{path.name} is no readable source space; give a -src.fif file as "
+            "mne.write_source_spaces writes it"
+        ) from error

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Share of a window's power that may lie where the noise covariance has none.
 _OUTSIDE_RANK = 0.01
+#: dB of whitened power: pure noise has 0.
+_LOWEST_LEVEL = -20.0
 #: Mean before time 0 over the standard deviation of the noise: more was never subtracted.
 _LARGEST_OFFSET = 8.0
 #: A direction of the recording with less than this of the usual amplitude has no signal.
@@ -76,7 +78,8 @@ def observe(
     noise_cov : noise of single trials (an ``mne.Covariance`` too, taken as noise about the mean of
         the baseline where the recording has one), ``"baseline"`` to estimate it from what comes
         before time 0, or ``"adhoc"`` for independent channels of a usual level.
-    tmin, tmax : the window in s, both included; all of the recording by default.
+    tmin, tmax : the window in s, both included; all of the recording by default, from time 0 on
+        where what comes before is taken for the noise.
     baseline : (start, stop) in s whose mean is subtracted first; None leaves the data as they
         are. Noise that the mean carries into the window is counted either way.
     scale : ``"unknown"`` when volts are known up to a factor: the result then says so.
@@ -99,6 +102,9 @@ def observe(
     recording = _of_forward(recording, forward).check(scale == "known").with_baseline(baseline)
     forward = forward.pick(recording.ch_names)
     window = recording.window(tmin, tmax)
+    if isinstance(noise_cov, str) and noise_cov == "baseline" and tmin is None:
+        tmin = 0.0 if recording.times[0] < 0 <= recording.times[-1] else None
+        window = recording.window(tmin, tmax)
     noise = _noise(noise_cov, recording, scale == "known", window)
     whitener = make_whitener(
         noise.pick(recording.ch_names).for_average(recording.nave),
@@ -119,10 +125,12 @@ def observe(
         min(fmax, recording.band[1]),
         _time_covariance(r, recording, window),
     )
-    values = recording.values[:, window]
+    values = np.asarray(project(recording.values[:, window], whitener, basis), float)
+    if scale == "known":
+        _check_level(values)
     leadfield = np.tensordot(whitener.matrix, forward.leadfield, axes=1)
     return Observation(
-        np.asarray(project(values, whitener, basis), float),
+        values,
         leadfield,
         whitener,
         basis,
@@ -285,6 +293,16 @@ def _check_offset(recording: Recording, whitener: Whitener, window: slice) -> No
         raise InputError(
             f"the channels stand off zero by {offset:.0f} times their noise; subtract a baseline "
             "with baseline=(None, 0), or filter the recording"
+        )
+
+
+def _check_level(values: NDArray[np.float64]) -> None:
+    """Noise cannot be missing from a recording."""
+    level = 10 * np.log10(max(float((values**2).mean()), 1e-300))
+    if level < _LOWEST_LEVEL:
+        raise InputError(
+            f"the window lies {-level:.0f} dB below the noise that its covariance claims; check "
+            "that both are in SI units (V and V², not µV²) and of the same recording"
         )
 
 

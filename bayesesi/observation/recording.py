@@ -70,10 +70,13 @@ class Recording:
         low = start if tmin is None else _seconds(tmin, what)
         high = stop if tmax is None else _seconds(tmax, what)
         half = 0.5 / self.sfreq
-        if low > high or high < start - half or low > stop + half:
+        if low > high:
+            raise InputError(f"the {what} goes from {low:g} back to {high:g} s; exchange its ends")
+        if high < start - half or low > stop + half:
+            hint = " (in seconds, not milliseconds)" if abs(low) >= 10 > abs(stop) else ""
             raise InputError(
                 f"the {what} {low:g} to {high:g} s holds no sample of the recording, which goes "
-                f"from {start:g} to {stop:g} s; choose a start before its end, inside it"
+                f"from {start:g} to {stop:g} s; choose it inside that{hint}"
             )
         if low < start - half or high > stop + half:
             raise InputError(

@@ -54,6 +54,9 @@ class SourcePrior:
                 "family = 'fixed'"
             )
 
+    def __repr__(self) -> str:
+        return f"<SourcePrior {self.spec.name!r} | {self.spec.family}, up to {self.n_slots}>"
+
     @property
     def source_space(self) -> SourceSpace:
         return self.parcellation.source_space

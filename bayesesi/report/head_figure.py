@@ -79,7 +79,8 @@ def _plot_cut(
             )
             label = None
     if sensors is not None:
-        near = np.abs(sensors.positions[:, normal] - origin[normal]) < _SLAB
+        middle = 0.0 if name == "sagittal" else origin[normal]
+        near = np.abs(sensors.positions[:, normal] - middle) < _SLAB
         x = sensors.positions[near] * 1e3
         axis.plot(x[:, across], x[:, up], "o", color="black", ms=5, label="electrode")
         for position, i in zip(x, np.flatnonzero(near), strict=True):

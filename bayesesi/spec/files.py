@@ -137,6 +137,9 @@ def _table(raw: dict[str, Any], kind: str | None, path: Path) -> type[Spec]:
             [f"{path.name}: schema = {raw.get('schema')!r}; this version reads schema = {SCHEMA}"]
         )
     family = raw.get("family", "")
+    if not family and kind != "simulators" and "time_course" not in raw:
+        every = [f for k in FAMILIES if kind in (None, k) for f in FAMILIES[k] if f]
+        raise SpecError([f"{path.name}: family is missing; allowed are {some(every)}"])
     candidates = [k for k in FAMILIES if (kind is None or k == kind) and family in FAMILIES[k]]
     if len(candidates) == 1:
         return FAMILIES[candidates[0]][family]

@@ -15,6 +15,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import HeadSurfaces, read_head_surfaces
+from bayesesi.anatomy.surfaces import contains
 from bayesesi.forward import Conductivities, solve_bem
 from tests.bench.difference import bootstrap, percentile, rdm_and_mag
 from tests.bench.mne_solution import leadfield_by_mne
@@ -30,7 +31,8 @@ SIGMA = Conductivities(brain=0.3, skull=0.006, scalp=0.3)
 N_SPHERE_DIPOLES, SEED = 500, 13
 _SOLVERS = {"openmeeg": "symmetric, as ours", "mne": "linear collocation, isolated skull"}
 _NOTE = (
-    "MNE's sample subject: 642 vertices a surface, 516 cortical sources along their normals, 60 "
+    "MNE's sample subject: 642 vertices a surface, 515 of 516 cortical sources along their normals "
+    "(one lies outside the thinned skull; the file's positions are multiplied by 1000), 60 "
     "digitised electrodes, .3 / .006 / .3 S/m, average reference. MNE's default `mindist` of 5 mm "
     "would drop {dropped} of them; the shallowest lies {least:.1f} mm below the inner skull."
 )
@@ -67,7 +69,20 @@ def _subject() -> tuple[HeadSurfaces, Any, Any, Any]:
     evoked = mne.read_evokeds(DATA / "visual_evoked" / "visual-ave.fif", 0, verbose="error")
     info = evoked.pick("eeg", exclude=()).info
     src = mne.read_source_spaces(folder / "sample-small-src.fif.gz", verbose="error")
-    return surfaces, info, trans, src
+    for side in src:  # the file's positions are 1000 times too small
+        side["rr"] *= 1000
+    return surfaces, info, trans, _inside(src, trans, surfaces)
+
+
+def _inside(src: Any, trans: Any, surfaces: HeadSurfaces) -> Any:
+    """The sources within the thinned inner skull: one lies just outside it."""
+    import mne
+
+    for side in src:
+        head = mne.transform_surface_to(side, "head", trans, copy=True)
+        kept = side["vertno"][contains(surfaces.innermost, head["rr"][side["vertno"]])]
+        side.update(vertno=kept, nuse=len(kept), inuse=np.isin(np.arange(side["np"]), kept) * 1)
+    return src
 
 
 def _sources(src: Any, trans: Any) -> tuple[Array, Array]:
