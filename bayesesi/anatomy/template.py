@@ -211,8 +211,8 @@ def template_surfaces(
 ) -> HeadSurfaces:
     """Scalp, skull, cerebrospinal fluid and brain of the template, as nested icospheres.
 
-    The inner skull and the scalp stay; ``skull_thickness`` (a factor, .7 to 1.4) moves the outer
-    skull between them.
+    ``skull_thickness`` (a factor, .7 to 1.4) moves the outer skull and, by as much, the scalp: the
+    space inside the skull and the thickness of the scalp stay.
     """
     low, high = THICKNESS_RANGE
     if not low <= skull_thickness <= high:
@@ -222,7 +222,8 @@ def template_surfaces(
     directions, triangles = icosphere(n_vertices)
     radii = _shell_radii(n_vertices)
     outer = radii["inner_skull"] + skull_thickness * radii["skull"]
-    shells = (radii["brain"], radii["inner_skull"], outer, radii["scalp"])
+    scalp = radii["scalp"] + (skull_thickness - 1) * radii["skull"]
+    shells = (radii["brain"], radii["inner_skull"], outer, scalp)
     if n_shells not in (1, 3, 4):
         raise InputError(f"the template has 1, 3 or 4 shells, not {n_shells}")
     vertices = [head_centre() + directions * r[:, None] for r in shells[-n_shells:]]

@@ -32,8 +32,8 @@ class BankRecipe:
     """
 
     n_shapes: int = 5
-    n_nodes: int = 50
-    n_thicknesses: int = 5
+    n_nodes: int = 40
+    n_thicknesses: int = 3
     n_vertices: int = 642
     cortex_level: int = 5
     with_volume: bool = True
@@ -136,7 +136,7 @@ def _solve_head(recipe: BankRecipe, index: int, work: Path) -> Iterator[tuple[st
         surfaces = shape.warp_surfaces(template_surfaces(4, thickness, recipe.n_vertices)).check()
         elements = BoundaryElements.assemble(surfaces)
         yield f"geometry {t + 1} of {len(thicknesses)}", 1
-        if t == 0:
+        if t == 0 and not terms_file.exists():
             # the innermost surface does not move with the skull: one set of terms serves all
             _save(terms_file, elements.source_terms(shaped_dipoles(recipe, shape)))
             yield "dipoles", 10 - len(thicknesses)

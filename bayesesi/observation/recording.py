@@ -70,9 +70,9 @@ class Recording:
         low = start if tmin is None else _seconds(tmin, what)
         high = stop if tmax is None else _seconds(tmax, what)
         half = 0.5 / self.sfreq
-        if low > high:
+        if tmin is not None and tmax is not None and low > high:
             raise InputError(f"the {what} goes from {low:g} back to {high:g} s; exchange its ends")
-        if high < start - half or low > stop + half:
+        if low > high or high < start - half or low > stop + half:
             hint = " (in seconds, not milliseconds)" if abs(low) >= 10 > abs(stop) else ""
             raise InputError(
                 f"the {what} {low:g} to {high:g} s holds no sample of the recording, which goes "

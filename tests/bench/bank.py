@@ -81,11 +81,11 @@ def measure(step: Callable[[str], None]) -> Outcome:
 
 
 def _cases(bank: LeadfieldBank, rng: np.random.Generator) -> Iterator[Case]:
-    scalp = bank.scalp_vertices[bank.kept].astype(float)
     for shape, n_thicknesses in GEOMETRIES:
         dipoles, columns = _dipoles(bank, shape, rng)
         for thickness in _log_uniform(rng, THICKNESS_RANGE, n_thicknesses):
             surfaces = bank.shapes[shape].warp_surfaces(template_surfaces(4, thickness)).check()
+            scalp = template_surfaces(1, thickness).vertices[0][bank.kept]
             elements = BoundaryElements.assemble(surfaces)
             terms = elements.source_terms(dipoles)
             drawn = [(draw_conductivities(rng), False) for _ in range(N_CONDUCTIVITIES)]

@@ -48,15 +48,21 @@ def measure(step: Callable[[str], None]) -> Outcome:
     positions, normals = _sources(src, trans)
     electrodes = np.array([c["loc"][:3] for c in info["chs"]])
     ours = solve_bem(surfaces, SIGMA, positions, electrodes, normals)
-    findings = []
+    depth = trimesh.proximity.closest_point(surfaces.innermost, positions)[1]
+    findings, rows = [], []
     for solver, method in _SOLVERS.items():
         step(f"MNE, {solver}")
         free = leadfield_by_mne(surfaces, SIGMA, info, trans, src, solver)
         theirs = np.einsum("csk,sk->cs", free, normals)
-        findings += _findings(f"{solver} ({method})", *rdm_and_mag(ours, theirs))
-    depth = trimesh.proximity.closest_point(surfaces.innermost, positions)[1]
+        rdm, mag = rdm_and_mag(ours, theirs)
+        findings += _findings(f"{solver} ({method})", rdm, mag)
+        for name, part in (("5 mm or more", depth >= 0.005), ("less", depth < 0.005)):
+            rows.append([f"MNE, {solver}", name, *_spread(rdm[part], mag[part])])
     note = _NOTE.format(dropped=int((depth < 0.005).sum()), least=depth.min() * 1e3)
-    return Outcome(findings, [_on_spheres(step)], {}, [note])
+    by_depth = Table(
+        "by depth below the inner skull", ("against", "depth", "sources", *_SPREAD), rows
+    )
+    return Outcome(findings, [by_depth, _on_spheres(step)], {}, [note])
 
 
 def _subject() -> tuple[HeadSurfaces, Any, Any, Any]:
@@ -138,8 +144,15 @@ def _on_spheres(step: Callable[[str], None]) -> Table:
         solved[f"MNE, {solver}"] = np.einsum("csk,sk->cs", free, spheres.moments)
     rows: list[list[float | str]] = []
     for name, leadfield in solved.items():
-        rdm, mag = rdm_and_mag(leadfield, exact)
-        spread = (*np.percentile(rdm, [50, 95]), *np.percentile(mag, [5, 50, 95]))
-        rows.append([name, len(rdm), *(float(x) for x in spread)])
-    columns = ("solver", "dipoles", "RDM median", "RDM 95 %", "MAG 5 %", "MAG median", "MAG 95 %")
+        rows.append([name, *_spread(*rdm_and_mag(leadfield, exact))])
+    columns = ("solver", "dipoles", *_SPREAD)
     return Table("the solvers against the exact series, three nested spheres", columns, rows)
+
+
+_SPREAD = ("RDM median", "RDM 95 %", "MAG 5 %", "MAG median", "MAG 95 %")
+
+
+def _spread(rdm: Array, mag: Array) -> list[float | str]:
+    """How many, and the columns of ``_SPREAD``."""
+    spread = (*np.percentile(rdm, [50, 95]), *np.percentile(mag, [5, 50, 95]))
+    return [len(rdm), *(float(x) for x in spread)]

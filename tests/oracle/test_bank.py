@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import trimesh
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
@@ -65,7 +64,7 @@ def solved(bank: LeadfieldBank, setting: HeadSetting, level: int) -> Array:
     shape = bank.shapes[setting.shape]
     n_vertices = bank.recipe["n_vertices"]
     surfaces = template_surfaces(4, setting.skull_thickness, n_vertices)
-    on_scalp = trimesh.proximity.closest_point(bank.scalp.scalp, electrodes())[0]
+    on_scalp = bank.scalp_operator(electrodes()) @ surfaces.vertices[-1][bank.kept]
     space = bank.source_space(setting.shape, level)
     return solve_bem(
         shape.warp_surfaces(surfaces),
@@ -103,6 +102,17 @@ def test_equals_a_direct_solution_between_the_nodes(
         rdm, mag = rdm_and_mag(bank.leadfield(assumed, electrodes(), bank.cortex(2)), truth)
         assert np.median(rdm) > 0.03
         assert np.median(np.abs(mag - 1)) > 0.05
+
+
+def test_a_thicker_skull_lets_less_through(bank: LeadfieldBank) -> None:
+    """Magnitudes fall with the skull's thickness, of nearly every source."""
+    thin, thick = (
+        bank.leadfield(HeadSetting(skull_thickness=t), electrodes(), bank.cortex(2))
+        for t in (0.8, 1.25)
+    )
+    _, mag = rdm_and_mag(thick, thin)
+    assert np.median(mag) < 0.9
+    assert (mag < 1).mean() > 0.95
 
 
 def test_nearly_exact_at_a_node(bank: LeadfieldBank) -> None:
