@@ -1,9 +1,11 @@
 """Forward models: what the sensors see of a dipole. No noise here."""
 
-from bayesesi.forward.bank import HeadSetting, LeadfieldBank, read_bank, template_bank, write_bank
+from bayesesi.forward.bank import LeadfieldBank, read_bank, template_bank, write_bank
 from bayesesi.forward.bem import solve_bem
 from bayesesi.forward.conductivity import CONDUCTIVITY_RANGE, Conductivities
+from bayesesi.forward.head_setting import HeadSetting, HeadSettings
 from bayesesi.forward.head_shape import HeadShape
+from bayesesi.forward.montage import MONTAGES, montage_sensors
 from bayesesi.forward.operator import BankedHead, ForwardOperator, read_forward
 from bayesesi.forward.sensors import Sensors
 from bayesesi.forward.subject import make_forward, read_source_space
@@ -11,14 +13,17 @@ from bayesesi.forward.template import template_forward
 
 __all__ = [
     "CONDUCTIVITY_RANGE",
+    "MONTAGES",
     "BankedHead",
     "Conductivities",
     "ForwardOperator",
     "HeadSetting",
+    "HeadSettings",
     "HeadShape",
     "LeadfieldBank",
     "Sensors",
     "make_forward",
+    "montage_sensors",
     "read_bank",
     "read_forward",
     "read_source_space",

@@ -13,7 +13,7 @@ topography. Electrodes take the barycentric mean of three scalp vertices.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -24,37 +24,14 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import HeadSurfaces, SourceSpace, template_source_space, template_volume
-from bayesesi.anatomy.template import THICKNESS_RANGE
-from bayesesi.errors import InputError, OutsideRangeError, some
+from bayesesi.anatomy.template import head_centre
+from bayesesi.errors import InputError, some
 from bayesesi.forward.bem import scalp_weights
-from bayesesi.forward.conductivity import Conductivities
+from bayesesi.forward.head_setting import HeadSetting, HeadSettings
 from bayesesi.forward.head_shape import HeadShape
+from bayesesi.forward.scalp import ScalpMap
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class HeadSetting:
-    """One head the bank can give: which shape, which conductivities, how thick a skull."""
-
-    shape: int = 0
-    conductivities: Conductivities = field(default_factory=Conductivities)
-    skull_thickness: float = 1.0
-
-    def check_range(self) -> HeadSetting:
-        self.conductivities.check_range()
-        low, high = THICKNESS_RANGE
-        if not low <= self.skull_thickness <= high:
-            raise OutsideRangeError(
-                f"skull_thickness is {self.skull_thickness:g} times the template's, the bank "
-                f"holds {low:g} to {high:g}; choose a factor in that range or call solve_bem"
-            )
-        return self
-
-    @property
-    def coordinates(self) -> NDArray[np.float64]:
-        """(4,): where the setting lies among the nodes."""
-        return np.array([*self.conductivities.log_ratios, np.log(self.skull_thickness)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +114,48 @@ class LeadfieldBank:
                 "the part of the head the bank holds; drop it or call solve_bem"
             )
         return sp.csr_array(held, dtype=np.float32)
+
+    @cached_property
+    def scalp_map(self) -> ScalpMap:
+        """The kept part of the template's scalp, its vertices numbered as in ``kept``."""
+        place = np.full(len(self.scalp_vertices), -1)
+        place[self.kept] = np.arange(len(self.kept))
+        triangles = place[self.scalp_triangles]
+        inside = (triangles >= 0).all(axis=1)
+        vertices = self.scalp_vertices[self.kept].astype(float)
+        return ScalpMap(vertices, triangles[inside], head_centre())
+
+    def to_modes(self, moments: sp.csr_array, dipoles: slice) -> NDArray[np.float32]:
+        """(n, C): what fields (n, F) in A m on some of the bank's dipoles are in its modes."""
+        held = sp.csr_array(moments, dtype=np.float32)
+        return np.asarray(held @ self._dipole_modes[dipoles])
+
+    @cached_property
+    def _dipole_modes(self) -> NDArray[np.float32]:
+        """(F, C): each dipole's topography in the source modes."""
+        return np.ascontiguousarray((self.source_modes * self.source_norm).T)
+
+    def scalp_potentials(
+        self, settings: HeadSettings, modes: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """(n, K, V) V at the kept scalp vertices: K fields each (n, K, C), one head each.
+
+        The same as ``potential_modes`` of each setting applied to its fields, without ever making
+        a lead field: core times fields first, since heads differ from case to case.
+        """
+        n, k, _ = modes.shape
+        weights = self.node_weights(settings.coordinates).astype(np.float32)
+        potentials = np.empty((n, k, len(self.kept)), np.float32)
+        for h in np.unique(settings.shape):
+            rows = np.flatnonzero(settings.shape == h)
+            size = np.exp(weights[rows] @ self.log_size[h]) / settings.conductivities[rows, 0]
+            of_node = weights[rows] @ self.node_modes[h]  # (m, A)
+            a, b, c = self.core[h].shape
+            spread = self.core[h].reshape(a * b, c) @ modes[rows].reshape(-1, c).T
+            mixed = np.einsum("abmk,ma->mkb", spread.reshape(a, b, len(rows), k), of_node)
+            scaled = mixed * size[:, None, None].astype(np.float32)
+            potentials[rows] = scaled @ self.scalp_modes[h].T
+        return potentials
 
     def potential_modes(self, setting: HeadSetting) -> NDArray[np.float32]:
         """(V, C): potential at the kept scalp vertices of unit source modes, V/(A m)."""

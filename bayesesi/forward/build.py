@@ -17,7 +17,8 @@ from bayesesi.anatomy import template_source_space, template_surfaces, template_
 from bayesesi.anatomy.cache import cache_folder
 from bayesesi.anatomy.template import THICKNESS_RANGE
 from bayesesi.errors import InputError
-from bayesesi.forward.bank import HeadSetting, LeadfieldBank
+from bayesesi.forward.bank import LeadfieldBank
+from bayesesi.forward.head_setting import HeadSetting
 from bayesesi.forward.bem import BoundaryElements, Dipoles
 from bayesesi.forward.conductivity import CONDUCTIVITY_RANGE, Conductivities
 from bayesesi.forward.head_shape import HeadShape

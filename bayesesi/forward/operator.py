@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bayesesi.anatomy import SourceSpace
 from bayesesi.errors import InputError
-from bayesesi.forward.bank import HeadSetting, LeadfieldBank
+from bayesesi.forward.bank import LeadfieldBank
+from bayesesi.forward.head_setting import HeadSetting
 from bayesesi.forward.sensors import Sensors
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ import numpy as np
 
 from bayesesi.anatomy import template_volume
 from bayesesi.errors import InputError
-from bayesesi.forward.bank import HeadSetting, LeadfieldBank, template_bank
+from bayesesi.forward.bank import LeadfieldBank, template_bank
 from bayesesi.forward.electrodes import place_electrodes
+from bayesesi.forward.head_setting import HeadSetting
 from bayesesi.forward.operator import BankedHead, ForwardOperator
 
 if TYPE_CHECKING:
