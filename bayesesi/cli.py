@@ -247,12 +247,14 @@ def specs_show(
     name: Annotated[str, typer.Argument(help="A spec that ships, or a .toml file of yours.")],
 ) -> None:
     """Check a spec and print it with every default written out, and its hash."""
-    from bayesesi.prior import read_prior
+    from bayesesi.prior import FocalPrior, make_prior
     from bayesesi.spec import DipoleSpec, PatchSpec, read_spec, spec_hash
 
     spec = read_spec(name)
     if isinstance(spec, DipoleSpec | PatchSpec):
-        _ = read_prior(name, level=1).weights  # names of regions are known to the atlas alone
+        prior = make_prior(spec, level=1)
+        assert isinstance(prior, FocalPrior)
+        _ = prior.weights  # names of regions are known to the atlas alone
     console.print_json(data=spec.resolved())
     console.print(Text(f"hash {spec_hash(spec)}"))
 

@@ -1,5 +1,6 @@
 """Where things are: source spaces, regions, head surfaces, and the template that carries them."""
 
+from bayesesi.anatomy.activity import ACTIVE_SHARE, active_regions, region_energy
 from bayesesi.anatomy.parcellation import (
     LOBES,
     OUTSIDE,
@@ -10,6 +11,7 @@ from bayesesi.anatomy.parcellation import (
     read_annotation,
 )
 from bayesesi.anatomy.source_space import SOURCES_AT_LEVEL, CorticalMesh, SourceSpace
+from bayesesi.anatomy.surface_modes import SurfaceModes, surface_modes, template_modes
 from bayesesi.anatomy.surfaces import SHELLS, TISSUES, HeadSurfaces, read_head_surfaces
 from bayesesi.anatomy.template import (
     template_mesh,
@@ -20,6 +22,7 @@ from bayesesi.anatomy.template import (
 )
 
 __all__ = [
+    "ACTIVE_SHARE",
     "LOBES",
     "OUTSIDE",
     "REGIONS",
@@ -31,10 +34,15 @@ __all__ = [
     "Parcellation",
     "Region",
     "SourceSpace",
+    "SurfaceModes",
+    "active_regions",
     "parcellation_from_names",
     "read_annotation",
     "read_head_surfaces",
+    "region_energy",
+    "surface_modes",
     "template_mesh",
+    "template_modes",
     "template_parcellation",
     "template_source_space",
     "template_surfaces",

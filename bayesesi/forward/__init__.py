@@ -7,6 +7,7 @@ from bayesesi.forward.head_setting import HeadSetting, HeadSettings
 from bayesesi.forward.head_shape import HeadShape
 from bayesesi.forward.montage import MONTAGES, montage_sensors
 from bayesesi.forward.operator import BankedHead, ForwardOperator, read_forward
+from bayesesi.forward.scalp import ScalpMap, ScalpPoints
 from bayesesi.forward.sensors import Sensors
 from bayesesi.forward.subject import make_forward, read_source_space
 from bayesesi.forward.template import template_forward
@@ -21,6 +22,8 @@ __all__ = [
     "HeadSettings",
     "HeadShape",
     "LeadfieldBank",
+    "ScalpMap",
+    "ScalpPoints",
     "Sensors",
     "make_forward",
     "montage_sensors",

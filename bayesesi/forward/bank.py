@@ -136,25 +136,24 @@ class LeadfieldBank:
         return np.ascontiguousarray((self.source_modes * self.source_norm).T)
 
     def scalp_potentials(
-        self, settings: HeadSettings, modes: NDArray[np.float32]
+        self, settings: HeadSettings, modes: NDArray[np.float32], head: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """(n, K, V) V at the kept scalp vertices: K fields each (n, K, C), one head each.
+        """(m, V) V at the kept scalp vertices: fields (m, C), each in one of the n heads.
 
-        The same as ``potential_modes`` of each setting applied to its fields, without ever making
-        a lead field: core times fields first, since heads differ from case to case.
+        The same as ``potential_modes`` of a setting applied to its fields, without ever making a
+        lead field: core times fields first, since heads differ from case to case.
         """
-        n, k, _ = modes.shape
         weights = self.node_weights(settings.coordinates).astype(np.float32)
-        potentials = np.empty((n, k, len(self.kept)), np.float32)
+        potentials = np.empty((len(modes), len(self.kept)), np.float32)
         for h in np.unique(settings.shape):
-            rows = np.flatnonzero(settings.shape == h)
-            size = np.exp(weights[rows] @ self.log_size[h]) / settings.conductivities[rows, 0]
-            of_node = weights[rows] @ self.node_modes[h]  # (m, A)
+            rows = np.flatnonzero(settings.shape[head] == h)
+            own = head[rows]
+            size = np.exp(weights[own] @ self.log_size[h]) / settings.conductivities[own, 0]
+            of_node = weights[own] @ self.node_modes[h]  # (m, A)
             a, b, c = self.core[h].shape
-            spread = self.core[h].reshape(a * b, c) @ modes[rows].reshape(-1, c).T
-            mixed = np.einsum("abmk,ma->mkb", spread.reshape(a, b, len(rows), k), of_node)
-            scaled = mixed * size[:, None, None].astype(np.float32)
-            potentials[rows] = scaled @ self.scalp_modes[h].T
+            spread = (self.core[h].reshape(a * b, c) @ modes[rows].T).reshape(a, b, -1)
+            mixed = (spread * of_node.T[:, None]).sum(axis=0) * size.astype(np.float32)
+            potentials[rows] = (self.scalp_modes[h] @ mixed).T
         return potentials
 
     def potential_modes(self, setting: HeadSetting) -> NDArray[np.float32]:
@@ -181,10 +180,22 @@ class LeadfieldBank:
 
         ``sources`` index the bank's dipoles; ``cortex(level)`` and ``volume`` give them.
         """
+        rows = self.electrode_modes(setting, electrodes)
+        return (rows @ self.source_modes[:, sources]) * self.source_norm[sources]
+
+    def electrode_modes(
+        self, setting: HeadSetting, electrodes: NDArray[np.float64] | sp.csr_array
+    ) -> NDArray[np.float32]:
+        """(C, modes): potential at electrodes of unit source modes, average reference."""
         operator = electrodes if sp.issparse(electrodes) else self.scalp_operator(electrodes)
         rows = operator @ self.potential_modes(setting)
-        rows -= rows.mean(axis=0)
-        return (rows @ self.source_modes[:, sources]) * self.source_norm[sources]
+        return np.asarray(rows - rows.mean(axis=0))
+
+    @cache  # noqa: B019  (a bank lives as long as the program)
+    def cortex_modes(self, level: int) -> NDArray[np.float32]:
+        """(modes, S): the topographies of a level of the cortex in the source modes."""
+        sources = self.cortex(level)
+        return np.ascontiguousarray(self.source_modes[:, sources] * self.source_norm[sources])
 
     def cortex(self, level: int = 4) -> NDArray[np.int64] | slice:
         """Where the fixed cortical dipoles of a level stand among the bank's."""

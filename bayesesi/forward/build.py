@@ -18,9 +18,9 @@ from bayesesi.anatomy.cache import cache_folder
 from bayesesi.anatomy.template import THICKNESS_RANGE
 from bayesesi.errors import InputError
 from bayesesi.forward.bank import LeadfieldBank
-from bayesesi.forward.head_setting import HeadSetting
 from bayesesi.forward.bem import BoundaryElements, Dipoles
 from bayesesi.forward.conductivity import CONDUCTIVITY_RANGE, Conductivities
+from bayesesi.forward.head_setting import HeadSetting
 from bayesesi.forward.head_shape import HeadShape
 
 

@@ -39,7 +39,8 @@ class BankedHead:
     ) -> NDArray[np.float32]:
         """(C, S) V/(A m) of another setting, and of electrodes that sit elsewhere."""
         where = self.electrodes if electrodes is None else electrodes
-        return self.bank.leadfield(setting, where, self.bank.cortex(self.level)) / self.scale**2
+        rows = self.bank.electrode_modes(setting, where) / np.float32(self.scale**2)
+        return np.asarray(rows @ self.bank.cortex_modes(self.level), np.float32)
 
     def pick(self, chosen: NDArray[np.int64]) -> BankedHead:
         return replace(self, electrodes=self.electrodes[chosen])

@@ -33,17 +33,15 @@ class ScalpMap:
     def _solve(self) -> NDArray[np.float64]:
         """(F, 3, 3): from a direction to the weights of a triangle's corners."""
         corners = self.vertices[self.triangles] - self.centre
-        return np.linalg.inv(np.moveaxis(corners, 1, 2))
+        return np.asarray(np.linalg.inv(np.moveaxis(corners, 1, 2)), float)
 
     @cached_property
     def _middles(self) -> KDTree:
         middle = self.vertices[self.triangles].mean(axis=1) - self.centre
         return KDTree(middle / np.linalg.norm(middle, axis=1, keepdims=True))
 
-    def corners(
-        self, points: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """(..., 3) vertices and their weights where the ray through each (..., 3) point leaves.
+    def points(self, points: NDArray[np.float64]) -> ScalpPoints:
+        """Where the rays from the centre through (..., 3) points leave.
 
         Beyond the edge of the part that is held, a point slides to the nearest triangle's border.
         """
@@ -56,4 +54,32 @@ class ScalpMap:
         weights = np.clip(weights[rows, best], 0.0, None)
         weights /= weights.sum(axis=1, keepdims=True)
         found = self.triangles[near[rows, best]]
-        return found.reshape(points.shape), weights.reshape(points.shape)
+        return ScalpPoints(self, found.reshape(points.shape), weights.reshape(points.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class ScalpPoints:
+    """Points of the scalp by the three vertices around them.
+
+    Attributes
+    ----------
+    vertices, weights : (..., 3) into the map's vertices, and their barycentric weights.
+    """
+
+    scalp: ScalpMap
+    vertices: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """(..., 3) m."""
+        corners = self.scalp.vertices[self.vertices]
+        return np.asarray((corners * self.weights[..., None]).sum(axis=-2))
+
+    def potentials(
+        self, of_vertices: NDArray[np.float32], case: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """(m, C): scalp potentials (m, V) at (n, C) points of their cases, average reference."""
+        values = of_vertices[np.arange(len(case))[:, None, None], self.vertices[case]]
+        at_points = (values * self.weights[case].astype(np.float32)).sum(axis=-1)
+        return np.asarray(at_points - at_points.mean(axis=1, keepdims=True))

@@ -48,7 +48,7 @@ _SHORTEST_BASELINE = 40
 
 
 def observe(
-    data: mne.Evoked | mne.BaseEpochs | mne.io.BaseRaw | NDArray[np.floating],
+    data: mne.Evoked | mne.BaseEpochs | mne.io.BaseRaw | Recording | NDArray[np.floating],
     forward: ForwardOperator,
     noise_cov: NoiseCovariance | mne.Covariance | Literal["baseline", "adhoc"] | None = None,
     *,
@@ -73,7 +73,7 @@ def observe(
     ----------
     data : ``mne`` Evoked, Epochs (averaged here) or Raw, in SI units; or an array (C, T) with
         ``ch_names`` (the forward's by default), ``sfreq`` in Hz and ``nave`` (1 by default); its
-        first sample is time 0.
+        first sample is time 0; or a ``Recording``, as a simulator makes it.
     forward : leadfield of at least these channels; order does not matter.
     noise_cov : noise of single trials (an ``mne.Covariance`` too, taken as noise about the mean of
         the baseline where the recording has one), ``"baseline"`` to estimate it from what comes
@@ -167,6 +167,8 @@ def _recording(
             f"forward is a bayesesi.ForwardOperator, not {type(forward).__name__}; call "
             "template_forward(info), read_forward(path) or ForwardOperator.from_mne(fwd)"
         )
+    if isinstance(data, Recording):
+        return data
     if not _is_array(data):
         own = {"ch_names": ch_names, "sfreq": sfreq, "nave": nave}
         given = [name for name, value in own.items() if value is not None]

@@ -1,42 +1,31 @@
 """Priors: specs compiled to Pyro programs."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
-from bayesesi.anatomy import template_parcellation
-from bayesesi.errors import InputError
-from bayesesi.prior.blocks import BLOCK, NAMESPACES, block_generator
+from bayesesi.prior.blocks import BLOCK, NAMESPACES, block_generator, blocks_of
 from bayesesi.prior.distribution import distribution_of
+from bayesesi.prior.focal import FocalPrior
+from bayesesi.prior.head import HeadPrior
+from bayesesi.prior.mixture import MixturePrior
+from bayesesi.prior.noise import NoisePrior
 from bayesesi.prior.placement import Placement, placement_weights
+from bayesesi.prior.reading import make_prior, read_prior, read_source_prior
+from bayesesi.prior.smooth import SmoothPrior
 from bayesesi.prior.source import SourcePrior
-from bayesesi.spec import DipoleSpec, PatchSpec, read_spec
 
 __all__ = [
     "BLOCK",
     "NAMESPACES",
+    "FocalPrior",
+    "HeadPrior",
+    "MixturePrior",
+    "NoisePrior",
     "Placement",
+    "SmoothPrior",
     "SourcePrior",
     "block_generator",
+    "blocks_of",
     "distribution_of",
+    "make_prior",
     "placement_weights",
     "read_prior",
+    "read_source_prior",
 ]
-
-
-def read_prior(name_or_path: str | Path, level: int = 5) -> SourcePrior:
-    """A focal source prior on the template's cortex, by name or from a TOML file.
-
-    ``level`` of the cortex on which events live: 5 has 20,484 sources.
-
-    Raises
-    ------
-    InputError : a spec with mistakes, or of another kind.
-    """
-    spec = read_spec(name_or_path)
-    if not isinstance(spec, DipoleSpec | PatchSpec):
-        raise InputError(
-            f"{spec.name!r} is not yet a prior that can be drawn; allowed are source specs of "
-            "family 'dipole' or 'patch'"
-        )
-    return SourcePrior(spec, template_parcellation(level))

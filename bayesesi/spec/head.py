@@ -39,23 +39,16 @@ class CapSpec(Table):
     The cap first moves as one piece, then each electrode by itself.
     """
 
-    shift_mm: Annotated[float, Field(ge=0, le=20)] = Field(5.0, description="sd, each tangent axis")
+    worn_shift_mm: Annotated[float, Field(ge=0, le=20)] = Field(
+        0.0,
+        description="sd, each axis, of the assumed positions about the cap's plan: measured ones",
+    )
+    worn_rotation_deg: Annotated[float, Field(ge=0, le=20)] = Field(
+        0.0, description="sd, each axis, of the assumed positions about the cap's plan"
+    )
+    shift_mm: Annotated[float, Field(ge=0, le=20)] = Field(5.0, description="sd, each axis")
     rotation_deg: Annotated[float, Field(ge=0, le=20)] = Field(4.0, description="sd, each axis")
     jitter_mm: Annotated[float, Field(ge=0, le=20)] = Field(2.5, description="sd, each axis")
-
-
-class MontageSpec(Table):
-    """Which electrodes there are, and what happens to them."""
-
-    families: dict[str, Annotated[float, Field(gt=0)]] = Field(
-        default_factory=lambda: {"eeg64": 1.0}, description="relative weights of montages"
-    )
-    missing: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        0.0, description="probability that a channel is not there"
-    )
-    bad: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        0.0, description="probability that a channel is marked as bad"
-    )
 
 
 class HeadSpec(Spec):
@@ -75,4 +68,3 @@ class HeadSpec(Spec):
         _of("normal", 1.0, 0.03, (0.85, 1.15)), description="over the assumed head's"
     )
     cap: CapSpec = CapSpec()
-    montage: MontageSpec = MontageSpec()

@@ -34,7 +34,7 @@ class Background(Table):
     exponent: Annotated[Quantity, between(0.0, 3.0, "a spectral exponent")] = Quantity(
         family="uniform", numbers=(0.8, 1.6)
     )
-    smoothness_mm: Annotated[Quantity, between(2.0, 100.0, "a smoothness in mm")] = _between(
+    smoothness_mm: Annotated[Quantity, between(8.0, 100.0, "a smoothness in mm")] = _between(
         10.0, 30.0
     )
     alpha_share: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -131,7 +131,10 @@ class Estimate(Table):
     """How the covariance that whitens was estimated: the true one made the noise."""
 
     baseline_s: Annotated[Quantity, between(0.1, 3600.0, "a duration in s")] = _between(5.0, 120.0)
-    shrinkage: Annotated[float, Field(ge=0, le=1)] = 0.0
+    shrinkage: Annotated[float, Field(ge=0, le=1)] | Literal["ledoit-wolf"] = Field(
+        "ledoit-wolf",
+        description="weight of independent channels, or as Ledoit and Wolf choose it",
+    )
 
 
 class NoiseSpec(Spec):

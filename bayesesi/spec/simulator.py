@@ -15,6 +15,8 @@ def _uniform(low: float, high: float) -> Quantity:
     return Quantity(family="uniform", numbers=(low, high))
 
 
+#: As ``forward.MONTAGES`` has them; a test compares the two.
+MontageFamily = Literal["eeg19", "eeg21", "eeg32", "eeg64", "eeg75", "eeg128", "eeg256"]
 Milliseconds = Annotated[Quantity, between(0.0, 60_000.0, "a time in ms")]
 Hertz = Annotated[Quantity, between(0.05, 200.0, "a frequency in Hz")]
 
@@ -63,6 +65,23 @@ class Ictal(Table):
 TimeCourse = Annotated[Frame | Erp | Spike | Oscillation | Ictal, Field(discriminator="family")]
 
 
+class MontageSpec(Table):
+    """Which electrodes there are, and what happens to them."""
+
+    families: dict[MontageFamily, Annotated[float, Field(gt=0)]] = Field(
+        default={"eeg64": 1.0}, min_length=1, description="relative weights of montages"
+    )
+    missing: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="probability that a channel is not there"
+    )
+    bad: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="probability that a channel is bad, and marked so"
+    )
+    reference: str = Field(
+        "average", description="average, or the channel that volts are measured against"
+    )
+
+
 class SimulatorSpec(Spec):
     """Names of a source, a head and a noise prior, and how a recording is taken."""
 
@@ -72,8 +91,12 @@ class SimulatorSpec(Spec):
     head: str = Field(description="a spec under priors/heads")
     noise: str = Field(description="a spec under priors/noise")
     time_course: TimeCourse
+    montage: MontageSpec = MontageSpec()
     sfreq_Hz: Annotated[float, Field(gt=0, le=20_000)] = 250.0
     window_ms: tuple[float, float] = Field((0.0, 0.0), description="first and last sample")
+    band_Hz: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = Field(
+        (0.5, 100.0), description="of the recording's filter; noise falls off outside it"
+    )
     n_trials: Annotated[int, Field(ge=1, le=10_000)] = 1
     snr_db: Annotated[Quantity, between(-40.0, 60.0, "an SNR in dB")] | None = Field(
         None,
@@ -89,6 +112,12 @@ class SimulatorSpec(Spec):
         first, last = self.window_ms
         if first > last:
             raise ValueError(f"window_ms goes from first to last, not from {first:g} to {last:g}")
+        low, high = self.band_Hz
+        if not low < high <= self.sfreq_Hz / 2:
+            raise ValueError(
+                f"band_Hz goes from low to high and ends below half of sfreq_Hz, "
+                f"{self.sfreq_Hz / 2:g}, not from {low:g} to {high:g}"
+            )
         if (self.time_course.family == "frame") != (first == last):
             raise ValueError("a frame has a window of one moment, everything else a longer one")
         return self

@@ -124,9 +124,9 @@ class SmoothSpec(Spec):
     null: _Share = Field(0.1, description="probability that nothing is active")
     moment_nAm: Annotated[Quantity, between(0.0, 1e5, "a moment in nAm")] = Field(
         Quantity(family="lognormal", numbers=(300.0, 2.0), within=(10.0, 10_000.0)),
-        description="sum of the sizes of all moments",
+        description="expected sum of the sizes of all moments",
     )
-    smoothness_mm: Annotated[Quantity, between(2.0, 100.0, "a smoothness in mm")] = Field(
+    smoothness_mm: Annotated[Quantity, between(8.0, 100.0, "a smoothness in mm")] = Field(
         Quantity(family="loguniform", numbers=(8.0, 40.0)),
         description="distance along the surface at which correlation falls to .6",
     )

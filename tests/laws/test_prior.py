@@ -6,7 +6,6 @@ Statistical tests share n = 5,120 seeded cases and a false-alarm rate of 1e-4 ea
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pyro
@@ -14,11 +13,11 @@ import pytest
 import torch
 from scipy import stats
 
-from bayesesi.anatomy import template_parcellation, template_source_space
+from bayesesi.anatomy import template_parcellation
 from bayesesi.errors import InputError
 from bayesesi.prior import (
+    FocalPrior,
     Placement,
-    SourcePrior,
     block_generator,
     distribution_of,
     placement_weights,
@@ -40,12 +39,12 @@ QUANTITIES = [
 
 
 @pytest.fixture(scope="module")
-def focal() -> SourcePrior:
+def focal() -> FocalPrior:
     return read_prior("focal", level=3)
 
 
 @pytest.fixture(scope="module")
-def cases(focal: SourcePrior) -> dict[str, np.ndarray]:
+def cases(focal: FocalPrior) -> dict[str, np.ndarray]:
     return focal.draw(N, seed=3)
 
 
@@ -76,7 +75,7 @@ def test_the_lognormal_has_its_median_and_factor() -> None:
 
 
 def test_counts_follow_the_declared_probabilities(
-    focal: SourcePrior, cases: dict[str, np.ndarray]
+    focal: FocalPrior, cases: dict[str, np.ndarray]
 ) -> None:
     count = focal.spec.count
     wanted = np.array([count.null, *((1 - count.null) * np.array(count.weights))])
@@ -86,7 +85,7 @@ def test_counts_follow_the_declared_probabilities(
 
 
 def test_first_centres_follow_area_and_miss_the_medial_wall(
-    focal: SourcePrior, cases: dict[str, np.ndarray]
+    focal: FocalPrior, cases: dict[str, np.ndarray]
 ) -> None:
     parcellation = focal.parcellation
     labels = parcellation.labels[cases["centre"][:, 0]]
@@ -98,7 +97,7 @@ def test_first_centres_follow_area_and_miss_the_medial_wall(
     assert stats.chisquare(seen, even * N).pvalue < ALARM
 
 
-def test_centres_keep_their_distance(focal: SourcePrior, cases: dict[str, np.ndarray]) -> None:
+def test_centres_keep_their_distance(focal: FocalPrior, cases: dict[str, np.ndarray]) -> None:
     x = focal.source_space.positions[cases["centre"]]
     gaps = [np.linalg.norm(x[:, i] - x[:, j], axis=1) for i, j in ((0, 1), (0, 2), (1, 2))]
     assert min(gap.min() for gap in gaps) >= focal.spec.count.min_distance_mm * 1e-3
@@ -166,7 +165,7 @@ def test_region_and_lobe_weights() -> None:
         placement_weights(Place(regions={"temporl": 1.0}), parcellation)
 
 
-def test_case_k_is_the_same_for_any_shard(focal: SourcePrior) -> None:
+def test_case_k_is_the_same_for_any_shard(focal: FocalPrior) -> None:
     whole = focal.draw(700, seed=9)
     for start, stop in ((0, 1), (200, 600), (255, 257), (699, 700)):
         part = focal.draw(stop - start, seed=9, start=start)
@@ -174,7 +173,7 @@ def test_case_k_is_the_same_for_any_shard(focal: SourcePrior) -> None:
             np.testing.assert_array_equal(value, whole[name][start:stop])
 
 
-def test_seeds_and_purposes_never_meet(focal: SourcePrior) -> None:
+def test_seeds_and_purposes_never_meet(focal: FocalPrior) -> None:
     """All block seeds of 6 purposes, 20 seeds and 200 blocks differ."""
     seeds = {block_seed(n, s, b) for n in NAMESPACES for s in range(20) for b in range(200)}
     assert len(seeds) == len(NAMESPACES) * 20 * 200
@@ -209,21 +208,21 @@ def test_truncation_keeps_its_precision_in_the_tail() -> None:
         distribution_of(Quantity.model_validate({"normal": [0, 1], "within": [6, 8]}))
 
 
-def test_orientations_that_are_not_drawn_are_refused(focal: SourcePrior) -> None:
+def test_orientations_that_are_not_drawn_are_refused(focal: FocalPrior) -> None:
     spec = focal.spec.model_copy(
         update={"orientation": focal.spec.orientation.model_copy(update={"family": "free"})}
     )
     with pytest.raises(InputError, match="not drawn on a cortex yet"):
-        SourcePrior(spec, focal.parcellation)
+        FocalPrior(spec, focal.parcellation)
 
 
-def test_cases_without_an_event_have_an_empty_field(focal: SourcePrior) -> None:
+def test_cases_without_an_event_have_an_empty_field(focal: FocalPrior) -> None:
     draws = {name: value[:2].copy() for name, value in focal.draw(2).items()}
     draws["count"][:] = 0
     assert focal.fields(draws).nnz == 0
 
 
-def test_slots_that_are_not_used_stay_out_of_the_density(focal: SourcePrior) -> None:
+def test_slots_that_are_not_used_stay_out_of_the_density(focal: FocalPrior) -> None:
     with block_generator("train", 5, 0):
         trace = pyro.poutine.trace(focal.pyro_program).get_trace(200)
         trace.compute_log_prob()
@@ -235,7 +234,7 @@ def test_slots_that_are_not_used_stay_out_of_the_density(focal: SourcePrior) -> 
         assert (trace.nodes["extent_mm"]["log_prob"][k][~unused] != 0).all()
 
 
-def test_conditioning_fixes_a_site_and_its_density_counts(focal: SourcePrior) -> None:
+def test_conditioning_fixes_a_site_and_its_density_counts(focal: FocalPrior) -> None:
     one = pyro.condition(focal.pyro_program, data={"count": torch.ones(8, dtype=torch.long)})
     with block_generator("train", 6, 0):
         trace = pyro.poutine.trace(one).get_trace(8)
@@ -245,7 +244,7 @@ def test_conditioning_fixes_a_site_and_its_density_counts(focal: SourcePrior) ->
     assert trace.nodes["count"]["log_prob"].numpy() == pytest.approx(wanted, abs=1e-5)
 
 
-def test_fields_have_the_drawn_moments(focal: SourcePrior, cases: dict[str, np.ndarray]) -> None:
+def test_fields_have_the_drawn_moments(focal: FocalPrior, cases: dict[str, np.ndarray]) -> None:
     few = {name: value[:300] for name, value in cases.items()}
     total = np.asarray(focal.fields(few).sum(axis=1)).ravel() * 1e9
     used = np.arange(focal.n_slots) < few["count"][:, None]
@@ -256,7 +255,7 @@ def test_fields_have_the_drawn_moments(focal: SourcePrior, cases: dict[str, np.n
 
 @pytest.mark.parametrize(("profile", "reach"), [(0, 3.0), (1, 2.0), (2, 2.0 / 0.65)])
 def test_patches_end_where_their_profile_says(
-    focal: SourcePrior, profile: int, reach: float
+    focal: FocalPrior, profile: int, reach: float
 ) -> None:
     draws = {
         "count": np.array([1]),
@@ -287,13 +286,12 @@ def test_a_dipole_is_one_source() -> None:
     assert (np.diff(prior.fields(draws).indptr) == draws["count"]).all()
 
 
-def test_draws_go_to_arviz(focal: SourcePrior) -> None:
+def test_draws_go_to_arviz(focal: FocalPrior) -> None:
     prior = focal.to_arviz(20).prior
     assert prior["centre"].dims == ("chain", "draw", "slot")
     assert prior.sizes["draw"] == 20
 
 
-def test_priors_that_are_not_drawn_say_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'dipole' or 'patch'"):
-        read_prior("distributed")
-    assert template_source_space(3).n_sources == 1284
+def test_a_simulator_is_no_prior() -> None:
+    with pytest.raises(InputError, match=r"read_simulator\('erp'\)"):
+        read_prior("erp")

@@ -1,0 +1,113 @@
+"""The true head, given the one that is assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from bayesesi.anatomy.template import head_centre
+from bayesesi.forward import HeadSettings, ScalpPoints, template_bank
+from bayesesi.prior.distribution import distribution_of
+from bayesesi.spec import HeadSpec
+
+TISSUES = ("brain", "csf", "skull", "scalp")
+
+
+@dataclass(frozen=True, eq=False)
+class HeadPrior:
+    """p(true head | assumed head): tissues, shape, size, and where the cap really sits.
+
+    Sites (n,): ``shape`` of the bank; ``brain_S_per_m`` and so on; ``skull_thickness`` and
+    ``size`` over the assumed head's. Sites (n, 3) along the head's axes: ``cap_shift_mm``,
+    ``cap_rotation_deg``.
+    """
+
+    spec: HeadSpec
+
+    def __repr__(self) -> str:
+        cap = self.spec.cap
+        return (
+            f"<HeadPrior {self.spec.name!r} | cap off by {cap.shift_mm:g} mm and "
+            f"{cap.rotation_deg:g}°, electrodes by {cap.jitter_mm:g} mm>"
+        )
+
+    @cached_property
+    def pyro_program(self) -> Callable[[int], dict[str, Tensor]]:
+        """The prior as a Pyro model of n heads; returns its sites with cases first."""
+        spec, cap = self.spec, self.spec.cap
+        n_shapes = template_bank().n_shapes if spec.shapes == "any" else 1
+
+        def program(n: int) -> dict[str, Tensor]:
+            with pyro.plate("heads", n, dim=-1):
+                drawn = {"shape": pyro.sample("shape", dist.Categorical(torch.ones(n_shapes)))}
+                for tissue in TISSUES:
+                    key = f"{tissue}_S_per_m"
+                    drawn[key] = pyro.sample(key, distribution_of(getattr(spec.conductivity, key)))
+                for key in ("skull_thickness", "size"):
+                    drawn[key] = pyro.sample(key, distribution_of(getattr(spec, key)))
+                moves = {"cap_shift_mm": cap.shift_mm, "cap_rotation_deg": cap.rotation_deg}
+                for key, sd in moves.items():
+                    drawn[key] = pyro.sample(key, _spread(sd))
+            return drawn
+
+        return program
+
+    def draw(self, n: int) -> dict[str, NDArray[Any]]:
+        """n heads, from the random state of the moment."""
+        return {name: value.numpy() for name, value in self.pyro_program(n).items()}
+
+    def settings(self, draws: dict[str, NDArray[Any]]) -> HeadSettings:
+        """The heads to ask the bank for."""
+        tissues = [draws[f"{tissue}_S_per_m"].astype(float) for tissue in TISSUES]
+        return HeadSettings(
+            draws["shape"].astype(np.int64),
+            np.stack(tissues, axis=1),
+            draws["skull_thickness"].astype(float),
+        )
+
+    def worn(self, plan: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(C, 3) m where a cap is assumed to sit: on its plan, or measured somewhere about it."""
+        cap = self.spec.cap
+        shift = torch.randn(1, 3).numpy() * cap.worn_shift_mm
+        rotation = torch.randn(1, 3).numpy() * cap.worn_rotation_deg
+        return template_bank().scalp_map.points(move_cap(plan, shift, rotation)).positions[0]
+
+    def electrodes(
+        self, draws: dict[str, NDArray[Any]], assumed: NDArray[np.float64]
+    ) -> ScalpPoints:
+        """(n, C) where electrodes really sit on the template's scalp.
+
+        The cap turns about the head's centre and shifts, as one piece; then each electrode moves
+        by itself; all are brought back to the scalp along the ray from the centre.
+        """
+        moved = move_cap(assumed, draws["cap_shift_mm"], draws["cap_rotation_deg"])
+        jitter = torch.randn(moved.shape, dtype=torch.float64).numpy() * self.spec.cap.jitter_mm
+        return template_bank().scalp_map.points(moved + jitter * 1e-3)
+
+
+def move_cap(
+    positions: NDArray[np.float64], shift_mm: NDArray[Any], rotation_deg: NDArray[Any]
+) -> NDArray[np.float64]:
+    """(n, C, 3) m: (C, 3) positions turned by n rotation vectors about the head's centre, shifted.
+
+    ``shift_mm`` and ``rotation_deg`` are (n, 3), along and about the head's axes.
+    """
+    turn = Rotation.from_rotvec(np.asarray(rotation_deg, float), degrees=True).as_matrix()
+    turned = (positions - head_centre()) @ np.swapaxes(turn, 1, 2)
+    return np.asarray(turned + head_centre() + np.asarray(shift_mm, float)[:, None] * 1e-3)
+
+
+def _spread(sd: float) -> dist.TorchDistribution:
+    if sd == 0:
+        return dist.Delta(torch.zeros(3)).to_event(1)
+    return dist.Normal(torch.zeros(3), sd).to_event(1)

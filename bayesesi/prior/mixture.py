@@ -1,0 +1,85 @@
+"""One of several beliefs about the event, drawn anew for every case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from pyro.contrib.autoname import scope
+from torch import Tensor
+
+from bayesesi.prior.source import SourcePrior
+from bayesesi.spec import MixtureSpec
+
+
+@dataclass(frozen=True, eq=False)
+class MixturePrior(SourcePrior):
+    """p(event) = sum_i w_i p_i(event).
+
+    Sites: ``component`` (n,), and those of each part behind its name and a slash. All parts are
+    drawn, those not chosen stay out of the density.
+    """
+
+    spec: MixtureSpec
+    parts: tuple[SourcePrior, ...]
+
+    def __repr__(self) -> str:
+        return f"<MixturePrior {self.spec.name!r} | {', '.join(map(repr, self.parts))}>"
+
+    @property
+    def n_slots(self) -> int:
+        return max(part.n_slots for part in self.parts)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """Probability of each part."""
+        weights = np.array([component.weight for component in self.spec.components])
+        return weights / weights.sum()
+
+    @cached_property
+    def pyro_program(self) -> Callable[[int], dict[str, Tensor]]:
+        weights, names = torch.tensor(self.weights), [part.spec.name for part in self.parts]
+
+        def program(n: int) -> dict[str, Tensor]:
+            with pyro.plate("which", n, dim=-1):
+                component = pyro.sample("component", dist.Categorical(weights))
+            sites, count = {"component": component}, torch.zeros(n, dtype=torch.long)
+            for i, part in enumerate(self.parts):
+                chosen = component == i
+                mask = pyro.poutine.mask(mask=chosen)  # type: ignore[call-overload]
+                with scope(prefix=names[i]), mask:
+                    drawn = part.pyro_program(n)
+                sites |= {f"{names[i]}/{name}": value for name, value in drawn.items()}
+                count = torch.where(chosen, drawn["count"], count)
+            return {**sites, "count": count}
+
+        return program
+
+    def patterns(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array:
+        n, slots = len(draws["count"]), self.n_slots
+        total = sp.csr_array((n * slots, self.source_space.n_sources))
+        for i, part in enumerate(self.parts):
+            own = self.of_part(draws, i)
+            rows = part.patterns(own)
+            # row k of a part's case is row k of the mixture's
+            case, slot = np.divmod(np.arange(rows.shape[0]), part.n_slots)
+            place = sp.csr_array(
+                (np.ones(len(case)), (case * slots + slot, np.arange(len(case)))),
+                (n * slots, rows.shape[0]),
+            )
+            total = total + place @ rows
+        return sp.csr_array(total)
+
+    def of_part(self, draws: dict[str, NDArray[Any]], i: int) -> dict[str, NDArray[Any]]:
+        """The sites of one part, nothing active in cases of others."""
+        prefix = self.parts[i].spec.name + "/"
+        own = {k.removeprefix(prefix): v for k, v in draws.items() if k.startswith(prefix)}
+        return {**own, "count": np.where(draws["component"] == i, own["count"], 0)}

@@ -1,0 +1,64 @@
+"""From a spec's name to the prior it stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bayesesi.anatomy import template_modes, template_parcellation
+from bayesesi.errors import InputError
+from bayesesi.prior.focal import FocalPrior
+from bayesesi.prior.head import HeadPrior
+from bayesesi.prior.mixture import MixturePrior
+from bayesesi.prior.noise import NoisePrior
+from bayesesi.prior.smooth import SmoothPrior
+from bayesesi.prior.source import SourcePrior
+from bayesesi.spec import (
+    DipoleSpec,
+    HeadSpec,
+    MixtureSpec,
+    NoiseSpec,
+    PatchSpec,
+    SmoothSpec,
+    Spec,
+    read_spec,
+)
+
+Prior = SourcePrior | HeadPrior | NoisePrior
+
+
+def read_prior(name_or_path: str | Path, level: int = 5) -> Prior:
+    """A prior of sources, heads or noise, by its name or from a TOML file.
+
+    ``level`` of the template's cortex on which events live: 5 has 20,484 sources.
+
+    Raises
+    ------
+    InputError : a spec with mistakes, or of another kind.
+    """
+    return make_prior(read_spec(name_or_path), level)
+
+
+def make_prior(spec: Spec, level: int = 5) -> Prior:
+    """The prior a spec declares."""
+    if isinstance(spec, DipoleSpec | PatchSpec):
+        return FocalPrior(spec, template_parcellation(level))
+    if isinstance(spec, SmoothSpec):
+        return SmoothPrior(spec, template_parcellation(level), template_modes())
+    if isinstance(spec, MixtureSpec):
+        parts = tuple(read_source_prior(part.spec, level) for part in spec.components)
+        return MixturePrior(spec, template_parcellation(level), parts)
+    if isinstance(spec, HeadSpec):
+        return HeadPrior(spec)
+    if isinstance(spec, NoiseSpec):
+        return NoisePrior(spec)
+    raise InputError(
+        f"{spec.name!r} is a simulator, no prior; call bayesesi.read_simulator({spec.name!r})"
+    )
+
+
+def read_source_prior(name_or_path: str | Path, level: int = 5) -> SourcePrior:
+    """``read_prior`` where sources are wanted."""
+    prior = read_prior(name_or_path, level)
+    if not isinstance(prior, SourcePrior):
+        raise InputError(f"{name_or_path!r} is no source prior; see `bayesesi specs` for those")
+    return prior

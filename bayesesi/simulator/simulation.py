@@ -1,0 +1,285 @@
+"""Simulated recordings with the truth that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import (
+    active_regions,
+    region_energy,
+    template_parcellation,
+    template_source_space,
+)
+from bayesesi.errors import InputError
+from bayesesi.forward import ForwardOperator, HeadSetting, HeadSettings
+from bayesesi.noise import NoiseCovariance
+from bayesesi.observation import Observation, Recording, observe, project
+from bayesesi.spec import SimulatorSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """What one recording's cases share: cap, assumed head, noise and what is known of it.
+
+    Attributes
+    ----------
+    forward : of the assumed head, as a user would have it. bads : channels marked as bad.
+    noise : covariance of single trials as estimated; ``true_covariance`` (C, C) V² made it.
+    times : (T,) s. sfreq : Hz. band : Hz. n_trials : in an average.
+    draws : what the session's priors drew.
+    """
+
+    forward: ForwardOperator
+    bads: tuple[str, ...]
+    noise: NoiseCovariance
+    true_covariance: NDArray[np.float64]
+    times: NDArray[np.float64]
+    sfreq: float
+    band: tuple[float, float]
+    n_trials: int
+    draws: Mapping[str, Any]
+
+    @property
+    def ch_names(self) -> tuple[str, ...]:
+        return tuple(self.forward.ch_names)
+
+    def recording(self, volts: NDArray[np.floating], name: str = "") -> Recording:
+        """(C, T) V as a measured average would come."""
+        kinds = ("eeg",) * len(self.ch_names)
+        return Recording(
+            values=np.asarray(volts, float),
+            ch_names=self.ch_names,
+            kinds=kinds,
+            times=self.times,
+            sfreq=self.sfreq,
+            nave=self.n_trials,
+            band=self.band,
+            name=name,
+        )
+
+    def observe(
+        self, volts: NDArray[np.floating], noise_scale: float = 1.0, name: str = ""
+    ) -> Observation:
+        """(C, T) V through the door; ``noise_scale`` squared multiplies the covariance."""
+        noise = replace(self.noise, matrix=self.noise.matrix * noise_scale**2)
+        recording = self.recording(volts, name)
+        return observe(recording, self.forward, noise, bads=self.bads)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What made one case.
+
+    Attributes
+    ----------
+    count : sources. centres : (count,) vertices of the 20,484, and ``regions`` their names.
+    active : names of the active regions. snr_db : see ``SimulatorSpec.snr_db``; -inf without event.
+    head : as it is. cap_shift_mm, cap_rotation_deg : of the cap against where it is assumed.
+    latents : everything the priors drew for this case.
+    """
+
+    count: int
+    centres: NDArray[np.int64]
+    regions: tuple[str, ...]
+    active: tuple[str, ...]
+    snr_db: float
+    head: HeadSetting
+    cap_shift_mm: NDArray[np.float64]
+    cap_rotation_deg: NDArray[np.float64]
+    latents: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Cases of one session, n of them.
+
+    Attributes
+    ----------
+    first : number of the first case in its seed.
+    volts : (n, C, T) V, average reference unless the spec says otherwise.
+    patterns : (n K, 20484) A m, each source at its peak. courses : (n, K, T), at most 1.
+    noise_scale : (n,) by which the session's noise was scaled to declared SNRs.
+    snr_db : (n,). heads : true ones. electrodes : (n, C, 3) m, true ones.
+    draws : site -> (n, ...).
+    """
+
+    spec: SimulatorSpec
+    session: Session
+    first: int
+    volts: NDArray[np.float32]
+    patterns: sp.csr_array
+    courses: NDArray[np.float64]
+    noise_scale: NDArray[np.float64]
+    snr_db: NDArray[np.float64]
+    heads: HeadSettings
+    electrodes: NDArray[np.float64]
+    draws: Mapping[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.volts)
+
+    def __repr__(self) -> str:
+        n, c, t = self.volts.shape
+        return f"<Batch | cases {self.first} to {self.first + n - 1}, {c} channels, {t} samples>"
+
+    @cached_property
+    def _door(self) -> Observation:
+        """The session's whitener, time functions and leadfield, from its first case."""
+        return self.session.observe(self.volts[0])
+
+    @property
+    def leadfield(self) -> NDArray[np.float64]:
+        """(n_eff, 5124) 1/(A m), whitened, of the assumed head; over ``noise_scale`` for a case."""
+        return self._door.leadfield
+
+    @cached_property
+    def values(self) -> NDArray[np.float64]:
+        """(n, n_eff, R): every case as ``observe`` would whiten it."""
+        good = [i for i, n in enumerate(self.session.ch_names) if n not in self.session.bads]
+        door = self._door
+        whitened = project(self.volts[:, good].astype(float), door.whitener, door.time_basis)
+        return np.asarray(whitened / self.noise_scale[:, None, None])
+
+    def observation(self, k: int) -> Observation:
+        """Case k through ``observe``, as a recording would go."""
+        name = f"{self.spec.name} {self.first + k}"
+        return self.session.observe(self.volts[k], float(self.noise_scale[k]), name)
+
+    def patterns_at(self, level: int) -> sp.csr_array:
+        """(n K, S) A m on a coarser level: each source has the moments of its cell."""
+        return sp.csr_array(self.patterns @ _cells(level))
+
+    def field(self, k: int, level: int = 4) -> NDArray[np.float64]:
+        """(S, T) A m: the event of case k."""
+        slots = self.courses.shape[1]
+        rows = self.patterns_at(level)[k * slots : (k + 1) * slots]
+        return np.asarray(rows.T @ self.courses[k])
+
+    @cached_property
+    def energy(self) -> NDArray[np.float64]:
+        """(n, S) A² m²: squared moments on the 20,484 sources, summed over the window."""
+        n, slots, _ = self.courses.shape
+        gram = self.courses @ self.courses.swapaxes(1, 2)
+        rows = [self.patterns[np.arange(n) * slots + k] for k in range(slots)]
+        total = sp.csr_array((n, self.patterns.shape[1]))
+        for k in range(slots):
+            for m in range(k, slots):
+                twice = (1 if k == m else 2) * gram[:, k, m]
+                total = total + sp.diags_array(twice) @ rows[k].multiply(rows[m])
+        return sp.csr_array(total)
+
+    @cached_property
+    def active(self) -> NDArray[np.bool_]:
+        """(n, 68) which regions are active."""
+        energy = region_energy(self.energy, template_parcellation(5))
+        return active_regions(energy, self.spec.active_share)
+
+    def truth(self, k: int) -> Truth:
+        names = template_parcellation(5).names
+        count = int(self.draws["count"][k])
+        latents = {name: value[k] for name, value in self.draws.items()}
+        centres = np.asarray(latents.get("centre", ()), np.int64)[:count]
+        labels = template_parcellation(5).labels[centres]
+        return Truth(
+            count,
+            centres,
+            tuple(names[i] for i in labels if i >= 0),
+            tuple(names[i] for i in np.flatnonzero(self.active[k])),
+            float(self.snr_db[k]),
+            self.heads[k],
+            latents["cap_shift_mm"],
+            latents["cap_rotation_deg"],
+            latents,
+        )
+
+    def pick(self, rows: slice) -> Batch:
+        """Some of the cases."""
+        start, stop, _ = rows.indices(len(self))
+        slots = self.courses.shape[1]
+        heads = self.heads
+        return replace(
+            self,
+            first=self.first + start,
+            volts=self.volts[rows],
+            patterns=self.patterns[start * slots : stop * slots],
+            courses=self.courses[rows],
+            noise_scale=self.noise_scale[rows],
+            snr_db=self.snr_db[rows],
+            heads=HeadSettings(
+                heads.shape[rows], heads.conductivities[rows], heads.skull_thickness[rows]
+            ),
+            electrodes=self.electrodes[rows],
+            draws={name: value[rows] for name, value in self.draws.items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """n cases of a simulator's seed, in batches that share a session."""
+
+    spec: SimulatorSpec
+    seed: int
+    namespace: str
+    batches: tuple[Batch, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.batches))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Simulation of {self.spec.name!r} | {len(self)} cases in {len(self.batches)} "
+            f"sessions, seed {self.seed}, for {self.namespace}>"
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.batches)
+
+    def _find(self, k: int) -> tuple[Batch, int]:
+        left = k
+        for batch in self.batches:
+            if 0 <= left < len(batch):
+                return batch, left
+            left -= len(batch)
+        raise InputError(f"case {k} does not exist; there are 0 to {len(self) - 1}")
+
+    def observation(self, k: int) -> Observation:
+        """Case k as a recording gives it."""
+        batch, row = self._find(k)
+        return batch.observation(row)
+
+    def truth(self, k: int) -> Truth:
+        """What made case k."""
+        batch, row = self._find(k)
+        return batch.truth(row)
+
+    def field(self, k: int, level: int = 4) -> NDArray[np.float64]:
+        """(S, T) A m: the event of case k on a level of the cortex."""
+        batch, row = self._find(k)
+        return batch.field(row, level)
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """(n, 68) which regions are active."""
+        return np.concatenate([batch.active for batch in self.batches])
+
+    @property
+    def snr_db(self) -> NDArray[np.float64]:
+        """(n,)"""
+        return np.concatenate([batch.snr_db for batch in self.batches])
+
+
+def _cells(level: int) -> sp.csr_array:
+    """(20484, S): to which source of a level each of the finest belongs."""
+    if level == 5:
+        return sp.eye_array(template_source_space(5).n_sources, format="csr")
+    coarse = template_source_space(level)
+    cell = coarse.nearest_source
+    rows = np.arange(len(cell))
+    return sp.csr_array((np.ones(len(cell)), (rows, cell)), (len(cell), coarse.n_sources))

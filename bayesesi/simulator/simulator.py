@@ -1,0 +1,322 @@
+"""A virtual laboratory: events in unknown heads, under noise, as a recording would show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import template_source_space
+from bayesesi.errors import InputError
+from bayesesi.forward import (
+    BankedHead,
+    ForwardOperator,
+    HeadSetting,
+    Sensors,
+    montage_sensors,
+    template_bank,
+)
+from bayesesi.prior import (
+    BLOCK,
+    HeadPrior,
+    NoisePrior,
+    SourcePrior,
+    block_generator,
+    blocks_of,
+    read_prior,
+)
+from bayesesi.simulator.recording_noise import (
+    RecordingNoise,
+    make_place,
+    make_recording_noise,
+)
+from bayesesi.simulator.simulation import Batch, Session, Simulation
+from bayesesi.simulator.time_course import correlate, draw_courses
+from bayesesi.spec import SimulatorSpec, read_spec
+
+#: Cases that share a session: a quarter of a block.
+SESSION = 64
+#: Times its noise: what a bad channel shows.
+_BAD = 20.0
+
+
+def read_simulator(name_or_path: str | Path) -> Simulator:
+    """A simulator by its name among those that ship, or from a TOML file of your own.
+
+    Raises
+    ------
+    SpecError : a spec with mistakes. InputError : one that is no simulator, or that names a spec of
+    the wrong kind.
+    """
+    spec = read_spec(name_or_path)
+    if not isinstance(spec, SimulatorSpec):
+        raise InputError(
+            f"{spec.name!r} is no simulator but a prior of {spec.kind}; draw from it with "
+            f"bayesesi.read_prior({spec.name!r})"
+        )
+    return Simulator(spec)
+
+
+@dataclass(frozen=True, eq=False)
+class Simulator:
+    """v = L(true head) J + noise, then referenced as the recording is.
+
+    Every case has a head and a misplaced cap of its own; every 64 cases share a session: montage,
+    assumed head, noise and its estimated covariance. Case k depends on seed, namespace and k alone.
+    """
+
+    spec: SimulatorSpec
+
+    def __repr__(self) -> str:
+        s = self.spec
+        return f"<Simulator {s.name!r} | {s.source}, {s.head}, {s.noise}, {s.time_course.family}>"
+
+    @cached_property
+    def source(self) -> SourcePrior:
+        return _of_kind(self.spec.source, SourcePrior, "source", self.spec.name)
+
+    @cached_property
+    def head(self) -> HeadPrior:
+        return _of_kind(self.spec.head, HeadPrior, "head", self.spec.name)
+
+    @cached_property
+    def noise(self) -> NoisePrior:
+        return _of_kind(self.spec.noise, NoisePrior, "noise", self.spec.name)
+
+    @cached_property
+    def times(self) -> NDArray[np.float64]:
+        """(T,) s."""
+        first, last = (round(ms * 1e-3 * self.spec.sfreq_Hz) for ms in self.spec.window_ms)
+        return np.arange(first, last + 1) / self.spec.sfreq_Hz
+
+    def simulate(
+        self, n: int, seed: int = 0, namespace: str = "train", start: int = 0
+    ) -> Simulation:
+        """Cases ``start`` to ``start + n`` of a seed.
+
+        Raises
+        ------
+        InputError : no case, or a namespace that does not exist.
+        """
+        if n < 1:
+            raise InputError(f"simulate at least one case, not {n}")
+        batches = []
+        for block, rows in blocks_of(start, start + n):
+            for batch in self.block(block, seed, namespace):
+                first = batch.first - block * BLOCK
+                low, high = max(rows.start - first, 0), min(rows.stop - first, len(batch))
+                if low < high:
+                    batches.append(batch.pick(slice(low, high)))
+        return Simulation(self.spec, seed, namespace, tuple(batches))
+
+    def stream(self, seed: int = 0, namespace: str = "train", start: int = 0) -> Iterator[Batch]:
+        """Batches of 64 cases of one session each, without end, from a block's first case on."""
+        block = start // BLOCK
+        while True:
+            yield from self.block(block, seed, namespace)
+            block += 1
+
+    def block(self, block: int, seed: int, namespace: str) -> tuple[Batch, ...]:
+        """The 256 cases of a block: four batches. All that is random is drawn here."""
+        with block_generator(namespace, seed, block):
+            event = self.source.draw_block()
+            courses, sites = draw_courses(
+                self.spec.time_course, BLOCK, self.source.n_slots, self.times
+            )
+            if "correlation" in event:
+                courses = correlate(courses, event["correlation"])
+            heads = self.head.draw(BLOCK)
+            sessions = range(0, BLOCK, SESSION)
+            drawn = _Block(
+                block * BLOCK,
+                {**event, **{f"course/{k}": v for k, v in sites.items()}, **heads},
+                self.source.patterns(event),
+                courses,
+                self._draw_snr(),
+                self.head.draw(len(sessions)),
+                self.noise.draw(len(sessions)),
+            )
+            topographies = self._at_scalp(drawn)
+            return tuple(
+                self._batch(drawn, topographies, i, slice(first, first + SESSION))
+                for i, first in enumerate(sessions)
+            )
+
+    def _at_scalp(self, block: _Block) -> NDArray[np.float32]:
+        """(256 K, V) V: every source at its peak, in its case's own head, all over the scalp."""
+        used = np.flatnonzero(np.diff(block.patterns.indptr))
+        case = used // self.source.n_slots
+        bank = template_bank()
+        modes = bank.to_modes(block.patterns[used], slice(0, block.patterns.shape[1]))
+        at_scalp = bank.scalp_potentials(self.head.settings(block.draws), modes, case)
+        size = block.draws["size"][case, None].astype(np.float32)
+        every = np.zeros((block.patterns.shape[0], at_scalp.shape[1]), np.float32)
+        every[used] = at_scalp / size**2
+        return every
+
+    def _draw_snr(self) -> NDArray[np.float64] | None:
+        from bayesesi.prior import distribution_of
+
+        if self.spec.snr_db is None:
+            return None
+        drawn: torch.Tensor = distribution_of(self.spec.snr_db).expand([BLOCK]).sample()
+        return drawn.double().numpy()
+
+    def _batch(self, block: _Block, at_scalp: NDArray[np.float32], i: int, rows: slice) -> Batch:
+        spec, n, slots = self.spec, rows.stop - rows.start, self.source.n_slots
+        forward, bads = self._cap()
+        sensors = forward.sensors
+        assert sensors is not None
+        draws = {name: value[rows] for name, value in block.draws.items()}
+        points = self.head.electrodes(draws, sensors.positions)
+        volts_of = points.potentials(
+            at_scalp[rows.start * slots : rows.stop * slots], np.repeat(np.arange(n), slots)
+        )
+        courses = block.courses[rows].astype(np.float32)
+        event = volts_of.reshape(n, slots, -1).swapaxes(1, 2) @ courses
+        noise = self._noise(block, i, sensors)
+        changes = self.noise.draw_level_changes(n)
+        scale, snr = _scale(event, noise, spec.n_trials, block.snr, rows)
+        size = (changes * scale).astype(np.float32)[:, None, None]
+        volts = event + size * noise.draw(n, self.times, spec.n_trials)
+        estimate = noise.estimate(
+            sensors.names,
+            spec.sfreq_Hz,
+            float(block.noise["baseline_s"][i]),
+            self.noise.spec.estimate.shrinkage,
+        )
+        bad = [sensors.names.index(name) for name in bads]
+        loud = _BAD * noise.level * torch.randn(n, len(bad), volts.shape[2]).numpy()
+        volts[:, bad] += loud.astype(np.float32)
+        kept = tuple(name for name in sensors.names if name != spec.montage.reference)
+        index = sensors.indices(kept)
+        if len(kept) < len(sensors):
+            volts = volts - volts[:, [sensors.names.index(spec.montage.reference)]]
+        session = Session(
+            forward.pick(kept),
+            tuple(name for name in bads if name in kept),
+            estimate.pick(kept),
+            noise.covariance[np.ix_(index, index)],
+            self.times,
+            spec.sfreq_Hz,
+            (spec.band_Hz[0], spec.band_Hz[1]),
+            spec.n_trials,
+            {name: value[i] for name, value in block.noise.items()},
+        )
+        return Batch(
+            spec,
+            session,
+            block.first + rows.start,
+            volts[:, index],
+            block.patterns[rows.start * slots : rows.stop * slots],
+            block.courses[rows],
+            scale,
+            snr,
+            self.head.settings(draws),
+            points.positions[:, index],
+            {**draws, "level_change": changes},
+        )
+
+    def _cap(self) -> tuple[ForwardOperator, tuple[str, ...]]:
+        """A session's electrodes on the assumed head, and which of them are bad."""
+        montage, cap = self.spec.montage, self.head.spec.cap
+        families = list(montage.families)
+        weights = torch.tensor([montage.families[family] for family in families])
+        plan = montage_sensors(families[int(torch.multinomial(weights, 1))])
+        there = torch.rand(len(plan)).numpy() >= montage.missing
+        bad = (torch.rand(len(plan)).numpy() < montage.bad) & there
+        if montage.reference != "average":
+            own = plan.indices([montage.reference])
+            there[own], bad[own] = True, False
+        names = np.array(plan.names)
+        if cap.worn_shift_mm or cap.worn_rotation_deg:
+            worn = self.head.worn(plan.positions)
+            forward = _template_forward(replace(plan, positions=worn, origin="measured"))
+        else:
+            forward = self._planned(plan)
+        return forward.pick(tuple(map(str, names[there]))), tuple(map(str, names[bad]))
+
+    @cache  # noqa: B019  (one a montage)
+    def _planned(self, plan: Sensors) -> ForwardOperator:
+        return _template_forward(plan)
+
+    def _noise(self, block: _Block, i: int, sensors: Sensors) -> RecordingNoise:
+        """A session's noise, made in a head of its own, under the same cap."""
+        head = {name: value[i : i + 1] for name, value in block.noise_heads.items()}
+        place = make_place(
+            sensors.names,
+            self.head.settings(head)[0],
+            self.head.electrodes(head, sensors.positions),
+            len(self.times),
+            self.spec.sfreq_Hz,
+            self.spec.band_Hz,
+        )
+        return make_recording_noise(self.noise.spec, block.noise, i, place)
+
+
+def _template_forward(sensors: Sensors) -> ForwardOperator:
+    """The template's, as ``template_forward`` gives it to a user."""
+    banked = BankedHead(template_bank(), HeadSetting(), sensors.positions, 4)
+    return ForwardOperator(
+        banked.leadfield(HeadSetting()),
+        template_source_space(4),
+        sensors=sensors,
+        banked=banked,
+        provenance={"forward": "template", "electrodes": sensors.origin},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """What the four batches of a block are cut from."""
+
+    first: int
+    draws: dict[str, NDArray[Any]]
+    patterns: Any
+    courses: NDArray[np.float64]
+    snr: NDArray[np.float64] | None
+    noise_heads: dict[str, NDArray[Any]]
+    noise: dict[str, NDArray[Any]]
+
+
+def _scale(
+    event: NDArray[np.float32],
+    noise: RecordingNoise,
+    n_trials: int,
+    snr_db: NDArray[np.float64] | None,
+    rows: slice,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n,) factors on the noise, and (n,) SNR in dB that cases then have.
+
+    Where an SNR is declared, noise takes its size from the event; a case without one takes that
+    of the case before it, so that the size of noise does not tell whether there is an event.
+    """
+    power = (event.astype(float) ** 2).mean(axis=(1, 2))
+    expected = noise.level**2 / n_trials
+    with np.errstate(divide="ignore"):
+        ratio = 10 * np.log10(power / expected)
+    if snr_db is None:
+        return np.ones(len(event)), ratio
+    wanted = snr_db[rows]
+    active = np.flatnonzero(power > 0)
+    scale = np.ones(len(event))
+    if len(active):
+        scale[active] = 10 ** ((ratio[active] - wanted[active]) / 20)
+        order = np.searchsorted(active, np.arange(len(event)), "right") - 1
+        scale = scale[active[order]]  # -1, before the first active one, is the last
+    return scale, np.where(power > 0, wanted, -np.inf)
+
+
+def _of_kind(name: str, kind: type[Any], what: str, simulator: str) -> Any:
+    prior = read_prior(name)
+    if not isinstance(prior, kind):
+        raise InputError(
+            f"{simulator}: {what} = {name!r} is no prior of that kind; see `bayesesi specs`"
+        )
+    return prior

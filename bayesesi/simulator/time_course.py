@@ -1,0 +1,138 @@
+"""How the size of a source goes through the window, in batch.
+
+Every family is a Pyro program with cases and slots as plates; courses are scaled so that their
+largest size within the window is 1, so that a source's moment is that at its peak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bayesesi.prior import distribution_of
+from bayesesi.spec.simulator import Erp, Frame, Ictal, Oscillation, Spike, TimeCourse
+
+Sites = dict[str, Tensor]
+
+
+def draw_courses(
+    spec: TimeCourse, n: int, n_slots: int, times: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]]]:
+    """(n, K, T) courses and their sites, from the random state of the moment. ``times`` in s."""
+    t = torch.from_numpy(np.asarray(times, float))
+    with pyro.plate("courses_of", n, dim=-1), pyro.plate("course_slots", n_slots, dim=-2):
+        courses, sites = _FAMILIES[spec.family](spec, (n_slots, n), t)
+    values = courses.transpose(0, 1).numpy()
+    largest = np.abs(values).max(axis=2, keepdims=True)
+    scaled = values / np.where(largest > 0, largest, 1)
+    return scaled, {name: v.transpose(0, 1).numpy() for name, v in sites.items()}
+
+
+def correlate(
+    courses: NDArray[np.float64], correlation: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """(n, K, T): every course but the first mixed with it to the given (n,) correlation.
+
+    With c1 the first course and c the part of another that is orthogonal to it, both of unit norm,
+    rho c1 + sqrt(1 - rho²) c; then of largest size 1. One moment has no correlation.
+    """
+    if courses.shape[1] == 1 or courses.shape[2] == 1:
+        return courses
+    first = courses[:, :1] / np.linalg.norm(courses[:, :1], axis=2, keepdims=True)
+    others = courses[:, 1:]
+    left = others - (others * first).sum(axis=2, keepdims=True) * first
+    norm = np.linalg.norm(left, axis=2, keepdims=True)
+    left = left / np.where(norm > 0, norm, 1)
+    rho = np.clip(np.asarray(correlation, float), -1, 1)[:, None, None]
+    mixed = rho * first + np.sqrt(1 - rho**2) * left
+    mixed /= np.abs(mixed).max(axis=2, keepdims=True)
+    return np.concatenate([courses[:, :1], mixed], axis=1)
+
+
+def _frame(spec: Frame, shape: tuple[int, int], t: Tensor) -> tuple[Tensor, Sites]:
+    return torch.ones(*shape, len(t), dtype=torch.float64), {}
+
+
+def _erp(spec: Erp, shape: tuple[int, int], t: Tensor) -> tuple[Tensor, Sites]:
+    """Gaussian waves of alternating sign; every further one of half to full size."""
+    total = torch.zeros(*shape, len(t), dtype=torch.float64)
+    sites: Sites = {}
+    for k in range(spec.n_components):
+        latency = _site(sites, f"latency_ms_{k}", spec.latency_ms)
+        width = _site(sites, f"width_ms_{k}", spec.width_ms)
+        size = _unit(sites, f"size_{k}", 0.5, 1.0)
+        total += (-1) ** k * size[..., None] * _bump(t, latency, width)
+    return total, sites
+
+
+def _spike(spec: Spike, shape: tuple[int, int], t: Tensor) -> tuple[Tensor, Sites]:
+    """A sharp wave at time 0, faster up than down, and a slow wave of the other sign behind it."""
+    sites: Sites = {}
+    width = _site(sites, "width_ms", spec.width_ms)
+    wave = _site(sites, "wave_ms", spec.wave_ms)
+    share = _site(sites, "wave_share", spec.wave_share)
+    delay = _unit(sites, "delay_ms", 0.0, 10.0)
+    sharp = torch.where(
+        t < delay[..., None] * 1e-3, _bump(t, delay, 0.7 * width), _bump(t, delay, 1.3 * width)
+    )
+    slow = _bump(t, delay + 2.5 * width + 1.5 * wave, wave)
+    return sharp - share[..., None] * slow, sites
+
+
+def _oscillation(spec: Oscillation, shape: tuple[int, int], t: Tensor) -> tuple[Tensor, Sites]:
+    """A sine under a Gaussian envelope, anywhere in the window."""
+    sites: Sites = {}
+    frequency = _site(sites, "frequency_Hz", spec.frequency_Hz)
+    duration = _site(sites, "duration_ms", spec.duration_ms)
+    phase = _unit(sites, "phase", 0.0, 2 * np.pi)
+    middle = _unit(sites, "middle", 0.25, 0.75)
+    at = (t[0] + middle * (t[-1] - t[0]))[..., None]
+    wave = torch.cos(2 * np.pi * frequency[..., None] * (t - at) + phase[..., None])
+    return wave * _bump(t, at[..., 0] * 1e3, duration / 2.355), sites  # duration: width at half
+
+
+def _ictal(spec: Ictal, shape: tuple[int, int], t: Tensor) -> tuple[Tensor, Sites]:
+    """A rhythm with its first harmonic whose size grows by e^growth while it slows."""
+    sites: Sites = {}
+    frequency = _site(sites, "frequency_Hz", spec.frequency_Hz)[..., None]
+    slowing = _site(sites, "slowing", spec.slowing)[..., None]
+    growth = _site(sites, "growth", spec.growth)[..., None]
+    harmonic = _unit(sites, "harmonic", 0.1, 0.6)[..., None]
+    phase = _unit(sites, "phase", 0.0, 2 * np.pi)[..., None]
+    length = (t[-1] - t[0]).clamp(min=1e-9)
+    u = (t - t[0]) / length
+    angle = 2 * np.pi * frequency * length * (u - slowing * u**2 / 2) + phase
+    return torch.exp(growth * (u - 1)) * (
+        torch.cos(angle) + harmonic * torch.cos(2 * angle + 1.0)
+    ), sites
+
+
+_FAMILIES: dict[str, Callable[[Any, tuple[int, int], Tensor], tuple[Tensor, Sites]]] = {
+    "frame": _frame,
+    "erp": _erp,
+    "spike": _spike,
+    "oscillation": _oscillation,
+    "ictal": _ictal,
+}
+
+
+def _site(sites: Sites, name: str, quantity: Any) -> Tensor:
+    sites[name] = pyro.sample(name, distribution_of(quantity)).double()
+    return sites[name]
+
+
+def _unit(sites: Sites, name: str, low: float, high: float) -> Tensor:
+    sites[name] = pyro.sample(name, dist.Uniform(low, high)).double()
+    return sites[name]
+
+
+def _bump(t: Tensor, centre_ms: Tensor, width_ms: Tensor) -> Tensor:
+    """(..., T): a Gaussian, ``width_ms`` its standard deviation."""
+    return torch.exp(-0.5 * ((t * 1e3 - centre_ms[..., None]) / width_ms[..., None]) ** 2)
