@@ -2,6 +2,7 @@
 
 forward = bayesesi.template_forward(evoked.info)
 obs = bayesesi.observe(evoked, forward, noise_cov, tmin=0.07, tmax=0.13)
+sim = bayesesi.read_simulator("spike-64").simulate(1000, seed=0)
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _PUBLIC = {
     "observe": "bayesesi.observation",
     "read_forward": "bayesesi.forward",
     "read_noise_cov": "bayesesi.noise",
+    "read_prior": "bayesesi.prior",
     "read_recording": "bayesesi.observation",
+    "read_simulation": "bayesesi.simulator",
+    "read_simulator": "bayesesi.simulator",
     "template_forward": "bayesesi.forward",
 }
 
@@ -37,7 +41,10 @@ __all__ = [
     "observe",
     "read_forward",
     "read_noise_cov",
+    "read_prior",
     "read_recording",
+    "read_simulation",
+    "read_simulator",
     "template_forward",
 ]
 
@@ -52,6 +59,8 @@ if TYPE_CHECKING:
     )
     from bayesesi.noise import NoiseCovariance, read_noise_cov
     from bayesesi.observation import Observation, observe, read_recording
+    from bayesesi.prior import read_prior
+    from bayesesi.simulator import read_simulation, read_simulator
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from bayesesi.errors import InputError
 
@@ -30,13 +31,36 @@ def block_seed(namespace: str, seed: int, block: int) -> int:
 def block_generator(namespace: str, seed: int, block: int) -> Iterator[None]:
     """Everything torch and Pyro draw inside comes from this block alone; outside nothing changes.
 
-    The one place where a simulation's randomness starts.
+    The one place where a simulation's randomness starts. Sums are taken by one thread, so that they
+    round the same on any machine of a kind; many cores work on many blocks.
     """
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.random.set_rng_state(_state(block_seed(namespace, seed, block)))
+    state = _state(block_seed(namespace, seed, block))
+    with torch.random.fork_rng(devices=[]), _one_thread():
+        torch.random.set_rng_state(state)
         yield
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with _thread_pools().limit(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@cache
+def _thread_pools() -> Any:
+    import scipy.linalg  # noqa: F401  (its own BLAS has to be loaded to be found)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _state(seed: int) -> Tensor:
@@ -48,8 +72,7 @@ def _state(seed: int) -> Tensor:
     import numpy as np
     import torch
 
-    torch.manual_seed(0)
-    state = torch.random.get_rng_state()
+    state = torch.Generator().manual_seed(0).get_state()
     words = np.random.SeedSequence(seed).generate_state(_WORDS, np.uint32).astype(np.uint64)
     state[_HEADER : _HEADER + 8 * _WORDS] = torch.from_numpy(words.view(np.uint8))
     return state

@@ -2,6 +2,7 @@
 
 from bayesesi.simulator.simulation import Batch, Session, Simulation, Truth
 from bayesesi.simulator.simulator import SESSION, Simulator, read_simulator
+from bayesesi.simulator.store import read_simulation, write_simulation
 
 __all__ = [
     "SESSION",
@@ -10,5 +11,7 @@ __all__ = [
     "Simulation",
     "Simulator",
     "Truth",
+    "read_simulation",
     "read_simulator",
+    "write_simulation",
 ]

@@ -136,7 +136,7 @@ class Simulator:
             drawn = _Block(
                 block * BLOCK,
                 {**event, **{f"course/{k}": v for k, v in sites.items()}, **heads},
-                self.source.patterns(event),
+                self.source.patterns(event).astype(np.float32),
                 courses,
                 self._draw_snr(),
                 self.head.draw(len(sessions)),
@@ -237,14 +237,14 @@ class Simulator:
         names = np.array(plan.names)
         if cap.worn_shift_mm or cap.worn_rotation_deg:
             worn = self.head.worn(plan.positions)
-            forward = _template_forward(replace(plan, positions=worn, origin="measured"))
+            forward = template_forward_of(replace(plan, positions=worn, origin="measured"))
         else:
             forward = self._planned(plan)
         return forward.pick(tuple(map(str, names[there]))), tuple(map(str, names[bad]))
 
     @cache  # noqa: B019  (one a montage)
     def _planned(self, plan: Sensors) -> ForwardOperator:
-        return _template_forward(plan)
+        return template_forward_of(plan)
 
     def _noise(self, block: _Block, i: int, sensors: Sensors) -> RecordingNoise:
         """A session's noise, made in a head of its own, under the same cap."""
@@ -260,7 +260,7 @@ class Simulator:
         return make_recording_noise(self.noise.spec, block.noise, i, place)
 
 
-def _template_forward(sensors: Sensors) -> ForwardOperator:
+def template_forward_of(sensors: Sensors) -> ForwardOperator:
     """The template's, as ``template_forward`` gives it to a user."""
     banked = BankedHead(template_bank(), HeadSetting(), sensors.positions, 4)
     return ForwardOperator(

@@ -1,0 +1,305 @@
+"""Simulations on disk: a folder of shards, each written whole or not at all.
+
+`simulation.json` says what the folder holds; `shard-00000.safetensors` and so on hold whole blocks
+of cases. What is there already is not simulated again, so a run that was killed goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from bayesesi.errors import InputError
+from bayesesi.forward import HeadSettings, Sensors
+from bayesesi.noise import NoiseCovariance
+from bayesesi.prior import BLOCK, NAMESPACES
+from bayesesi.simulator.simulation import Batch, Session, Simulation
+from bayesesi.simulator.simulator import Simulator, template_forward_of
+from bayesesi.spec import SimulatorSpec, spec_hash
+
+SCHEMA = 1
+SHARD = 4 * BLOCK
+_MANIFEST = "simulation.json"
+
+
+def write_simulation(
+    simulator: Simulator,
+    folder: str | Path,
+    n: int,
+    seed: int = 0,
+    namespace: str = "train",
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    shard: int = SHARD,
+    progress: bool = False,
+) -> Path:
+    """Simulate n cases into a folder, or what is missing of them there.
+
+    Parameters
+    ----------
+    workers : processes on this machine. scheduler : address of a Dask scheduler whose workers
+        share the folder; then ``workers`` is not used. shard : cases a file, whole blocks of 256.
+
+    Raises
+    ------
+    InputError : a folder with another simulation, a shard that is no multiple of 256.
+    """
+    if n < 1 or workers < 1:
+        raise InputError(f"n and workers are 1 or more, not {n} and {workers}")
+    if shard < 1 or shard % BLOCK:
+        raise InputError(f"shard is a multiple of {BLOCK} cases, not {shard}")
+    if namespace not in NAMESPACES:
+        raise InputError(f"namespace is one of {', '.join(NAMESPACES)}, not {namespace!r}")
+    folder = Path(folder).absolute()
+    _claim(folder, _manifest(simulator, n, seed, namespace, shard))
+    missing = [i for i in range(-(-n // shard)) if not _shard_path(folder, i).is_file()]
+    jobs = [(simulator.spec.model_dump_json(by_alias=True), str(folder), i) for i in missing]
+    for _ in _tracked(_run(jobs, workers, scheduler), len(jobs), progress):
+        pass
+    return folder
+
+
+def read_simulation(folder: str | Path) -> Simulation:
+    """A simulation that ``write_simulation`` wrote.
+
+    Raises
+    ------
+    InputError : no such folder, shards that are missing, or files of another schema.
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder)
+    if manifest is None:
+        raise InputError(
+            f"{folder.name} holds no simulation; make one with `bayesesi simulate NAME -o FOLDER`"
+        )
+    spec = SimulatorSpec.model_validate(manifest["spec"])
+    batches: list[Batch] = []
+    for i in range(-(-manifest["n"] // manifest["shard"])):
+        path = _shard_path(folder, i)
+        if not path.is_file():
+            raise InputError(
+                f"{folder.name} lacks {path.name}; run the same `bayesesi simulate` again to "
+                "finish it"
+            )
+        batches.extend(_read_shard(path, spec))
+    return Simulation(spec, manifest["seed"], manifest["namespace"], tuple(batches))
+
+
+def write_shard(spec_json: str, folder: str, i: int) -> int:
+    """Simulate shard i of a folder; the unit of work that goes to other processes."""
+    spec = SimulatorSpec.model_validate_json(spec_json)
+    manifest = _read_manifest(Path(folder))
+    assert manifest is not None
+    start = i * manifest["shard"]
+    n = min(manifest["shard"], manifest["n"] - start)
+    simulation = Simulator(spec).simulate(n, manifest["seed"], manifest["namespace"], start)
+    _write_shard(_shard_path(Path(folder), i), simulation.batches)
+    return i
+
+
+def _manifest(
+    simulator: Simulator, n: int, seed: int, namespace: str, shard: int
+) -> dict[str, Any]:
+    spec = simulator.spec
+    return {
+        "schema": SCHEMA,
+        "spec": spec.resolved(),
+        "hash": spec_hash(spec),
+        "n": n,
+        "seed": seed,
+        "namespace": namespace,
+        "shard": shard,
+    }
+
+
+def _claim(folder: Path, manifest: dict[str, Any]) -> None:
+    """Say what the folder is for, or see that it is for this."""
+    found = _read_manifest(folder)
+    if found is not None:
+        other = [k for k in manifest if k != "spec" and found.get(k) != manifest[k]]
+        if other:
+            what = ", ".join(f"{k} {found.get(k)!r} and not {manifest[k]!r}" for k in other)
+            raise InputError(
+                f"{folder.name} holds another simulation, of {what}; choose an empty folder"
+            )
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder.name} holds other files; choose an empty folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for draft in folder.glob("*.part"):
+            draft.unlink()
+        draft = folder / f"{_MANIFEST}.part"
+        draft.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        draft.replace(folder / _MANIFEST)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error}); choose another folder") from error
+
+
+def _read_manifest(folder: Path) -> dict[str, Any] | None:
+    path = folder / _MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        known = manifest["schema"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path.name} is damaged ({error}); choose an empty folder") from error
+    if known != SCHEMA:
+        raise InputError(
+            f"{folder.name} has schema {known!r}, this version reads {SCHEMA}; simulate it anew"
+        )
+    return dict(manifest)
+
+
+def _shard_path(folder: Path, i: int) -> Path:
+    return folder / f"shard-{i:05d}.safetensors"
+
+
+def _run(
+    jobs: list[tuple[str, str, int]], workers: int, scheduler: str | None
+) -> Iterator[int]:
+    if scheduler is None and workers == 1:
+        yield from (write_shard(*job) for job in jobs)
+        return
+    try:
+        from distributed import Client, LocalCluster, as_completed
+    except ImportError as error:
+        raise InputError(
+            "more than one worker needs Dask; install it with pip install 'bayesesi[cluster]'"
+        ) from error
+    if scheduler is not None:
+        with Client(scheduler) as client:
+            yield from _gather(client, as_completed, jobs)
+        return
+    with (
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield from _gather(client, as_completed, jobs)
+
+
+def _gather(client: Any, as_completed: Any, jobs: list[tuple[str, str, int]]) -> Iterator[int]:
+    futures = [client.submit(write_shard, *job, pure=False) for job in jobs]
+    for future in as_completed(futures):
+        yield future.result()
+
+
+def _tracked(done: Iterable[int], total: int, progress: bool) -> Iterator[int]:
+    from rich.progress import track
+
+    yield from track(done, "simulating", total=total, disable=not progress)
+
+
+def _write_shard(path: Path, batches: Iterable[Batch]) -> None:
+    from safetensors.numpy import save_file
+
+    arrays: dict[str, NDArray[Any]] = {}
+    header = []
+    for i, batch in enumerate(batches):
+        session, sensors = batch.session, batch.session.forward.sensors
+        assert sensors is not None
+        own = {
+            "volts": batch.volts,
+            "patterns.data": batch.patterns.data,
+            "patterns.indices": batch.patterns.indices.astype(np.int32),
+            "patterns.indptr": batch.patterns.indptr.astype(np.int64),
+            "courses": batch.courses,
+            "noise_scale": batch.noise_scale,
+            "snr_db": batch.snr_db,
+            "heads.shape": batch.heads.shape,
+            "heads.conductivities": batch.heads.conductivities,
+            "heads.skull_thickness": batch.heads.skull_thickness,
+            "electrodes": batch.electrodes,
+            "assumed": sensors.positions,
+            "noise": session.noise.matrix,
+            "autocorrelation": session.noise.autocorrelation,
+            "true_covariance": session.true_covariance,
+            "times": session.times,
+            **{f"draws/{name}": value for name, value in batch.draws.items()},
+            **{f"session/{name}": np.asarray(v) for name, v in session.draws.items()},
+        }
+        arrays |= {f"{i}:{name}": np.ascontiguousarray(value) for name, value in own.items()}
+        header.append(
+            {
+                "first": batch.first,
+                "ch_names": session.ch_names,
+                "bads": session.bads,
+                "origin": sensors.origin,
+                "dof": session.noise.dof,
+                "n_sources": batch.patterns.shape[1],
+            }
+        )
+    draft = path.with_suffix(f".{os.getpid()}.part")
+    # one entry: with more, the file's bytes would depend on a hash table's order
+    save_file(arrays, draft, metadata={"shard": json.dumps({"schema": SCHEMA, "batches": header})})
+    draft.replace(path)
+
+
+def _read_shard(path: Path, spec: SimulatorSpec) -> Iterator[Batch]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            header = json.loads((file.metadata() or {}).get("shard", "{}"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path.name} is no readable shard ({error}); delete it and simulate again"
+        ) from error
+    if header.get("schema") != SCHEMA:
+        raise InputError(f"{path.name} has another schema than {SCHEMA}; simulate it anew")
+    for i, about in enumerate(header["batches"]):
+        prefix = f"{i}:"
+        own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+        yield _batch(own, about, spec)
+
+
+def _batch(own: dict[str, NDArray[Any]], about: dict[str, Any], spec: SimulatorSpec) -> Batch:
+    names = tuple(about["ch_names"])
+    sensors = Sensors(names, ("eeg",) * len(names), own["assumed"], about["origin"])
+    session = Session(
+        template_forward_of(sensors),
+        tuple(about["bads"]),
+        NoiseCovariance(
+            own["noise"], names, 1, about["dof"], "baseline", own["autocorrelation"], spec.sfreq_Hz
+        ),
+        own["true_covariance"],
+        own["times"],
+        spec.sfreq_Hz,
+        (spec.band_Hz[0], spec.band_Hz[1]),
+        spec.n_trials,
+        _under("session/", own),
+    )
+    patterns = sp.csr_array(
+        (own["patterns.data"], own["patterns.indices"], own["patterns.indptr"]),
+        (len(own["patterns.indptr"]) - 1, about["n_sources"]),
+    )
+    return Batch(
+        spec,
+        session,
+        about["first"],
+        own["volts"],
+        patterns,
+        own["courses"],
+        own["noise_scale"],
+        own["snr_db"],
+        HeadSettings(
+            own["heads.shape"], own["heads.conductivities"], own["heads.skull_thickness"]
+        ),
+        own["electrodes"],
+        _under("draws/", own),
+    )
+
+
+def _under(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
