@@ -161,6 +161,54 @@ def observe(
         _save(plot_observation(obs), out)
 
 
+@app.command()
+@one_sentence
+def simulate(
+    name: Annotated[str, typer.Argument(help="A simulator that ships, or a .toml file of yours.")],
+    n: Annotated[int, typer.Option("-n", help="How many cases.")] = 256,
+    seed: Annotated[int, typer.Option(help="Case k of a seed is always the same.")] = 0,
+    namespace: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            help="What cases are for: train, validate, repair, conformal, diagnose or bench. "
+            "Seeds of different purposes never meet.",
+        ),
+    ] = "train",
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of shards; goes on where it was stopped.")
+    ] = Path("simulation"),
+    workers: Annotated[int, typer.Option(help="Processes on this machine (Dask).")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler whose workers share the folder.")
+    ] = None,
+) -> None:
+    """Simulate recordings with known truth, and draw a page on them.
+
+    bayesesi simulate spike-64 -n 1000 --seed 0 -o out
+
+    Read them with bayesesi.read_simulation("out").
+    """
+    from bayesesi.report.simulation_figure import plot_simulation
+    from bayesesi.simulator import read_simulation, read_simulator, write_simulation
+
+    simulator = read_simulator(name)
+    write_simulation(
+        simulator,
+        out,
+        n,
+        seed,
+        namespace,
+        workers=workers,
+        scheduler=scheduler,
+        progress=True,
+    )
+    simulation = read_simulation(out)
+    size = sum(file.stat().st_size for file in out.glob("shard-*"))
+    console.print(Text(f"{simulation}\nin {out}, {size / 1e6:.0f} MB"))
+    _save(plot_simulation(simulation), out / "page.png")
+
+
 @head.command("show")
 @one_sentence
 def head_show(

@@ -26,16 +26,17 @@ from bayesesi.spec import (
 Prior = SourcePrior | HeadPrior | NoisePrior
 
 
-def read_prior(name_or_path: str | Path, level: int = 5) -> Prior:
+def read_prior(name_or_path: str | Path, level: int = 5, folder: Path | None = None) -> Prior:
     """A prior of sources, heads or noise, by its name or from a TOML file.
 
-    ``level`` of the template's cortex on which events live: 5 has 20,484 sources.
+    ``level`` of the template's cortex on which events live: 5 has 20,484 sources. ``folder`` is
+    that of a spec which names this one.
 
     Raises
     ------
     InputError : a spec with mistakes, or of another kind.
     """
-    return make_prior(read_spec(name_or_path), level)
+    return make_prior(read_spec(name_or_path, folder), level)
 
 
 def make_prior(spec: Spec, level: int = 5) -> Prior:
@@ -45,7 +46,7 @@ def make_prior(spec: Spec, level: int = 5) -> Prior:
     if isinstance(spec, SmoothSpec):
         return SmoothPrior(spec, template_parcellation(level), template_modes())
     if isinstance(spec, MixtureSpec):
-        parts = tuple(read_source_prior(part.spec, level) for part in spec.components)
+        parts = tuple(read_source_prior(part.spec, level, spec.folder) for part in spec.components)
         return MixturePrior(spec, template_parcellation(level), parts)
     if isinstance(spec, HeadSpec):
         return HeadPrior(spec)
@@ -56,9 +57,11 @@ def make_prior(spec: Spec, level: int = 5) -> Prior:
     )
 
 
-def read_source_prior(name_or_path: str | Path, level: int = 5) -> SourcePrior:
+def read_source_prior(
+    name_or_path: str | Path, level: int = 5, folder: Path | None = None
+) -> SourcePrior:
     """``read_prior`` where sources are wanted."""
-    prior = read_prior(name_or_path, level)
+    prior = read_prior(name_or_path, level, folder)
     if not isinstance(prior, SourcePrior):
         raise InputError(f"{name_or_path!r} is no source prior; see `bayesesi specs` for those")
     return prior

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import HeadSurfaces, template_mesh, template_parcellation, template_surfaces
-from bayesesi.anatomy.template import fsaverage5_file
 from bayesesi.forward import Sensors
+from bayesesi.report.cortex_picture import frame_3d, plot_cortex, triangles_3d
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,38 +99,20 @@ def _plot_scalp(axis: Any, surfaces: HeadSurfaces, sensors: Sensors | None) -> N
     scalp = surfaces.scalp
     shade = 0.55 + 0.45 * np.clip(scalp.face_normals @ np.array([0.35, 0.6, 0.7]), 0, 1)
     skin = np.column_stack([shade[:, None] * np.array([[0.93, 0.8, 0.7]]), np.ones(len(shade))])
-    axis.add_collection3d(_faces(np.asarray(scalp.triangles) * 1e3, skin))
+    axis.add_collection3d(triangles_3d(np.asarray(scalp.triangles) * 1e3, skin))
     if sensors is not None:
         centre = scalp.bounds.mean(axis=0)
         x = (centre + 1.03 * (sensors.positions - centre)) * 1e3
         facing = _facing(x - centre * 1e3, elevation=25, azimuth=60)
         axis.plot(*x[facing].T, "o", color="black", ms=3, zorder=10)
-    _frame(axis, np.asarray(scalp.vertices) * 1e3, 25, 60)
+    frame_3d(axis, np.asarray(scalp.vertices) * 1e3, 25, 60)
     axis.set_title("scalp" + ("" if sensors is None else f", {len(sensors)} electrodes"))
 
 
 def _plot_regions(axis: Any, side: str, view: str) -> None:
-    import nibabel as nib
-
-    parcellation = template_parcellation(5)
-    inflated = nib.GiftiImage.from_filename(str(fsaverage5_file(f"infl_{side}")))
-    points, faces = inflated.agg_data(("pointset", "triangle"))
-    n_left = template_mesh().n_left
-    part = slice(0, n_left) if side == "left" else slice(n_left, None)
-    corner = parcellation.labels[part][faces]
-    label = np.where(corner[:, 0] == corner[:, 1], corner[:, 0], corner[:, 2])
-    palette = _region_colours()
-    colour = np.where(label[:, None] >= 0, palette[label], (0.75, 0.75, 0.75, 1.0))
-    normal = np.cross(
-        points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]]
-    )
-    outward = 180 if side == "left" else 0
-    azimuth = outward if view == "lateral" else 180 - outward
-    toward = np.array([np.cos(np.radians(azimuth)), 0, 0.5])
-    light = normal @ toward / np.linalg.norm(normal, axis=1)
-    colour[:, :3] *= (0.6 + 0.4 * np.clip(light, 0, 1))[:, None]
-    axis.add_collection3d(_faces(points[faces], colour))
-    _frame(axis, points, 0, azimuth)
+    labels = template_parcellation(5).labels
+    palette = np.vstack([_region_colours(), [(0.75, 0.75, 0.75, 1.0)]])
+    plot_cortex(axis, palette[labels], side, view)  # label -1, no region: the last
     axis.set_title(f"34 regions by lobe: {side}, {view}")
 
 
@@ -155,21 +137,7 @@ def _region_colours() -> NDArray[np.float64]:
     return np.array(colours)
 
 
-def _faces(triangles: NDArray[np.float64], colours: NDArray[np.float64]) -> Any:
-    from mpl_toolkits.mplot3d.art3d import Poly3DCollection
-
-    return Poly3DCollection(triangles, facecolors=colours, edgecolors=colours, linewidths=0.2)
-
-
 def _facing(offset: NDArray[np.float64], elevation: float, azimuth: float) -> NDArray[np.bool_]:
     e, a = np.radians([elevation, azimuth])
     eye = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
     return np.asarray(offset @ eye > 0)
-
-
-def _frame(axis: Any, points: NDArray[np.float64], elevation: float, azimuth: float) -> None:
-    low, high = points.min(axis=0), points.max(axis=0)
-    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
-    axis.set_box_aspect(high - low, zoom=1.2)
-    axis.view_init(elevation, azimuth)
-    axis.set_axis_off()

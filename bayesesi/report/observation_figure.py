@@ -21,8 +21,8 @@ def plot_observation(obs: Observation) -> Figure:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
-    _plot_butterfly(axes[0], obs)
-    _plot_topography(axes[1], obs)
+    plot_butterfly(axes[0], obs)
+    plot_topography(axes[1], obs)
     _plot_whitened(axes[2], obs)
     return figure
 
@@ -33,7 +33,8 @@ def _unit(obs: Observation) -> tuple[str, float, str]:
     return kind, scale, unit
 
 
-def _plot_butterfly(axis: Any, obs: Observation) -> None:
+def plot_butterfly(axis: Any, obs: Observation) -> None:
+    """All channels of the window over time."""
     kind, scale, unit = _unit(obs)
     rows = np.array(obs.sensors.kinds) == kind
     values = obs.recording.values[rows] * scale
@@ -46,7 +47,8 @@ def _plot_butterfly(axis: Any, obs: Observation) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _plot_topography(axis: Any, obs: Observation) -> None:
+def plot_topography(axis: Any, obs: Observation) -> None:
+    """The map at the moment of most power."""
     import matplotlib.pyplot as plt
     import mne
 

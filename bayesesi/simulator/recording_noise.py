@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,10 +105,11 @@ def make_recording_noise(
     covariances, spectra, artifacts = [], [], []
     for k, component in enumerate(spec.components):
         prefix = f"component_{k}/"
-        values = {
+        values: dict[str, Any] = {
             s.removeprefix(prefix): float(v[i]) for s, v in draws.items() if s.startswith(prefix)
         }
         values |= {key: v for key, v in component if key not in values}
+        values["folder"] = spec.folder or Path()
         for part in _FAMILIES[component.family](values, place):
             if isinstance(part, art.Artifact):
                 artifacts.append(part)
@@ -175,7 +177,7 @@ def _drift(v: dict[str, Any], place: Place) -> list[Part]:
 
 
 def _recorded(v: dict[str, Any], place: Place) -> list[Part]:
-    covariance = read_noise_cov(v["file"]).pick(place.ch_names).matrix
+    covariance = read_noise_cov(v["folder"] / v["file"]).pick(place.ch_names).matrix
     return [(covariance, power_law(place.grid, 1.0))]
 
 

@@ -79,15 +79,15 @@ class Simulator:
 
     @cached_property
     def source(self) -> SourcePrior:
-        return _of_kind(self.spec.source, SourcePrior, "source", self.spec.name)
+        return _of_kind(self.spec, "source", SourcePrior)
 
     @cached_property
     def head(self) -> HeadPrior:
-        return _of_kind(self.spec.head, HeadPrior, "head", self.spec.name)
+        return _of_kind(self.spec, "head", HeadPrior)
 
     @cached_property
     def noise(self) -> NoisePrior:
-        return _of_kind(self.spec.noise, NoisePrior, "noise", self.spec.name)
+        return _of_kind(self.spec, "noise", NoisePrior)
 
     @cached_property
     def times(self) -> NDArray[np.float64]:
@@ -313,10 +313,11 @@ def _scale(
     return scale, np.where(power > 0, wanted, -np.inf)
 
 
-def _of_kind(name: str, kind: type[Any], what: str, simulator: str) -> Any:
-    prior = read_prior(name)
+def _of_kind(spec: SimulatorSpec, key: str, kind: type[Any]) -> Any:
+    name = getattr(spec, key)
+    prior = read_prior(name, folder=spec.folder)
     if not isinstance(prior, kind):
         raise InputError(
-            f"{simulator}: {what} = {name!r} is no prior of that kind; see `bayesesi specs`"
+            f"{spec.name}: {key} = {name!r} is no prior of that kind; see `bayesesi specs`"
         )
     return prior

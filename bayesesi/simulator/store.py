@@ -61,7 +61,9 @@ def write_simulation(
     folder = Path(folder).absolute()
     _claim(folder, _manifest(simulator, n, seed, namespace, shard))
     missing = [i for i in range(-(-n // shard)) if not _shard_path(folder, i).is_file()]
-    jobs = [(simulator.spec.model_dump_json(by_alias=True), str(folder), i) for i in missing]
+    spec = simulator.spec
+    own = (spec.model_dump_json(by_alias=True), str(spec.folder or Path()), str(folder))
+    jobs = [(*own, i) for i in missing]
     for _ in _tracked(_run(jobs, workers, scheduler), len(jobs), progress):
         pass
     return folder
@@ -93,9 +95,10 @@ def read_simulation(folder: str | Path) -> Simulation:
     return Simulation(spec, manifest["seed"], manifest["namespace"], tuple(batches))
 
 
-def write_shard(spec_json: str, folder: str, i: int) -> int:
+def write_shard(spec_json: str, spec_folder: str, folder: str, i: int) -> int:
     """Simulate shard i of a folder; the unit of work that goes to other processes."""
     spec = SimulatorSpec.model_validate_json(spec_json)
+    spec._folder = Path(spec_folder)
     manifest = _read_manifest(Path(folder))
     assert manifest is not None
     start = i * manifest["shard"]
@@ -164,7 +167,7 @@ def _shard_path(folder: Path, i: int) -> Path:
 
 
 def _run(
-    jobs: list[tuple[str, str, int]], workers: int, scheduler: str | None
+    jobs: list[tuple[str, str, str, int]], workers: int, scheduler: str | None
 ) -> Iterator[int]:
     if scheduler is None and workers == 1:
         yield from (write_shard(*job) for job in jobs)
@@ -188,7 +191,7 @@ def _run(
         yield from _gather(client, as_completed, jobs)
 
 
-def _gather(client: Any, as_completed: Any, jobs: list[tuple[str, str, int]]) -> Iterator[int]:
+def _gather(client: Any, as_completed: Any, jobs: list[tuple[str, str, str, int]]) -> Iterator[int]:
     futures = [client.submit(write_shard, *job, pure=False) for job in jobs]
     for future in as_completed(futures):
         yield future.result()
@@ -293,9 +296,7 @@ def _batch(own: dict[str, NDArray[Any]], about: dict[str, Any], spec: SimulatorS
         own["courses"],
         own["noise_scale"],
         own["snr_db"],
-        HeadSettings(
-            own["heads.shape"], own["heads.conductivities"], own["heads.skull_thickness"]
-        ),
+        HeadSettings(own["heads.shape"], own["heads.conductivities"], own["heads.skull_thickness"]),
         own["electrodes"],
         _under("draws/", own),
     )

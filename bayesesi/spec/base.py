@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 
 from bayesesi.spec.quantity import Quantity
 
@@ -26,6 +27,13 @@ class Spec(Table):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="unique among all specs")
     description: str = Field(min_length=1, description="one sentence for a reader")
     references: tuple[str, ...] = Field((), description="papers the numbers come from")
+
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the file is that it was read from: files and specs it names may lie beside it."""
+        return self._folder
 
     def resolved(self) -> dict[str, Any]:
         """Every key with its value, defaults included, as plain data."""

@@ -62,23 +62,28 @@ def shipped_specs() -> dict[str, Path]:
     return {path.stem: path for path in found}
 
 
-def read_spec(name_or_path: str | Path) -> Spec:
+def read_spec(name_or_path: str | Path, folder: Path | None = None) -> Spec:
     """A spec by its name among those that ship, or a TOML file of your own.
 
-    A file may ``extend = "focal"`` and change a few keys of it.
+    ``folder`` is that of a spec which names this one: a file there comes first. A file may
+    ``extend = "focal"`` and change a few keys of it.
 
     Raises
     ------
     SpecError : one sentence a mistake, each with file, key, what came and what is allowed.
     """
-    path = _find(name_or_path)
+    path = _find(name_or_path, folder)
     raw, kind = _read(path, ())
-    return _build(raw, kind, path)
+    spec = _build(raw, kind, path)
+    spec._folder = path.absolute().parent
+    return spec
 
 
-def _find(name_or_path: str | Path) -> Path:
+def _find(name_or_path: str | Path, folder: Path | None = None) -> Path:
     shipped = shipped_specs()
     text = str(name_or_path)
+    if folder is not None and text.endswith(".toml") and (folder / text).is_file():
+        return folder / text
     if text in shipped:
         return shipped[text]
     path = Path(text)
@@ -222,20 +227,21 @@ def spec_hash(spec: Spec, chain: tuple[str, ...] = ()) -> str:
     """
     if spec.name in chain:
         raise SpecError([f"{spec.name}: specs name each other in a circle, {' > '.join(chain)}"])
-    text = json.dumps(_meaning(spec.resolved(), (*chain, spec.name)), sort_keys=True)
+    meaning = _meaning(spec.resolved(), (*chain, spec.name), spec.folder)
+    text = json.dumps(meaning, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _meaning(table: Any, chain: tuple[str, ...], top: bool = True) -> Any:
+def _meaning(table: Any, chain: tuple[str, ...], folder: Path | None, top: bool = True) -> Any:
     if isinstance(table, list):
-        return [_meaning(item, chain, False) for item in table]
+        return [_meaning(item, chain, folder, False) for item in table]
     if not isinstance(table, dict):
         return table
     silent = ("name", "description", "references") if top else ()
-    meaning = {k: _meaning(v, chain, False) for k, v in table.items() if k not in silent}
+    meaning = {k: _meaning(v, chain, folder, False) for k, v in table.items() if k not in silent}
     for key in _REFERRING:
         if isinstance(meaning.get(key), str):
-            meaning[key] = spec_hash(read_spec(meaning[key]), chain)
+            meaning[key] = spec_hash(read_spec(meaning[key], folder), chain)
     return meaning
 
 

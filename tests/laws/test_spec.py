@@ -67,7 +67,7 @@ def test_bounds_of_a_quantity(written: object, bounds: tuple[float, float]) -> N
 def test_a_resolved_spec_reads_back_as_itself(name: str) -> None:
     spec = read_spec(name)
     again = type(spec).model_validate(spec.resolved())
-    assert again == spec
+    assert again.resolved() == spec.resolved()
     assert spec_hash(again) == spec_hash(spec)
 
 

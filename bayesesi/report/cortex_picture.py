@@ -1,0 +1,74 @@
+"""Cortex as a picture: colours on the inflated surface of a hemisphere."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import template_mesh
+from bayesesi.anatomy.template import fsaverage5_file
+
+
+def plot_cortex(axis: Any, colours: NDArray[np.float64], side: str, view: str) -> None:
+    """Draw the (20484, 4) colours of sources on one side, ``"lateral"`` or ``"medial"``.
+
+    ``axis`` is three-dimensional.
+    """
+    points, faces, _sulci = _inflated(side)
+    n_left = template_mesh().n_left
+    part = slice(0, n_left) if side == "left" else slice(n_left, None)
+    corners = colours[part][faces]
+    # an edge between two colours is sharp: a face takes the colour that two corners share
+    alike = (corners[:, 0] == corners[:, 1]).all(axis=1)
+    colour = np.where(alike[:, None], corners[:, 0], corners[:, 2])
+    normal = np.cross(
+        points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]]
+    )
+    outward = 180 if side == "left" else 0
+    azimuth = outward if view == "lateral" else 180 - outward
+    toward = np.array([np.cos(np.radians(azimuth)), 0, 0.5])
+    light = normal @ toward / np.linalg.norm(normal, axis=1)
+    colour[:, :3] *= (0.6 + 0.4 * np.clip(light, 0, 1))[:, None]
+    axis.add_collection3d(triangles_3d(points[faces], colour))
+    frame_3d(axis, points, 0, azimuth)
+
+
+def signed_colours(values: NDArray[np.floating], limit: float) -> NDArray[np.float64]:
+    """(20484, 4): red out of the cortex and blue into it, over grey folds."""
+    import matplotlib as mpl
+
+    folds = np.r_[_inflated("left")[2], _inflated("right")[2]]
+    grey = np.where(folds > 0, 0.62, 0.78)[:, None] * np.ones(3)
+    share = np.clip(values / limit, -1, 1)
+    colour = mpl.colormaps["RdBu_r"](0.5 + 0.5 * share)[:, :3]
+    seen = np.clip(np.abs(share) / 0.3, 0, 1)[:, None]
+    return np.column_stack([seen * colour + (1 - seen) * grey, np.ones(len(values))])
+
+
+def triangles_3d(triangles: NDArray[np.float64], colours: NDArray[np.float64]) -> Any:
+    """Filled (F, 3, 3) triangles."""
+    from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+
+    return Poly3DCollection(triangles, facecolors=colours, edgecolors=colours, linewidths=0.2)
+
+
+def frame_3d(axis: Any, points: NDArray[np.float64], elevation: float, azimuth: float) -> None:
+    """Nothing around the points, seen from a direction in degrees."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
+    axis.set_box_aspect(high - low, zoom=1.2)
+    axis.view_init(elevation, azimuth)
+    axis.set_axis_off()
+
+
+@cache
+def _inflated(side: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    import nibabel as nib
+
+    surface = nib.GiftiImage.from_filename(str(fsaverage5_file(f"infl_{side}")))
+    points, faces = surface.agg_data(("pointset", "triangle"))
+    folds = nib.GiftiImage.from_filename(str(fsaverage5_file(f"sulc_{side}"))).agg_data()
+    return np.asarray(points), np.asarray(faces), np.asarray(folds)
