@@ -1,4 +1,4 @@
-"""`make bench`: every claim about the forward model, the noise and the door, measured.
+"""`make bench`: every claim about speed and accuracy, measured.
 
 A finished row is kept in `build/bench/` and reused until what it measured changes.
 """
@@ -12,7 +12,9 @@ import sys
 from time import perf_counter
 from typing import Any
 
-ROWS = ("boundary_elements", "bank", "speed", "noise", "invariance", "subject")
+from tests.bench.report import REPORTS
+
+ROWS = tuple(row for report in REPORTS for row in report.rows)
 THREADS = min(2, os.cpu_count() or 1)
 
 

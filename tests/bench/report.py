@@ -1,9 +1,10 @@
-"""The committed evidence: `reports/bench/forward.json`, `.md` and the figure between them."""
+"""The committed evidence: `reports/bench/NAME.json`, `.md` and the figure between them."""
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,36 @@ FOLDER = ROOT / "reports" / "bench"
 COMMAND = "make bench"
 
 
+@dataclass(frozen=True)
+class Report:
+    """Rows of the benchmark that are read together."""
+
+    name: str
+    title: str
+    rows: tuple[str, ...]
+
+
+REPORTS = (
+    Report(
+        "forward",
+        "The forward model, the noise and the door, measured",
+        ("boundary_elements", "bank", "speed", "noise", "invariance", "subject"),
+    ),
+    Report("simulators", "The simulators, measured", ("simulator",)),
+)
+
+
 def write_report(results: dict[str, dict[str, Any]]) -> None:
     """``results`` by row name: a stored row, or its title and why it was skipped."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    plain = {"command": COMMAND, "rows": {n: _without_curves(r) for n, r in results.items()}}
-    write_atomic(FOLDER / "forward.json", json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
-    outcomes = {n: Outcome.from_json(r["outcome"]) for n, r in results.items() if "outcome" in r}
-    drawn = _draw(outcomes)
-    write_atomic(FOLDER / "forward.md", _markdown(results, outcomes, drawn))
+    for report in REPORTS:
+        rows = {name: results[name] for name in report.rows}
+        plain = {"command": COMMAND, "rows": {n: _without_curves(r) for n, r in rows.items()}}
+        text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
+        write_atomic(FOLDER / f"{report.name}.json", text)
+        outcomes = {n: Outcome.from_json(r["outcome"]) for n, r in rows.items() if "outcome" in r}
+        drawn = _draw(outcomes)
+        write_atomic(FOLDER / f"{report.name}.md", _markdown(report, rows, outcomes, drawn))
 
 
 def _without_curves(result: dict[str, Any]) -> dict[str, Any]:
@@ -32,12 +55,14 @@ def _without_curves(result: dict[str, Any]) -> dict[str, Any]:
     return {**result, "outcome": {**result["outcome"], "curves": {}}}
 
 
-def _markdown(results: dict[str, dict[str, Any]], outcomes: dict[str, Outcome], drawn: bool) -> str:
+def _markdown(
+    report: Report, results: dict[str, dict[str, Any]], outcomes: dict[str, Outcome], drawn: bool
+) -> str:
     judged = [f.met for o in outcomes.values() for f in o.findings if f.met is not None]
     lines = [
-        "# The forward model, the noise and the door, measured",
+        f"# {report.title}",
         "",
-        f"`{COMMAND}` wrote this file; `forward.json` beside it holds every number. "
+        f"`{COMMAND}` wrote this file; `{report.name}.json` beside it holds every number. "
         f"{sum(judged)} of {len(judged)} bars are met.",
         "",
     ]

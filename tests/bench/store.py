@@ -53,9 +53,9 @@ def _code(path: Path) -> bytes:
 
 def _files(stands_on: Iterable[str]) -> Iterator[Path]:
     for name in stands_on:
-        path = ROOT / "bayesesi" / name
+        path = (ROOT / "bayesesi" / name).resolve()
         if path.is_dir():
-            yield from sorted(path.rglob("*.py"))
+            yield from sorted([*path.rglob("*.py"), *path.rglob("*.toml")])
         elif path.is_file():
             yield path
 
