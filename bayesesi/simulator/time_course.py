@@ -6,7 +6,9 @@ largest size within the window is 1, so that a source's moment is that at its pe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesesi.prior import distribution_of
-from bayesesi.spec.simulator import Erp, Frame, Ictal, Oscillation, Spike, TimeCourse
+from bayesesi.simulator.neural_mass import ACTIVITIES, integrate, least_sfreq
+from bayesesi.spec.simulator import (
+    Erp,
+    Frame,
+    Ictal,
+    NeuralMass,
+    Oscillation,
+    Spike,
+    TimeCourse,
+)
 
 Sites = dict[str, Tensor]
+#: s: masses are cut anywhere in this long, so that rhythms that began together are out of step.
+_ANYWHERE = 1.0
 
 
 def draw_courses(
@@ -114,12 +127,35 @@ def _ictal(spec: Ictal, shape: tuple[int, int], t: Tensor) -> tuple[Tensor, Site
     ), sites
 
 
+def _neural_mass(spec: NeuralMass, shape: tuple[int, int], t: Tensor) -> tuple[Tensor, Sites]:
+    """Independent masses, each from a moment of its own, less their mean over the window."""
+    sites: Sites = {}
+    mass = ACTIVITIES[spec.model][spec.activity]
+    mass = replace(
+        mass,
+        A=mass.A * _site(sites, "excitation_ratio", spec.excitation_ratio),
+        B=mass.B * _site(sites, "slow_inhibition_ratio", spec.slow_inhibition_ratio),
+        p=mass.p * _site(sites, "input_ratio", spec.input_ratio),
+        p_sd=mass.p_sd * _site(sites, "noise_ratio", spec.noise_ratio),
+    )
+    least = least_sfreq(mass)
+    sfreq = (len(t) - 1) / float(t[-1] - t[0]) if len(t) > 1 else least
+    every = math.ceil(least / sfreq)
+    spare = math.ceil(_ANYWHERE * sfreq)
+    volts = integrate(mass, *shape, (len(t) + spare) / sfreq, every * sfreq, every=every)
+    onset = _unit(sites, "onset", 0.0, 1.0)
+    at = (onset * spare).long()[..., None] + torch.arange(len(t))
+    course = volts.gather(2, at).double()
+    return course - course.mean(dim=2, keepdim=True), sites
+
+
 _FAMILIES: dict[str, Callable[[Any, tuple[int, int], Tensor], tuple[Tensor, Sites]]] = {
     "frame": _frame,
     "erp": _erp,
     "spike": _spike,
     "oscillation": _oscillation,
     "ictal": _ictal,
+    "neural-mass": _neural_mass,
 }
 
 

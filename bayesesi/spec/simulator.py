@@ -62,7 +62,58 @@ class Ictal(Table):
     growth: Annotated[Quantity, between(0.0, 10.0, "a factor")] = _uniform(0.5, 3.0)
 
 
-TimeCourse = Annotated[Frame | Erp | Spike | Oscillation | Ictal, Field(discriminator="family")]
+#: As ``simulator.neural_mass.ACTIVITIES`` has them; a test compares the two.
+MASS_ACTIVITIES = {
+    "jansen-rit": ("alpha", "spikes"),
+    "wendling": (
+        "background",
+        "sporadic-spikes",
+        "spikes",
+        "rhythm",
+        "low-voltage-fast",
+        "ictal",
+    ),
+}
+Ratio = Annotated[Quantity, between(0.0, 10.0, "a ratio")]
+
+
+class NeuralMass(Table):
+    """The membrane potential of a neural mass, one for each source, less its mean.
+
+    ``activity`` sets all parameters of the model (Jansen & Rit 1995; Wendling et al. 2002); four of
+    them are uncertain, as ratios to what it sets: A, B, and mean and sd of the input.
+    """
+
+    family: Literal["neural-mass"]
+    model: Literal["jansen-rit", "wendling"] = "wendling"
+    activity: Literal[
+        "alpha",
+        "background",
+        "sporadic-spikes",
+        "spikes",
+        "rhythm",
+        "low-voltage-fast",
+        "ictal",
+    ] = "ictal"
+    excitation_ratio: Ratio = _uniform(0.97, 1.03)
+    slow_inhibition_ratio: Ratio = _uniform(0.97, 1.03)
+    input_ratio: Ratio = _uniform(0.97, 1.03)
+    noise_ratio: Ratio = _uniform(0.5, 1.5)
+
+    @model_validator(mode="after")
+    def _activity_of_model(self) -> NeuralMass:
+        allowed = MASS_ACTIVITIES[self.model]
+        if self.activity not in allowed:
+            raise ValueError(
+                f"activity of model {self.model!r} is one of {', '.join(allowed)}, not "
+                f"{self.activity!r}"
+            )
+        return self
+
+
+TimeCourse = Annotated[
+    Frame | Erp | Spike | Oscillation | Ictal | NeuralMass, Field(discriminator="family")
+]
 
 
 class MontageSpec(Table):
