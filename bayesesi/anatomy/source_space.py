@@ -268,16 +268,16 @@ class SourceSpace:
                 row = mesh.geodesic_from(self._vertices[s])[self._vertices]
                 near = np.flatnonzero(row <= radius)
                 data.append(row[near].astype(np.float32))
-                indices.append(near)
+                indices.append(near.astype(np.int32))
                 indptr.append(indptr[-1] + len(near))
             return {
                 "data": np.concatenate(data),
                 "indices": np.concatenate(indices),
-                "indptr": np.asarray(indptr),
+                "indptr": np.asarray(indptr, np.int32),
             }
 
         parts = cached_arrays(
-            "geodesic",
+            "geodesic-rows",
             (mesh.positions, mesh.triangles, self._vertices, np.array([radius])),
             compute,
         )

@@ -32,7 +32,7 @@ STANDS_ON = (
     "../simulators",
 )
 SEED, WORKERS = 17, 2
-N_FRAMES, N_SERIES, N_MNE = 12_288, 3072, 12
+N_FRAMES, N_SERIES, N_MNE, N_NETWORKS = 12_288, 3072, 12, 64
 #: 64 channels x 200 samples with background, coloured noise and all artifacts.
 _SERIES = """
 schema = 1
@@ -63,6 +63,7 @@ def measure(step: Callable[[str], None]) -> Outcome:
     step("memory")
     first, last, peak = _memory()
     step("neural masses")
+    networks = _networks_per_second()
     per_s = "cases/s"
     return Outcome(
         [
@@ -95,6 +96,13 @@ def measure(step: Callable[[str], None]) -> Outcome:
                 "medians of the above",
                 series_alone * float(np.median(mne_seconds)),
                 bar=at_least(50),
+            ),
+            Finding(
+                "Jansen-Rit, 68 coupled regions x 10 s at 1 kHz",
+                f"{N_NETWORKS} networks at once, {WORKERS} threads",
+                networks,
+                "networks/s",
+                bar=at_least(20),
             ),
             Finding("memory after 4 blocks of spike-64", "1,024 cases", first, "MB"),
             Finding("memory after 40 blocks", "10,240 cases", last, "MB"),
@@ -182,16 +190,20 @@ def _mne_seconds(name: str) -> list[float]:
 
 
 _STREAM = """
-import resource
 from bayesesi import read_simulator
+
+
+def megabytes(key):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) / 1e3 for line in file if line.startswith(key))
+
 
 stream = read_simulator("spike-64").stream(seed=17, namespace="bench")
 for i in range(1, 161):
     next(stream)
     if i in (16, 160):
-        with open("/proc/self/statm") as file:
-            print(int(file.read().split()[1]) * resource.getpagesize() / 1e6)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+        print(megabytes("VmRSS"))
+print(megabytes("VmHWM"))
 """
 
 
@@ -202,3 +214,15 @@ def _memory() -> tuple[float, float, float]:
     )
     first, last, peak = map(float, run.stdout.split())
     return first, last, peak
+
+
+def _networks_per_second() -> float:
+    import torch
+
+    from bayesesi.simulator.neural_mass import JansenRit, integrate
+
+    torch.set_num_threads(WORKERS)
+    coupling = torch.rand(68, 68) / 68
+    start = perf_counter()
+    integrate(JansenRit(), N_NETWORKS, 68, 10.0, coupling=coupling)
+    return N_NETWORKS / (perf_counter() - start)
