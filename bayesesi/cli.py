@@ -182,6 +182,13 @@ def simulate(
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler whose workers share the folder.")
     ] = None,
+    fif: Annotated[
+        str | None,
+        typer.Option(
+            help="Also write FIF files with the truth beside them, in OUT/fif: evoked, raw or "
+            "epochs."
+        ),
+    ] = None,
 ) -> None:
     """Simulate recordings with known truth, and draw a page on them.
 
@@ -190,8 +197,11 @@ def simulate(
     Read them with bayesesi.read_simulation("out").
     """
     from bayesesi.report.simulation_figure import plot_simulation
-    from bayesesi.simulator import read_simulation, read_simulator, write_simulation
+    from bayesesi.simulator import read_simulation, read_simulator, write_fif, write_simulation
+    from bayesesi.simulator.export import check_kind
 
+    if fif is not None:
+        check_kind(fif)
     simulator = read_simulator(name)
     write_simulation(
         simulator,
@@ -207,6 +217,8 @@ def simulate(
     size = sum(file.stat().st_size for file in out.glob("shard-*"))
     console.print(Text(f"{simulation}\nin {out}, {size / 1e6:.0f} MB"))
     _save(plot_simulation(simulation), out / "page.png")
+    if fif is not None:
+        console.print(Text(f"written to {write_fif(simulation, out / 'fif', check_kind(fif))}"))
 
 
 @head.command("show")

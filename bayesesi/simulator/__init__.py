@@ -1,5 +1,6 @@
 """Virtual laboratories: simulated recordings whose truth is known."""
 
+from bayesesi.simulator.export import to_epochs, to_evoked, to_raw, write_fif
 from bayesesi.simulator.simulation import Batch, Session, Simulation, Truth
 from bayesesi.simulator.simulator import SESSION, Simulator, read_simulator
 from bayesesi.simulator.store import read_simulation, write_simulation
@@ -13,5 +14,9 @@ __all__ = [
     "Truth",
     "read_simulation",
     "read_simulator",
+    "to_epochs",
+    "to_evoked",
+    "to_raw",
+    "write_fif",
     "write_simulation",
 ]
