@@ -308,10 +308,10 @@ def specs_show(
 ) -> None:
     """Check a spec and print it with every default written out, and its hash."""
     from bayesesi.prior import FocalPrior, make_prior
-    from bayesesi.spec import DipoleSpec, PatchSpec, read_spec, spec_hash
+    from bayesesi.spec import FocalSpec, read_spec, spec_hash
 
     spec = read_spec(name)
-    if isinstance(spec, DipoleSpec | PatchSpec):
+    if isinstance(spec, FocalSpec):
         prior = make_prior(spec, level=1)
         assert isinstance(prior, FocalPrior)
         _ = prior.weights  # names of regions are known to the atlas alone

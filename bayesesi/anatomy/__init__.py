@@ -10,6 +10,7 @@ from bayesesi.anatomy.parcellation import (
     parcellation_from_names,
     read_annotation,
 )
+from bayesesi.anatomy.partition import cell_neighbours, read_partition, template_partition
 from bayesesi.anatomy.source_space import SOURCES_AT_LEVEL, CorticalMesh, SourceSpace
 from bayesesi.anatomy.surface_modes import SurfaceModes, surface_modes, template_modes
 from bayesesi.anatomy.surfaces import SHELLS, TISSUES, HeadSurfaces, read_head_surfaces
@@ -36,14 +37,17 @@ __all__ = [
     "SourceSpace",
     "SurfaceModes",
     "active_regions",
+    "cell_neighbours",
     "parcellation_from_names",
     "read_annotation",
     "read_head_surfaces",
+    "read_partition",
     "region_energy",
     "surface_modes",
     "template_mesh",
     "template_modes",
     "template_parcellation",
+    "template_partition",
     "template_source_space",
     "template_surfaces",
     "template_volume",

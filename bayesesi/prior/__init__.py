@@ -2,10 +2,11 @@
 
 from bayesesi.prior.blocks import BLOCK, NAMESPACES, block_generator, blocks_of
 from bayesesi.prior.distribution import distribution_of
-from bayesesi.prior.focal import FocalPrior
+from bayesesi.prior.focal import DipolePrior, FocalPrior, PatchPrior
 from bayesesi.prior.head import HeadPrior
 from bayesesi.prior.mixture import MixturePrior
 from bayesesi.prior.noise import NoisePrior
+from bayesesi.prior.parcel import ParcelPrior
 from bayesesi.prior.placement import Placement, placement_weights
 from bayesesi.prior.reading import make_prior, read_prior, read_source_prior
 from bayesesi.prior.smooth import SmoothPrior
@@ -14,10 +15,13 @@ from bayesesi.prior.source import SourcePrior
 __all__ = [
     "BLOCK",
     "NAMESPACES",
+    "DipolePrior",
     "FocalPrior",
     "HeadPrior",
     "MixturePrior",
     "NoisePrior",
+    "ParcelPrior",
+    "PatchPrior",
     "Placement",
     "SmoothPrior",
     "SourcePrior",

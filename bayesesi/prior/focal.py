@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,11 +21,8 @@ from bayesesi.errors import InputError
 from bayesesi.prior.distribution import distribution_of
 from bayesesi.prior.placement import Placement, placement_weights
 from bayesesi.prior.source import SourcePrior
-from bayesesi.spec import DipoleSpec, PatchSpec
+from bayesesi.spec import FocalSpec, PatchSpec
 from bayesesi.spec.source import Profile
-
-#: A Gaussian patch ends at three standard deviations, a disc at two (its radius).
-_REACH = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,16 +31,16 @@ class FocalPrior(SourcePrior):
 
     Sites, cases along the last axis: ``count`` (n,); ``correlation`` (n,) of the time courses of
     any source with the first; ``centre_k`` (n,) index of a source, for k = 0, 1...; and (K, n)
-    ``moment_nAm``, ``polarity`` (0 or 1), and for patches ``extent_mm``, ``profile`` and ``edge``
-    (K, n, 3). Slots at or beyond ``count`` do not enter the density.
+    ``moment_nAm``, ``polarity`` (0 or 1), and those of the shape. Slots at or beyond ``count`` do
+    not enter the density.
 
     Parameters
     ----------
-    spec : of family ``dipole`` or ``patch``.
+    spec : of a family of single sources.
     parcellation : names the regions of the cortex on which centres are.
     """
 
-    spec: DipoleSpec | PatchSpec
+    spec: FocalSpec
     parcellation: Parcellation
 
     def __post_init__(self) -> None:
@@ -53,7 +51,15 @@ class FocalPrior(SourcePrior):
             )
 
     def __repr__(self) -> str:
-        return f"<FocalPrior {self.spec.name!r} | {self.spec.family}, up to {self.n_slots}>"
+        return f"<{type(self).__name__} {self.spec.name!r} | up to {self.n_slots} sources>"
+
+    @abstractmethod
+    def _draw_shapes(self) -> dict[str, Tensor]:
+        """Sites of the shape of a source, sampled inside the plates of slots and cases."""
+
+    @abstractmethod
+    def _shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
+        """(m, S) shapes of m sources whose sites are given, each row summing to 1."""
 
     @property
     def n_slots(self) -> int:
@@ -93,63 +99,72 @@ class FocalPrior(SourcePrior):
                 drawn = {
                     "moment_nAm": pyro.sample("moment_nAm", distribution_of(spec.moment_nAm)),
                     "polarity": pyro.sample("polarity", dist.Bernoulli(0.5)),
+                    **self._draw_shapes(),
                 }
-                if isinstance(spec, PatchSpec):
-                    shares = torch.tensor([spec.profile.get(p, 0.0) for p in get_args(Profile)])
-                    drawn["extent_mm"] = pyro.sample("extent_mm", distribution_of(spec.extent_mm))
-                    drawn["profile"] = pyro.sample("profile", dist.Categorical(shares))
-                    waves = dist.Normal(0.0, 1.0).expand([3]).to_event(1)
-                    drawn["edge"] = pyro.sample("edge", waves)
             cases_first = {name: value.transpose(0, 1) for name, value in drawn.items()}
             return {"count": count, "correlation": together, "centre": centre} | cases_first
 
         return program
 
     def patterns(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array:
-        """(n K, S) A m: the moments of each source of each case, K rows a case.
-
-        A Gaussian falls as exp(-d² / (2 extent²)) with d along the surface, a flat disc ends at
-        2 extent, and a ragged one where d (1 + .35 sin(edge . x / extent)) does, x from the
-        centre. Each source is weighed by the cortex it stands for, and scaled to
-        its moment.
-        """
+        """(n K, S) A m: the moments of each source of each case; rows of unused slots are empty."""
         cases, slot = np.nonzero(np.arange(self.n_slots) < draws["count"][:, None])
-        centre = draws["centre"][cases, slot].astype(int)
-        sign = 2 * draws["polarity"][cases, slot].astype(float) - 1
-        moment = sign * draws["moment_nAm"][cases, slot].astype(float) * 1e-9
-        n_rows = len(draws["count"]) * self.n_slots
-        row = cases * self.n_slots + slot
-        if isinstance(self.spec, DipoleSpec):
-            shape = (n_rows, self.source_space.n_sources)
-            return sp.csr_array(sp.coo_array((moment, (row, centre)), shape))
-        patches = self._patches(
-            centre,
-            draws["extent_mm"][cases, slot].astype(float) * 1e-3,
-            draws["profile"][cases, slot].astype(int),
-            draws["edge"][cases, slot].astype(float),
-        )
-        # rows of unused slots are empty
-        filled = np.zeros(n_rows, np.int64)
-        filled[row] = np.diff(patches.indptr)
-        data = patches.data * np.repeat(moment, np.diff(patches.indptr))
+        sites = {k: v[cases, slot] for k, v in draws.items() if v.ndim > 1}
+        shapes = self._shapes(sites)
+        moment = (2.0 * sites["polarity"] - 1) * sites["moment_nAm"].astype(float) * 1e-9
+        filled = np.zeros(len(draws["count"]) * self.n_slots, np.int64)
+        filled[cases * self.n_slots + slot] = np.diff(shapes.indptr)
+        data = shapes.data * np.repeat(moment, np.diff(shapes.indptr))
         return sp.csr_array(
-            (data, patches.indices, np.r_[0, np.cumsum(filled)]), (n_rows, patches.shape[1])
+            (data, shapes.indices, np.r_[0, np.cumsum(filled)]), (len(filled), shapes.shape[1])
         )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DipolePrior(FocalPrior):
+    """Single points."""
+
+    def _draw_shapes(self) -> dict[str, Tensor]:
+        return {}
+
+    def _shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
+        centre = sites["centre"].astype(int)
+        place = (np.arange(len(centre)), centre)
+        shape = (len(centre), self.source_space.n_sources)
+        return sp.csr_array((np.ones(len(centre)), place), shape)
+
+
+#: A Gaussian patch ends at three standard deviations, a disc at two (its radius).
+_REACH = 3.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PatchPrior(FocalPrior):
+    """Patches by distance along the surface.
+
+    A Gaussian falls as exp(-d² / (2 extent²)), a flat disc ends at 2 extent, and a ragged one where
+    d (1 + .35 sin(edge . x / extent)) does, x from the centre. Each source is weighed by the cortex
+    it stands for. Sites of the shape: ``extent_mm``, ``profile`` and ``edge`` (K, n, 3).
+    """
+
+    spec: PatchSpec
+
+    def _draw_shapes(self) -> dict[str, Tensor]:
+        shares = torch.tensor([self.spec.profile.get(p, 0.0) for p in get_args(Profile)])
+        waves = dist.Normal(0.0, 1.0).expand([3]).to_event(1)
+        return {
+            "extent_mm": pyro.sample("extent_mm", distribution_of(self.spec.extent_mm)),
+            "profile": pyro.sample("profile", dist.Categorical(shares)),
+            "edge": pyro.sample("edge", waves),
+        }
 
     @cached_property
     def _distances(self) -> sp.csr_array:
-        assert isinstance(self.spec, PatchSpec)
         reach = _REACH * self.spec.extent_mm.bounds[1] * 1e-3
         return self.source_space.neighbourhood(reach, progress=True)
 
-    def _patches(
-        self,
-        centre: NDArray[np.int64],
-        extent: NDArray[np.float64],
-        profile: NDArray[np.int64],
-        edge: NDArray[np.float64],
-    ) -> sp.csr_array:
-        """(m, S) weights, each row summing to 1."""
+    def _shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
+        centre, extent = sites["centre"].astype(int), sites["extent_mm"].astype(float) * 1e-3
         rows = sp.csr_array(self._distances[centre])
         owner = np.repeat(np.arange(len(centre)), np.diff(rows.indptr))
         near = rows.data <= _REACH * extent[owner]
@@ -157,17 +172,28 @@ class FocalPrior(SourcePrior):
         ratio = rows.data[near] / extent[owner]
         positions = self.source_space.positions
         offset = positions[source] - positions[centre][owner]
-        wave = np.sin(np.einsum("ij,ij->i", offset, edge[owner]) / extent[owner])
-        kind = profile[owner]
+        edge = sites["edge"].astype(float)[owner]
+        wave = np.sin(np.einsum("ij,ij->i", offset, edge) / extent[owner])
+        kind = sites["profile"].astype(int)[owner]
         disc = np.where(kind == 2, ratio * (1 + 0.35 * wave), ratio) <= 2
         height = np.where(kind == 0, np.exp(-0.5 * ratio**2), disc.astype(float))
         height = np.where(ratio == 0, np.maximum(height, 1.0), height)
         weight = height * self.source_space.areas[source]
-        total = np.bincount(owner, weight, len(centre))
-        indptr = np.r_[0, np.cumsum(np.bincount(owner, minlength=len(centre)))]
-        patches = sp.csr_array((weight / total[owner], source, indptr), rows.shape)
-        patches.eliminate_zeros()
-        return patches
+        return rows_that_sum_to_one(weight, owner, source, rows.shape)
+
+
+def rows_that_sum_to_one(
+    weight: NDArray[np.float64],
+    owner: NDArray[np.int64],
+    source: NDArray[np.int64],
+    shape: tuple[int, int],
+) -> sp.csr_array:
+    """Sparse rows from entries in the order of their rows ``owner``."""
+    total = np.bincount(owner, weight, shape[0])
+    indptr = np.r_[0, np.cumsum(np.bincount(owner, minlength=shape[0]))]
+    rows = sp.csr_array((weight / total[owner], source, indptr), shape)
+    rows.eliminate_zeros()
+    return rows
 
 
 def _mask(used: Tensor) -> Any:

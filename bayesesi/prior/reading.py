@@ -6,10 +6,11 @@ from pathlib import Path
 
 from bayesesi.anatomy import template_modes, template_parcellation
 from bayesesi.errors import InputError
-from bayesesi.prior.focal import FocalPrior
+from bayesesi.prior.focal import DipolePrior, PatchPrior
 from bayesesi.prior.head import HeadPrior
 from bayesesi.prior.mixture import MixturePrior
 from bayesesi.prior.noise import NoisePrior
+from bayesesi.prior.parcel import ParcelPrior
 from bayesesi.prior.smooth import SmoothPrior
 from bayesesi.prior.source import SourcePrior
 from bayesesi.spec import (
@@ -17,6 +18,7 @@ from bayesesi.spec import (
     HeadSpec,
     MixtureSpec,
     NoiseSpec,
+    ParcelSpec,
     PatchSpec,
     SmoothSpec,
     Spec,
@@ -41,8 +43,12 @@ def read_prior(name_or_path: str | Path, level: int = 5, folder: Path | None = N
 
 def make_prior(spec: Spec, level: int = 5) -> Prior:
     """The prior a spec declares."""
-    if isinstance(spec, DipoleSpec | PatchSpec):
-        return FocalPrior(spec, template_parcellation(level))
+    if isinstance(spec, DipoleSpec):
+        return DipolePrior(spec, template_parcellation(level))
+    if isinstance(spec, PatchSpec):
+        return PatchPrior(spec, template_parcellation(level))
+    if isinstance(spec, ParcelSpec):
+        return ParcelPrior(spec, template_parcellation(level))
     if isinstance(spec, SmoothSpec):
         return SmoothPrior(spec, template_parcellation(level), template_modes())
     if isinstance(spec, MixtureSpec):

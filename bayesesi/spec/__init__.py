@@ -13,18 +13,26 @@ from bayesesi.spec.head import HeadSpec
 from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import Quantity
 from bayesesi.spec.simulator import SimulatorSpec
-from bayesesi.spec.source import DipoleSpec, MixtureSpec, PatchSpec, SmoothSpec, SourceSpec
+from bayesesi.spec.source import (
+    DipoleSpec,
+    FocalSpec,
+    MixtureSpec,
+    ParcelSpec,
+    PatchSpec,
+    SmoothSpec,
+)
 
 __all__ = [
     "DipoleSpec",
+    "FocalSpec",
     "HeadSpec",
     "MixtureSpec",
     "NoiseSpec",
+    "ParcelSpec",
     "PatchSpec",
     "Quantity",
     "SimulatorSpec",
     "SmoothSpec",
-    "SourceSpec",
     "Spec",
     "SpecError",
     "read_spec",

@@ -20,13 +20,14 @@ from bayesesi.spec.head import HeadSpec
 from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import FAMILIES as QUANTITY_FAMILIES
 from bayesesi.spec.simulator import SimulatorSpec
-from bayesesi.spec.source import DipoleSpec, MixtureSpec, PatchSpec, SmoothSpec
+from bayesesi.spec.source import DipoleSpec, MixtureSpec, ParcelSpec, PatchSpec, SmoothSpec
 
 #: kind -> family -> class. Nothing in a data file can name anything else.
 FAMILIES: dict[str, dict[str, type[Spec]]] = {
     "sources": {
         "dipole": DipoleSpec,
         "patch": PatchSpec,
+        "parcels": ParcelSpec,
         "smooth": SmoothSpec,
         "mixture": MixtureSpec,
     },

@@ -70,8 +70,8 @@ class Orientation(Table):
     )
 
 
-class SourceSpec(Spec):
-    """Keys that every source prior has."""
+class FocalSpec(Spec):
+    """Keys that every prior of single sources has."""
 
     kind: ClassVar[str] = "sources"
 
@@ -88,13 +88,13 @@ class SourceSpec(Spec):
     orientation: Orientation = Orientation()
 
 
-class DipoleSpec(SourceSpec):
+class DipoleSpec(FocalSpec):
     """Single points."""
 
     family: Literal["dipole"]
 
 
-class PatchSpec(SourceSpec):
+class PatchSpec(FocalSpec):
     """Patches of cortex around a centre, by distance along the surface."""
 
     family: Literal["patch"]
@@ -113,6 +113,27 @@ class PatchSpec(SourceSpec):
         if abs(sum(profile.values()) - 1) > 1e-6:
             raise ValueError(f"must sum to 1, these sum to {sum(profile.values()):g}")
         return profile
+
+
+class ParcelSpec(FocalSpec):
+    """Patches grown from whole parcels of a fine partition of the cortex, layer by layer."""
+
+    family: Literal["parcels"]
+    n_parcels: Annotated[int, Field(ge=100, le=4000)] = Field(
+        994, description="cells of about one area, half of them on each side"
+    )
+    map_file: str = Field(
+        "",
+        description="a partition of fsaverage5 of one's own instead: a .mat file beside the spec "
+        "with the parcel of each of the 20,484 vertices, from 0, as rm",
+    )
+    layers: tuple[Annotated[int, Field(ge=0, le=6)], ...] = Field(
+        (2, 3), min_length=1, description="how many rings of neighbours, one of these alike"
+    )
+    half_amplitude_mm: Annotated[Quantity, between(1.0, 200.0, "a distance in mm")] = Field(
+        Quantity(family="uniform", numbers=(40.0, 60.0)),
+        description="distance of parcels from the middle one at which they are half as strong",
+    )
 
 
 class SmoothSpec(Spec):

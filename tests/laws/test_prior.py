@@ -17,6 +17,7 @@ from bayesesi.anatomy import template_parcellation
 from bayesesi.errors import InputError
 from bayesesi.prior import (
     FocalPrior,
+    PatchPrior,
     Placement,
     block_generator,
     distribution_of,
@@ -213,7 +214,7 @@ def test_orientations_that_are_not_drawn_are_refused(focal: FocalPrior) -> None:
         update={"orientation": focal.spec.orientation.model_copy(update={"family": "free"})}
     )
     with pytest.raises(InputError, match="not drawn on a cortex yet"):
-        FocalPrior(spec, focal.parcellation)
+        PatchPrior(spec, focal.parcellation)
 
 
 def test_cases_without_an_event_have_an_empty_field(focal: FocalPrior) -> None:
