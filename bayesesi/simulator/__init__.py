@@ -4,6 +4,7 @@ from bayesesi.simulator.export import to_epochs, to_evoked, to_raw, write_fif
 from bayesesi.simulator.simulation import Batch, Session, Simulation, Truth
 from bayesesi.simulator.simulator import SESSION, Simulator, read_simulator
 from bayesesi.simulator.store import read_simulation, write_simulation
+from bayesesi.simulator.volume import VolumeCases, VolumeSimulator, read_volume_simulator
 
 __all__ = [
     "SESSION",
@@ -12,8 +13,11 @@ __all__ = [
     "Simulation",
     "Simulator",
     "Truth",
+    "VolumeCases",
+    "VolumeSimulator",
     "read_simulation",
     "read_simulator",
+    "read_volume_simulator",
     "to_epochs",
     "to_evoked",
     "to_raw",

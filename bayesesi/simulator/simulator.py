@@ -38,7 +38,7 @@ from bayesesi.simulator.recording_noise import (
 )
 from bayesesi.simulator.simulation import Batch, Session, Simulation
 from bayesesi.simulator.time_course import correlate, draw_courses
-from bayesesi.spec import SimulatorSpec, read_spec
+from bayesesi.spec import SimulatorSpec, VolumeFrameSpec, read_spec
 
 #: Cases that share a session: a quarter of a block.
 SESSION = 64
@@ -49,12 +49,19 @@ _BAD = 20.0
 def read_simulator(name_or_path: str | Path) -> Simulator:
     """A simulator by its name among those that ship, or from a TOML file of your own.
 
+    Protocols on a volume of free dipoles are read by ``read_volume_simulator``.
+
     Raises
     ------
     SpecError : a spec with mistakes. InputError : one that is no simulator, or that names a spec of
     the wrong kind.
     """
     spec = read_spec(name_or_path)
+    if isinstance(spec, VolumeFrameSpec):
+        raise InputError(
+            f"{spec.name!r} simulates free dipoles in a volume; read it with "
+            f"bayesesi.simulator.read_volume_simulator({spec.name!r})"
+        )
     if not isinstance(spec, SimulatorSpec):
         raise InputError(
             f"{spec.name!r} is no simulator but a prior of {spec.kind}; draw from it with "

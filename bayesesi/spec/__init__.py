@@ -21,6 +21,7 @@ from bayesesi.spec.source import (
     PatchSpec,
     SmoothSpec,
 )
+from bayesesi.spec.volume_frame import VolumeFrameSpec
 
 __all__ = [
     "DipoleSpec",
@@ -35,6 +36,7 @@ __all__ = [
     "SmoothSpec",
     "Spec",
     "SpecError",
+    "VolumeFrameSpec",
     "read_spec",
     "shipped_specs",
     "spec_hash",

@@ -21,6 +21,7 @@ from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import FAMILIES as QUANTITY_FAMILIES
 from bayesesi.spec.simulator import SimulatorSpec
 from bayesesi.spec.source import DipoleSpec, MixtureSpec, ParcelSpec, PatchSpec, SmoothSpec
+from bayesesi.spec.volume_frame import VolumeFrameSpec
 
 #: kind -> family -> class. Nothing in a data file can name anything else.
 FAMILIES: dict[str, dict[str, type[Spec]]] = {
@@ -33,7 +34,7 @@ FAMILIES: dict[str, dict[str, type[Spec]]] = {
     },
     "heads": {"bank": HeadSpec},
     "noise": {"sum": NoiseSpec},
-    "simulators": {"": SimulatorSpec},
+    "simulators": {"": SimulatorSpec, "volume-frame": VolumeFrameSpec},
 }
 
 
