@@ -182,6 +182,13 @@ def simulate(
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler whose workers share the folder.")
     ] = None,
+    session: Annotated[
+        int,
+        typer.Option(
+            help="Cases that share a montage and a noise covariance: 64 for speed, 1 so that cases "
+            "are independent, as calibration wants."
+        ),
+    ] = 64,
     fif: Annotated[
         str | None,
         typer.Option(
@@ -202,7 +209,7 @@ def simulate(
 
     if fif is not None:
         check_kind(fif)
-    simulator = read_simulator(name)
+    simulator = read_simulator(name, session)
     write_simulation(
         simulator,
         out,

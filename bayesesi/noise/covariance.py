@@ -115,7 +115,9 @@ class NoiseCovariance:
         by the fitted autocorrelation, for which a stretch has to be at least 8 samples long.
         ``shrinkage`` pulls towards independent channels of the same variances: a weight in [0, 1]
         or Ledoit & Wolf's (2004, doi:10.1016/S0047-259X(03)00096-4) for as many samples as are
-        independent by the fitted autocorrelation, which the degrees of freedom count, too.
+        independent by the fitted autocorrelation, which the degrees of freedom count, too. The
+        autocorrelation kept is that of spatially whitened noise where there is enough of it: what
+        is strong on the channels is slow, what whitening raises to the same level need not be.
 
         Raises
         ------
@@ -145,11 +147,16 @@ class NoiseCovariance:
         if shrinkage is not None:
             weight = _shrinkage_weight(shrinkage, scaled, independent)
             matrix = (1 - weight) * matrix + weight * np.diag(np.diag(matrix))
+        dof = max(1.0, n * (length - 1) * independent)
+        if autocorrelation is not None and dof > 2 * len(ch_names):
+            whitened = _whitened(centred, matrix)
+            r = fit_autocovariance(whitened, sfreq, len(autocorrelation))
+            autocorrelation = r / r[0]
         return cls(
             matrix * size,
             tuple(ch_names),
             nave,
-            max(1.0, n * (length - 1) * independent),
+            dof,
             "baseline",
             autocorrelation,
             sfreq,
@@ -162,6 +169,13 @@ class NoiseCovariance:
         """Independent channels with a standard deviation a kind (MNE's unless given)."""
         level = {**ADHOC_SD, **(sd or {})}
         return cls(np.diag([level[kind] ** 2 for kind in kinds]), tuple(ch_names), origin="adhoc")
+
+
+def _whitened(segments: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, k, T): uncorrelated channels of unit variance, on the matrix' rank."""
+    values, vectors = np.linalg.eigh(matrix)
+    keep = values > 1e-8 * values[-1]
+    return np.asarray((vectors[:, keep] / np.sqrt(values[keep])).T @ segments)
 
 
 def real_array(values: Any, what: str) -> NDArray[np.float64]:

@@ -85,8 +85,10 @@ class FocalPrior(SourcePrior):
             cases = pyro.plate("cases", n, dim=-1)
             with cases:
                 count = pyro.sample("count", dist.Categorical(counts))
-                with _mask(count > 1):
-                    together = pyro.sample("correlation", distribution_of(spec.correlation))
+                together = torch.full((n,), torch.nan)
+                if spec.correlation is not None:
+                    with _mask(count > 1):
+                        together = pyro.sample("correlation", distribution_of(spec.correlation))
                 centre = torch.zeros(n, 0, dtype=torch.long)
                 for k in range(slots):
                     with _mask(count > k):

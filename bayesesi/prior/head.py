@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from bayesesi.anatomy.template import head_centre
-from bayesesi.forward import HeadSettings, ScalpPoints, template_bank
+from bayesesi.anatomy.template import THICKNESS_RANGE, head_centre
+from bayesesi.forward import CONDUCTIVITY_RANGE, HeadSettings, ScalpPoints, template_bank
 from bayesesi.prior.distribution import distribution_of
 from bayesesi.spec import HeadSpec
 
@@ -68,11 +68,15 @@ class HeadPrior:
 
     def settings(self, draws: dict[str, NDArray[Any]]) -> HeadSettings:
         """The heads to ask the bank for."""
-        tissues = [draws[f"{tissue}_S_per_m"].astype(float) for tissue in TISSUES]
+        # single precision may round a draw at the end of a range out of it
+        tissues = [
+            np.clip(draws[f"{tissue}_S_per_m"].astype(float), *CONDUCTIVITY_RANGE[tissue])
+            for tissue in TISSUES
+        ]
         return HeadSettings(
             draws["shape"].astype(np.int64),
             np.stack(tissues, axis=1),
-            draws["skull_thickness"].astype(float),
+            np.clip(draws["skull_thickness"].astype(float), *THICKNESS_RANGE),
         )
 
     def worn(self, plan: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,7 +25,8 @@ class MixturePrior(SourcePrior):
     """p(event) = sum_i w_i p_i(event).
 
     Sites: ``component`` (n,), and those of each part behind its name and a slash. All parts are
-    drawn, those not chosen stay out of the density.
+    drawn, those not chosen stay out of the density. Of the chosen part are ``count``,
+    ``correlation`` (NaN where it has none) and ``centre`` (n, K) (-1 where it has none).
     """
 
     spec: MixtureSpec
@@ -47,11 +48,14 @@ class MixturePrior(SourcePrior):
     @cached_property
     def pyro_program(self) -> Callable[[int], dict[str, Tensor]]:
         weights, names = torch.tensor(self.weights), [part.spec.name for part in self.parts]
+        slots = self.n_slots
 
         def program(n: int) -> dict[str, Tensor]:
             with pyro.plate("which", n, dim=-1):
                 component = pyro.sample("component", dist.Categorical(weights))
             sites, count = {"component": component}, torch.zeros(n, dtype=torch.long)
+            correlation = torch.full((n,), torch.nan)
+            centre = torch.full((n, slots), -1)
             for i, part in enumerate(self.parts):
                 chosen = component == i
                 mask = pyro.poutine.mask(mask=chosen)  # type: ignore[call-overload]
@@ -59,7 +63,12 @@ class MixturePrior(SourcePrior):
                     drawn = part.pyro_program(n)
                 sites |= {f"{names[i]}/{name}": value for name, value in drawn.items()}
                 count = torch.where(chosen, drawn["count"], count)
-            return {**sites, "count": count}
+                if "correlation" in drawn:
+                    correlation = torch.where(chosen, drawn["correlation"], correlation)
+                if "centre" in drawn:
+                    own = centre[:, : part.n_slots]
+                    own[chosen] = drawn["centre"][chosen]
+            return {**sites, "count": count, "correlation": correlation, "centre": centre}
 
         return program
 

@@ -130,7 +130,7 @@ class MuscleBurst(Artifact):
         envelope = np.sin(np.pi * np.clip(t / self.duration, 0, 1))
         # incommensurate sines stand for motor units; each event starts them anew
         units = sum(np.sin(2 * np.pi * f * t + 7.0 * f) for f in (23.0, 31.7, 41.3, 53.9, 67.1))
-        return np.where((t >= 0) & (t <= self.duration), envelope * units / 2.5, 0.0)
+        return np.where((t >= 0) & (t <= self.duration), envelope * units / 4.45, 0.0)
 
 
 def eye_topographies(electrodes: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

@@ -37,7 +37,8 @@ class Place:
     """Where a recording is taken: everything a component of noise may depend on.
 
     ``setting`` is the head that makes the noise, ``points`` (1, C) where electrodes really sit on
-    it, ``grid`` (F,) Hz and ``passed`` (F,) the power that the recording's filter leaves.
+    it, ``grid`` (F,) Hz and ``passed`` (F,) the power that the recording's filter leaves of its
+    ``band``.
     """
 
     ch_names: tuple[str, ...]
@@ -45,6 +46,7 @@ class Place:
     points: ScalpPoints
     grid: NDArray[np.float64]
     passed: NDArray[np.float64]
+    band: tuple[float, float]
 
     @property
     def electrodes(self) -> NDArray[np.float64]:
@@ -87,12 +89,17 @@ class RecordingNoise:
     ) -> NoiseCovariance:
         """What somebody would know who had ``baseline_s`` of this noise to compute it from.
 
-        A Wishart matrix of as many degrees of freedom as the stretch has independent samples,
-        shrunk towards independent channels.
+        A Wishart matrix of as many degrees of freedom as the stretch has independent samples, with
+        as many blinks and beats as fell into it, shrunk towards independent channels.
         """
         r = self.process.autocorrelation
         dof = max(2.0, baseline_s * sfreq * independent_share(r))
-        matrix = _referenced(_wishart(self.covariance, dof))
+        total = self.process.covariance.copy()
+        for artifact in self.artifacts:
+            expected = artifact.rate * baseline_s
+            seen = float(torch.poisson(torch.tensor(expected))) if expected > 0 else 0.0
+            total += artifact.covariance * seen / max(expected, 1e-300)
+        matrix = _referenced(_wishart(_referenced(total), dof))
         weight = _shrinkage(matrix, dof) if isinstance(shrinkage, str) else shrinkage
         matrix = (1 - weight) * matrix + weight * np.diag(np.diag(matrix))
         return NoiseCovariance(matrix, ch_names, 1, dof, "baseline", r, sfreq)
@@ -115,7 +122,7 @@ def make_recording_noise(
                 artifacts.append(part)
                 continue
             covariance, power = part
-            covariances.append(covariance)
+            covariances.append(_referenced(covariance))
             spectra.append(_share(power * place.passed, component.family))
     if not covariances:
         raise InputError(f"{spec.name}: noise needs a component that never pauses; add white")
@@ -132,7 +139,7 @@ def make_place(
     band: tuple[float, float],
 ) -> Place:
     grid = frequencies(n_times, sfreq)
-    return Place(ch_names, setting, points, grid, band_pass(grid, *band))
+    return Place(ch_names, setting, points, grid, band_pass(grid, *band), band)
 
 
 Part = tuple[NDArray[np.float64], NDArray[np.float64]] | art.Artifact
@@ -167,13 +174,34 @@ def _line(v: dict[str, Any], place: Place) -> list[Part]:
     step = float(place.grid[1])
     first = peak(place.grid, v["frequency_Hz"], step)
     second = peak(place.grid, 2 * v["frequency_Hz"], step)
-    eye = np.eye(len(place.ch_names))
-    return [(_levelled(eye, v["level_uV"]), first + 0.1 * second)]
+    return _left_by_the_filter(v["level_uV"], first + 0.1 * second, place.passed, place)
 
 
 def _drift(v: dict[str, Any], place: Place) -> list[Part]:
-    below = 1 / (1 + (place.grid / v["below_Hz"]) ** 8)
-    return [(_levelled(np.eye(len(place.ch_names)), v["level_uV"]), below)]
+    """Its spectrum falls so steeply that the filter's share of it needs a finer grid."""
+    fine = np.linspace(0, 4 * v["below_Hz"], 2000)
+    below = 1 / (1 + (fine / v["below_Hz"]) ** 8)
+    passed = band_pass(fine, *place.band)
+    share = float((below * passed).sum() / below.sum())
+    power = np.interp(place.grid, fine, below, right=0.0)
+    if not (power * place.passed).sum() > 1e-12:
+        return []
+    level = v["level_uV"] * np.sqrt(share)
+    return [(_levelled(np.eye(len(place.ch_names)), level), power)]
+
+
+def _left_by_the_filter(
+    level_uV: float,
+    power: NDArray[np.float64],
+    passed: NDArray[np.float64],
+    place: Place,
+) -> list[Part]:
+    """Noise of a level before the recording's filter, alike on every channel; none if all goes."""
+    share = float((power * passed).sum() / max(power.sum(), 1e-300))
+    if share < 1e-9:
+        return []
+    eye = np.eye(len(place.ch_names))
+    return [(_levelled(eye, level_uV * np.sqrt(share)), power)]
 
 
 def _recorded(v: dict[str, Any], place: Place) -> list[Part]:

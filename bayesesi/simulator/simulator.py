@@ -42,14 +42,16 @@ from bayesesi.spec import SimulatorSpec, VolumeFrameSpec, read_spec
 
 #: Cases that share a session: a quarter of a block.
 SESSION = 64
+_SESSIONS = tuple(2**i for i in range(BLOCK.bit_length()))
 #: Times its noise: what a bad channel shows.
 _BAD = 20.0
 
 
-def read_simulator(name_or_path: str | Path) -> Simulator:
+def read_simulator(name_or_path: str | Path, session: int = SESSION) -> Simulator:
     """A simulator by its name among those that ship, or from a TOML file of your own.
 
-    Protocols on a volume of free dipoles are read by ``read_volume_simulator``.
+    ``session`` is how many cases share a recording: see ``Simulator``. Protocols on a volume of
+    free dipoles are read by ``read_volume_simulator``.
 
     Raises
     ------
@@ -67,18 +69,28 @@ def read_simulator(name_or_path: str | Path) -> Simulator:
             f"{spec.name!r} is no simulator but a prior of {spec.kind}; draw from it with "
             f"bayesesi.read_prior({spec.name!r})"
         )
-    return Simulator(spec)
+    return Simulator(spec, session)
 
 
 @dataclass(frozen=True, eq=False)
 class Simulator:
     """v = L(true head) J + noise, then referenced as the recording is.
 
-    Every case has a head and a misplaced cap of its own; every 64 cases share a session: montage,
-    assumed head, noise and its estimated covariance. Case k depends on seed, namespace and k alone.
+    Every case has a head and a misplaced cap of its own; every ``session`` cases share montage,
+    assumed head, noise and its estimated covariance. 64 make training quick; cases of one session
+    err together, so that calibration and conformal sets want ``session=1``. Case k depends on seed,
+    namespace, session size and k alone.
     """
 
     spec: SimulatorSpec
+    session: int = SESSION
+
+    def __post_init__(self) -> None:
+        if self.session not in _SESSIONS:
+            raise InputError(
+                f"session is a power of 2 up to {BLOCK}, not {self.session!r}: how many cases "
+                "share a montage and a noise covariance"
+            )
 
     def __repr__(self) -> str:
         s = self.spec
@@ -123,14 +135,14 @@ class Simulator:
         return Simulation(self.spec, seed, namespace, tuple(batches))
 
     def stream(self, seed: int = 0, namespace: str = "train", start: int = 0) -> Iterator[Batch]:
-        """Batches of 64 cases of one session each, without end, from a block's first case on."""
+        """Batches of one session each, without end, from a block's first case on."""
         block = start // BLOCK
         while True:
             yield from self.block(block, seed, namespace)
             block += 1
 
     def block(self, block: int, seed: int, namespace: str) -> tuple[Batch, ...]:
-        """The 256 cases of a block: four batches. All that is random is drawn here."""
+        """The 256 cases of a block, a batch a session. All that is random is drawn here."""
         with block_generator(namespace, seed, block):
             event = self.source.draw_block()
             courses, sites = draw_courses(
@@ -139,7 +151,7 @@ class Simulator:
             if "correlation" in event:
                 courses = correlate(courses, event["correlation"])
             heads = self.head.draw(BLOCK)
-            sessions = range(0, BLOCK, SESSION)
+            sessions = range(0, BLOCK, self.session)
             drawn = _Block(
                 block * BLOCK,
                 {**event, **{f"course/{k}": v for k, v in sites.items()}, **heads},
@@ -151,7 +163,7 @@ class Simulator:
             )
             topographies = self._at_scalp(drawn)
             return tuple(
-                self._batch(drawn, topographies, i, slice(first, first + SESSION))
+                self._batch(drawn, topographies, i, slice(first, first + self.session))
                 for i, first in enumerate(sessions)
             )
 
@@ -189,7 +201,7 @@ class Simulator:
         event = volts_of.reshape(n, slots, -1).swapaxes(1, 2) @ courses
         noise = self._noise(block, i, sensors)
         changes = self.noise.draw_level_changes(n)
-        scale, snr = _scale(event, noise, spec.n_trials, block.snr, rows)
+        scale, snr = _scale(event, noise.level**2 / spec.n_trials * changes**2, block.snr, rows)
         size = (changes * scale).astype(np.float32)[:, None, None]
         volts = event + size * noise.draw(n, self.times, spec.n_trials)
         estimate = noise.estimate(
@@ -281,7 +293,7 @@ def template_forward_of(sensors: Sensors) -> ForwardOperator:
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """What the four batches of a block are cut from."""
+    """What the batches of a block are cut from."""
 
     first: int
     draws: dict[str, NDArray[Any]]
@@ -294,18 +306,17 @@ class _Block:
 
 def _scale(
     event: NDArray[np.float32],
-    noise: RecordingNoise,
-    n_trials: int,
+    expected: NDArray[np.floating],
     snr_db: NDArray[np.float64] | None,
     rows: slice,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(n,) factors on the noise, and (n,) SNR in dB that cases then have.
 
+    ``expected`` (n,) V² is the mean square of the noise of each case, level changes included.
     Where an SNR is declared, noise takes its size from the event; a case without one takes that
     of the case before it, so that the size of noise does not tell whether there is an event.
     """
     power = (event.astype(float) ** 2).mean(axis=(1, 2))
-    expected = noise.level**2 / n_trials
     with np.errstate(divide="ignore"):
         ratio = 10 * np.log10(power / expected)
     if snr_db is None:

@@ -103,7 +103,8 @@ def write_shard(spec_json: str, spec_folder: str, folder: str, i: int) -> int:
     assert manifest is not None
     start = i * manifest["shard"]
     n = min(manifest["shard"], manifest["n"] - start)
-    simulation = Simulator(spec).simulate(n, manifest["seed"], manifest["namespace"], start)
+    simulator = Simulator(spec, manifest["session"])
+    simulation = simulator.simulate(n, manifest["seed"], manifest["namespace"], start)
     _write_shard(_shard_path(Path(folder), i), simulation.batches)
     return i
 
@@ -120,6 +121,7 @@ def _manifest(
         "seed": seed,
         "namespace": namespace,
         "shard": shard,
+        "session": simulator.session,
     }
 
 

@@ -33,6 +33,8 @@ from bayesesi.spec.simulator import (
 Sites = dict[str, Tensor]
 #: s: masses are cut anywhere in this long, so that rhythms that began together are out of step.
 _ANYWHERE = 1.0
+#: s that a mass gets to forget where it started: near a Hopf point it rings for long.
+_WARM_UP = 4.0
 
 
 def draw_courses(
@@ -54,7 +56,8 @@ def correlate(
     """(n, K, T): every course but the first mixed with it to the given (n,) correlation.
 
     With c1 the first course and c the part of another that is orthogonal to it, both of unit norm,
-    rho c1 + sqrt(1 - rho²) c; then of largest size 1. One moment has no correlation.
+    rho c1 + sqrt(1 - rho²) c; then of largest size 1. NaN leaves a case as it is; courses that are
+    alike stay so; one moment has no correlation.
     """
     if courses.shape[1] == 1 or courses.shape[2] == 1:
         return courses
@@ -62,11 +65,15 @@ def correlate(
     others = courses[:, 1:]
     left = others - (others * first).sum(axis=2, keepdims=True) * first
     norm = np.linalg.norm(left, axis=2, keepdims=True)
-    left = left / np.where(norm > 0, norm, 1)
-    rho = np.clip(np.asarray(correlation, float), -1, 1)[:, None, None]
+    # what is left of a course that is nearly the first one is rounding
+    alike = norm < 1e-6 * np.linalg.norm(others, axis=2, keepdims=True)
+    left = np.where(alike, 0, left / np.where(alike, 1, norm))
+    rho = np.asarray(correlation, float)[:, None, None]
+    free = np.isnan(rho)
+    rho = np.where(alike, np.where(rho < 0, -1.0, 1.0), np.clip(np.nan_to_num(rho), -1, 1))
     mixed = rho * first + np.sqrt(1 - rho**2) * left
     mixed /= np.abs(mixed).max(axis=2, keepdims=True)
-    return np.concatenate([courses[:, :1], mixed], axis=1)
+    return np.concatenate([courses[:, :1], np.where(free, others, mixed)], axis=1)
 
 
 def _frame(spec: Frame, shape: tuple[int, int], t: Tensor) -> tuple[Tensor, Sites]:
@@ -142,7 +149,14 @@ def _neural_mass(spec: NeuralMass, shape: tuple[int, int], t: Tensor) -> tuple[T
     sfreq = (len(t) - 1) / float(t[-1] - t[0]) if len(t) > 1 else least
     every = math.ceil(least / sfreq)
     spare = math.ceil(_ANYWHERE * sfreq)
-    volts = integrate(mass, *shape, (len(t) + spare) / sfreq, every * sfreq, every=every)
+    volts = integrate(
+        mass,
+        *shape,
+        (len(t) + spare) / sfreq,
+        every * sfreq,
+        every=every,
+        warm_up_s=_WARM_UP,
+    )
     onset = _unit(sites, "onset", 0.0, 1.0)
     at = (onset * spare).long()[..., None] + torch.arange(len(t))
     course = volts.gather(2, at).double()

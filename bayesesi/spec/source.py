@@ -81,9 +81,10 @@ class FocalSpec(Spec):
         Quantity(family="lognormal", numbers=(50.0, 2.0), within=(1.0, 1000.0)),
         description="size of the moment of one source, summed over its area",
     )
-    correlation: Annotated[Quantity, between(-1.0, 1.0, "a correlation")] = Field(
-        Quantity(family="constant", numbers=(0.0,)),
-        description="between the time courses of two sources of one event",
+    correlation: Annotated[Quantity, between(-1.0, 1.0, "a correlation")] | None = Field(
+        None,
+        description="between the time course of the first source of an event and any other; drawn "
+        "apart and left as they are if not given",
     )
     orientation: Orientation = Orientation()
 
