@@ -220,12 +220,13 @@ def simulate(
         scheduler=scheduler,
         progress=True,
     )
-    simulation = read_simulation(out)
+    simulation = read_simulation(out, n_shards=1)
     size = sum(file.stat().st_size for file in out.glob("shard-*"))
-    console.print(Text(f"{simulation}\nin {out}, {size / 1e6:.0f} MB"))
+    console.print(Text(f"{n} cases of {simulator} in {out}, {size / 1e6:.0f} MB"))
     _save(plot_simulation(simulation), out / "page.png")
     if fif is not None:
-        console.print(Text(f"written to {write_fif(simulation, out / 'fif', check_kind(fif))}"))
+        whole = read_simulation(out)
+        console.print(Text(f"written to {write_fif(whole, out / 'fif', check_kind(fif))}"))
 
 
 @head.command("show")
@@ -273,7 +274,7 @@ def head_build(
         raise InputError(f"the folder {out.parent} does not exist; make it or choose another -o")
     bank = build_bank(BankRecipe(), work)
     write_bank(bank, out)
-    console.print(f"{bank}\nwritten to {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    console.print(Text(f"{bank}\nwritten to {out} ({out.stat().st_size / 1e6:.1f} MB)"))
 
 
 @head.command("atlas")
@@ -290,7 +291,7 @@ def head_atlas(
     from bayesesi.anatomy.atlas import write_atlas
 
     write_atlas(wheel, out)
-    console.print(f"written to {out}")
+    console.print(Text(f"written to {out}"))
 
 
 @specs.callback(invoke_without_command=True)
@@ -371,7 +372,7 @@ def _save(figure: Any, out: Path) -> None:
         figure.savefig(out, dpi=110)
     except (OSError, ValueError) as error:
         raise InputError(f"{out} cannot be written ({error}); choose another -o") from error
-    console.print(f"written to {out}")
+    console.print(Text(f"written to {out}"))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from bayesesi.errors import InputError
@@ -23,6 +24,8 @@ def block_seed(namespace: str, seed: int, block: int) -> int:
     """A 256-bit number from purpose, seed and block number, by SHA-256."""
     if namespace not in NAMESPACES:
         raise InputError(f"namespace is one of {', '.join(NAMESPACES)}, not {namespace!r}")
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise InputError(f"a seed is a whole number, not {seed!r}")
     digest = hashlib.sha256(f"{namespace}/{int(seed)}/{int(block)}".encode()).digest()
     return int.from_bytes(digest, "big")
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pyro.contrib.autoname import scope
 from torch import Tensor
 
+from bayesesi.errors import InputError
 from bayesesi.prior.source import SourcePrior
 from bayesesi.spec import MixtureSpec
 
@@ -31,6 +32,14 @@ class MixturePrior(SourcePrior):
 
     spec: MixtureSpec
     parts: tuple[SourcePrior, ...]
+
+    def __post_init__(self) -> None:
+        names = [part.spec.name for part in self.parts]
+        if len(set(names)) < len(names):
+            raise InputError(
+                f"{self.spec.name}: parts of a mixture need names of their own, not "
+                f"{', '.join(names)}"
+            )
 
     def __repr__(self) -> str:
         return f"<MixturePrior {self.spec.name!r} | {', '.join(map(repr, self.parts))}>"

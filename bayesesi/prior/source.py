@@ -57,6 +57,15 @@ class SourcePrior(ABC):
         gather = sp.kron(sp.eye_array(n), np.ones((1, self.n_slots)), format="csr")
         return sp.csr_array(gather @ patterns)
 
+    def check(self) -> None:
+        """That a case can be drawn: names of regions are known to the atlas alone.
+
+        Raises
+        ------
+        InputError : in one sentence, what is wrong.
+        """
+        self.draw(1)
+
     def draw_block(self) -> dict[str, NDArray[Any]]:
         """A whole block of cases, from the random state of the moment."""
         return {name: value.numpy() for name, value in self.pyro_program(BLOCK).items()}

@@ -59,5 +59,6 @@ def background_covariance(
     amplitude = template_modes().amplitudes(np.array([smoothness]))[0].astype(np.float32)
     heard = np.flatnonzero(amplitude > _FAINT * amplitude.max())
     values = (electrode_modes @ _fields_in_bank(where)[heard].T) * amplitude[heard]
-    covariance = (values @ values.T).astype(float)
+    values = values.astype(float)
+    covariance = values @ values.T
     return np.asarray(covariance / np.diag(covariance).mean())

@@ -126,6 +126,8 @@ def make_recording_noise(
             spectra.append(_share(power * place.passed, component.family))
     if not covariances:
         raise InputError(f"{spec.name}: noise needs a component that never pauses; add white")
+    if not sum(np.trace(c) for c in covariances) > 0:
+        raise InputError(f"{spec.name}: the noise has no power; let a level be above 0")
     process = NoiseProcess(np.array(covariances), np.array(spectra))
     return RecordingNoise(process, tuple(artifacts))
 

@@ -147,8 +147,13 @@ class Batch:
         whitened = project(self.volts[:, good].astype(float), door.whitener, door.time_basis)
         return np.asarray(whitened / self.noise_scale[:, None, None])
 
+    def _check(self, k: int) -> None:
+        if not 0 <= k < len(self):
+            raise InputError(f"case {k} does not exist; this batch has 0 to {len(self) - 1}")
+
     def observation(self, k: int) -> Observation:
         """Case k through ``observe``, as a recording would go."""
+        self._check(k)
         name = f"{self.spec.name} {self.first + k}"
         return self.session.observe(self.volts[k], float(self.noise_scale[k]), name)
 
@@ -158,6 +163,7 @@ class Batch:
 
     def field(self, k: int, level: int = 4) -> NDArray[np.float64]:
         """(S, T) A m: the event of case k."""
+        self._check(k)
         slots = self.courses.shape[1]
         rows = self.patterns_at(level)[k * slots : (k + 1) * slots]
         return np.asarray(rows.T @ self.courses[k])
@@ -182,6 +188,8 @@ class Batch:
         return active_regions(energy, self.spec.active_share)
 
     def truth(self, k: int) -> Truth:
+        """What made case k of the batch."""
+        self._check(k)
         names = template_parcellation(5).names
         count = int(self.draws["count"][k])
         latents = {name: value[k] for name, value in self.draws.items()}

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import template_source_space
-from bayesesi.errors import InputError
+from bayesesi.errors import InputError, some
 from bayesesi.forward import (
     BankedHead,
     ForwardOperator,
@@ -107,6 +107,19 @@ class Simulator:
     @cached_property
     def noise(self) -> NoisePrior:
         return _of_kind(self.spec, "noise", NoisePrior)
+
+    def check(self) -> None:
+        """That what the spec names is there and of the right kind.
+
+        Raises
+        ------
+        InputError : in one sentence, what is not.
+        """
+        for family in self.spec.montage.families:
+            self._reference_of(family)
+        for part in (self.head, self.noise):
+            part.spec.resolved()
+        self.source.check()
 
     @cached_property
     def times(self) -> NDArray[np.float64]:
@@ -247,12 +260,12 @@ class Simulator:
         montage, cap = self.spec.montage, self.head.spec.cap
         families = list(montage.families)
         weights = torch.tensor([montage.families[family] for family in families])
-        plan = montage_sensors(families[int(torch.multinomial(weights, 1))])
+        family = families[int(torch.multinomial(weights, 1))]
+        plan, reference = montage_sensors(family), self._reference_of(family)
         there = torch.rand(len(plan)).numpy() >= montage.missing
         bad = (torch.rand(len(plan)).numpy() < montage.bad) & there
-        if montage.reference != "average":
-            own = plan.indices([montage.reference])
-            there[own], bad[own] = True, False
+        if reference is not None:
+            there[reference], bad[reference] = True, False
         names = np.array(plan.names)
         if cap.worn_shift_mm or cap.worn_rotation_deg:
             worn = self.head.worn(plan.positions)
@@ -260,6 +273,18 @@ class Simulator:
         else:
             forward = self._planned(plan)
         return forward.pick(tuple(map(str, names[there]))), tuple(map(str, names[bad]))
+
+    def _reference_of(self, family: str) -> int | None:
+        """Which electrode of a montage volts are measured against; None for their average."""
+        name, names = self.spec.montage.reference, montage_sensors(family).names
+        if name == "average":
+            return None
+        if name not in names:
+            raise InputError(
+                f"{self.spec.name}: montage.reference = {name[:40]!r} is no channel of {family}, "
+                f"which has {some(names)}; choose one of those, or 'average'"
+            )
+        return names.index(name)
 
     @cache  # noqa: B019  (one a montage)
     def _planned(self, plan: Sensors) -> ForwardOperator:

@@ -6,8 +6,11 @@ of cases. What is there already is not simulated again, so a run that was killed
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,10 @@ from bayesesi.spec import SimulatorSpec, spec_hash
 
 SCHEMA = 1
 SHARD = 4 * BLOCK
+#: Cases of one folder.
+MOST = 100_000_000
+#: s after which a draft is nobody's.
+_STALE = 3600.0
 _MANIFEST = "simulation.json"
 
 
@@ -52,13 +59,16 @@ def write_simulation(
     ------
     InputError : a folder with another simulation, a shard that is no multiple of 256.
     """
-    if n < 1 or workers < 1:
-        raise InputError(f"n and workers are 1 or more, not {n} and {workers}")
+    if not 1 <= n <= MOST:
+        raise InputError(f"n goes from 1 to {MOST:,} cases, not {n}")
+    if workers < 1:
+        raise InputError(f"workers are 1 or more, not {workers}")
     if shard < 1 or shard % BLOCK:
         raise InputError(f"shard is a multiple of {BLOCK} cases, not {shard}")
     if namespace not in NAMESPACES:
         raise InputError(f"namespace is one of {', '.join(NAMESPACES)}, not {namespace!r}")
     folder = Path(folder).absolute()
+    simulator.check()
     _claim(folder, _manifest(simulator, n, seed, namespace, shard))
     missing = [i for i in range(-(-n // shard)) if not _shard_path(folder, i).is_file()]
     spec = simulator.spec
@@ -69,8 +79,8 @@ def write_simulation(
     return folder
 
 
-def read_simulation(folder: str | Path) -> Simulation:
-    """A simulation that ``write_simulation`` wrote.
+def read_simulation(folder: str | Path, n_shards: int | None = None) -> Simulation:
+    """A simulation that ``write_simulation`` wrote, or its first ``n_shards`` files.
 
     Raises
     ------
@@ -82,17 +92,28 @@ def read_simulation(folder: str | Path) -> Simulation:
         raise InputError(
             f"{folder.name} holds no simulation; make one with `bayesesi simulate NAME -o FOLDER`"
         )
-    spec = SimulatorSpec.model_validate(manifest["spec"])
+    try:
+        spec = SimulatorSpec.model_validate(manifest["spec"])
+        n, shard = int(manifest["n"]), int(manifest["shard"])
+        seed, namespace = int(manifest["seed"]), str(manifest["namespace"])
+        every = range(-(-n // shard))
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise InputError(
+            f"{_MANIFEST} of {folder.name} is damaged ({type(error).__name__}); simulate it anew"
+        ) from error
     batches: list[Batch] = []
-    for i in range(-(-manifest["n"] // manifest["shard"])):
+    for i in every[:n_shards]:
         path = _shard_path(folder, i)
         if not path.is_file():
             raise InputError(
                 f"{folder.name} lacks {path.name}; run the same `bayesesi simulate` again to "
                 "finish it"
             )
-        batches.extend(_read_shard(path, spec))
-    return Simulation(spec, manifest["seed"], manifest["namespace"], tuple(batches))
+        own = list(_read_shard(path, spec))
+        if sum(map(len, own)) != min(shard, n - i * shard):
+            raise InputError(f"{path.name} holds another number of cases; delete it and go on")
+        batches.extend(own)
+    return Simulation(spec, seed, namespace, tuple(batches))
 
 
 def write_shard(spec_json: str, spec_folder: str, folder: str, i: int) -> int:
@@ -130,7 +151,7 @@ def _claim(folder: Path, manifest: dict[str, Any]) -> None:
     found = _read_manifest(folder)
     if found is not None:
         other = [k for k in manifest if k != "spec" and found.get(k) != manifest[k]]
-        if other:
+        if other and any(folder.glob("shard-*.safetensors")):
             what = ", ".join(f"{k} {found.get(k)!r} and not {manifest[k]!r}" for k in other)
             raise InputError(
                 f"{folder.name} holds another simulation, of {what}; choose an empty folder"
@@ -140,12 +161,30 @@ def _claim(folder: Path, manifest: dict[str, Any]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for draft in folder.glob("*.part"):
-            draft.unlink()
-        draft = folder / f"{_MANIFEST}.part"
+            if _is_abandoned(draft):
+                draft.unlink(missing_ok=True)
+        draft = _draft_of(folder / _MANIFEST)
         draft.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         draft.replace(folder / _MANIFEST)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error}); choose another folder") from error
+
+
+def _draft_of(path: Path) -> Path:
+    """Where a file is written before it takes its name: each process has one of its own."""
+    return path.with_name(f"{path.name}.{_machine()}.{os.getpid()}.part")
+
+
+def _machine() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def _is_abandoned(draft: Path) -> bool:
+    """Whether nobody writes it any more: a dead process' of this machine, or an old one."""
+    _, machine, process, _ = ("..." + draft.name).rsplit(".", 3)
+    if machine == _machine() and process.isdecimal():
+        return not Path("/proc", process).exists() if Path("/proc").is_dir() else True
+    return time.time() - draft.stat().st_mtime > _STALE
 
 
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -155,7 +194,7 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         known = manifest["schema"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path.name} is damaged ({error}); choose an empty folder") from error
     if known != SCHEMA:
         raise InputError(
@@ -181,7 +220,14 @@ def _run(
             "more than one worker needs Dask; install it with pip install 'bayesesi[cluster]'"
         ) from error
     if scheduler is not None:
-        with Client(scheduler) as client:
+        try:
+            client = Client(scheduler, timeout=10)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"no Dask scheduler answers at {scheduler[:80]!r} ({type(error).__name__}); start "
+                "one with `dask scheduler`, or use --workers"
+            ) from error
+        with client:
             yield from _gather(client, as_completed, jobs)
         return
     with (
@@ -244,7 +290,7 @@ def _write_shard(path: Path, batches: Iterable[Batch]) -> None:
                 "n_sources": batch.patterns.shape[1],
             }
         )
-    draft = path.with_suffix(f".{os.getpid()}.part")
+    draft = _draft_of(path)
     # one entry: with more, the file's bytes would depend on a hash table's order
     save_file(arrays, draft, metadata={"shard": json.dumps({"schema": SCHEMA, "batches": header})})
     draft.replace(path)
@@ -257,16 +303,16 @@ def _read_shard(path: Path, spec: SimulatorSpec) -> Iterator[Batch]:
         with safe_open(str(path), framework="numpy") as file:
             header = json.loads((file.metadata() or {}).get("shard", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        known = header.get("schema")
+        if known == SCHEMA:
+            for i, about in enumerate(header["batches"]):
+                yield _batch(_under(f"{i}:", arrays), about, spec)
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path.name} is no readable shard ({error}); delete it and simulate again"
         ) from error
-    if header.get("schema") != SCHEMA:
-        raise InputError(f"{path.name} has another schema than {SCHEMA}; simulate it anew")
-    for i, about in enumerate(header["batches"]):
-        prefix = f"{i}:"
-        own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-        yield _batch(own, about, spec)
+    if known != SCHEMA:
+        raise InputError(f"{path.name} has schema {known!r}, not {SCHEMA}; simulate it anew")
 
 
 def _batch(own: dict[str, NDArray[Any]], about: dict[str, Any], spec: SimulatorSpec) -> Batch:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bayesesi.errors import InputError
 from bayesesi.prior import distribution_of
 from bayesesi.simulator.neural_mass import ACTIVITIES, integrate, least_sfreq
 from bayesesi.spec.simulator import (
@@ -46,8 +47,12 @@ def draw_courses(
         courses, sites = _FAMILIES[spec.family](spec, (n_slots, n), t)
     values = courses.transpose(0, 1).numpy()
     largest = np.abs(values).max(axis=2, keepdims=True)
-    scaled = values / np.where(largest > 0, largest, 1)
-    return scaled, {name: v.transpose(0, 1).numpy() for name, v in sites.items()}
+    if not (np.isfinite(largest).all() and (largest > 0).all()):
+        raise InputError(
+            f"a time course of family {spec.family!r} is zero all over the window; choose one that "
+            "is not over before it, or begins after it"
+        )
+    return values / largest, {name: v.transpose(0, 1).numpy() for name, v in sites.items()}
 
 
 def correlate(

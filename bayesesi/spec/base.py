@@ -15,7 +15,7 @@ SCHEMA = 1
 class Table(BaseModel):
     """A table of a spec: frozen, and a key it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Spec(Table):
@@ -24,8 +24,10 @@ class Spec(Table):
     kind: ClassVar[str]
 
     schema_: Literal[1] = Field(alias="schema", description="version of the format")
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="unique among all specs")
-    description: str = Field(min_length=1, description="one sentence for a reader")
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60, description="unique among all specs"
+    )
+    description: str = Field(min_length=1, max_length=500, description="one sentence for a reader")
     references: tuple[str, ...] = Field((), description="papers the numbers come from")
 
     _folder: Path | None = PrivateAttr(None)

@@ -39,6 +39,10 @@ FAMILIES: dict[str, dict[str, type[Spec]]] = {
 
 
 QUANTITIES = frozenset(QUANTITY_FAMILIES)
+#: Tables of weights: a file that extends another replaces them as a whole.
+_WEIGHTS = ("profile", "families", "regions")
+#: Bytes of a file.
+_LARGEST = 100_000
 
 
 class SpecError(InputError):
@@ -84,23 +88,36 @@ def read_spec(name_or_path: str | Path, folder: Path | None = None) -> Spec:
 def _find(name_or_path: str | Path, folder: Path | None = None) -> Path:
     shipped = shipped_specs()
     text = str(name_or_path)
-    if folder is not None and text.endswith(".toml") and (folder / text).is_file():
-        return folder / text
+    if folder is not None:
+        for beside in (folder / text, folder / f"{text}.toml"):
+            if beside.suffix == ".toml" and _is_file(beside):
+                return beside
     if text in shipped:
         return shipped[text]
     path = Path(text)
-    if path.suffix == ".toml" and path.is_file():
+    if path.suffix == ".toml" and _is_file(path):
         return path
     near = get_close_matches(text, shipped, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"allowed are {some(shipped, 20)}"
+    if _is_file(Path(f"{text}.toml")):
+        hint = f"for the file of that name write {text + '.toml'!r}"
     raise SpecError([f"no spec {text[:60]!r} ships and no .toml file is there; {hint}"])
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a zero in it
+        return False
 
 
 def _read(path: Path, chain: tuple[str, ...]) -> tuple[dict[str, Any], str | None]:
     """The file's table over its parents', and its kind if a shipped parent or folder tells."""
     try:
+        if path.stat().st_size > _LARGEST:
+            raise SpecError([f"{path.name}: is larger than {_LARGEST // 1000} kB, no spec is"])
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise SpecError([f"{path.name}: is no readable TOML ({error})"]) from error
     kind = _kind_of_folder(path)
     parent = raw.pop("extend", None)
@@ -110,8 +127,7 @@ def _read(path: Path, chain: tuple[str, ...]) -> tuple[dict[str, Any], str | Non
         raise SpecError([f"{path.name}: extend = {parent!r} must name another spec, and no circle"])
     if "name" not in raw:
         raise SpecError([f"{path.name}: extends {parent!r} and needs a name of its own; add name"])
-    beside = path.parent / parent
-    base, base_kind = _read(beside if beside.is_file() else _find(parent), (*chain, parent))
+    base, base_kind = _read(_find(parent, path.parent), (*chain, parent))
     return _merge(base, raw), kind or base_kind
 
 
@@ -120,13 +136,13 @@ def _kind_of_folder(path: Path) -> str | None:
 
 
 def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables are merged key by key; a distribution is replaced as a whole."""
+    """Tables are merged key by key; distributions and weights are replaced as a whole."""
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
         tables = isinstance(old, dict) and isinstance(value, dict)
-        distribution = tables and not QUANTITIES.isdisjoint(old or {})
-        merged[key] = _merge(old or {}, value) if tables and not distribution else value
+        whole = key in _WEIGHTS or (tables and not QUANTITIES.isdisjoint(old or {}))
+        merged[key] = _merge(old or {}, value) if tables and not whole else value
     return merged
 
 
@@ -139,12 +155,16 @@ def _build(raw: dict[str, Any], kind: str | None, path: Path) -> Spec:
 
 
 def _table(raw: dict[str, Any], kind: str | None, path: Path) -> type[Spec]:
+    if "schema" not in raw:
+        raise SpecError([f"{path.name}: schema is missing; begin with schema = {SCHEMA}"])
     if raw.get("schema") != SCHEMA:
         raise SpecError(
             [f"{path.name}: schema = {raw.get('schema')!r}; this version reads schema = {SCHEMA}"]
         )
     family = raw.get("family", "")
-    if not family and kind != "simulators" and "time_course" not in raw:
+    if not family and kind is None and {"time_course", "source", "head", "noise"} & set(raw):
+        kind = "simulators"
+    if not family and kind != "simulators":
         every = [f for k in FAMILIES if kind in (None, k) for f in FAMILIES[k] if f]
         raise SpecError([f"{path.name}: family is missing; allowed are {some(every)}"])
     candidates = [k for k in FAMILIES if (kind is None or k == kind) and family in FAMILIES[k]]
@@ -165,6 +185,8 @@ def _sentences(error: ValidationError, table: type[BaseModel], file: str) -> Ite
             yield f"{file}: {place} = {came} is no key here; {_hint(str(item['loc'][-1]), allowed)}"
         elif item["type"] == "missing":
             yield f"{file}: {place} is missing; add it"
+        elif item["type"] == "value_error" and not place:
+            yield f"{file}: {item['ctx']['error']}"
         elif item["type"] == "value_error":
             yield f"{file}: {place} = {came} {item['ctx']['error']}"
         else:
@@ -227,9 +249,10 @@ def spec_hash(spec: Spec, chain: tuple[str, ...] = ()) -> str:
     ------
     SpecError : specs that name each other in a circle, or one that does not exist.
     """
-    if spec.name in chain:
+    own = f"{spec.kind}/{spec.name}"
+    if own in chain:
         raise SpecError([f"{spec.name}: specs name each other in a circle, {' > '.join(chain)}"])
-    meaning = _meaning(spec.resolved(), (*chain, spec.name), spec.folder)
+    meaning = _meaning(spec.resolved(), (*chain, own), spec.folder)
     text = json.dumps(meaning, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -97,6 +97,10 @@ def _check(family: str, numbers: tuple[float, float], within: tuple[float, float
     first, second = numbers
     if family in ("uniform", "loguniform") and not first < second:
         raise ValueError(f"{family} goes from low to high, not from {first:g} to {second:g}")
+    if family in ("uniform", "loguniform") and second - first <= 1e-6 * abs(second):
+        raise ValueError(
+            f"{family} from {first!r} to {second!r} is next to a point; write {first:g} alone"
+        )
     if family == "loguniform" and first <= 0:
         raise ValueError(f"loguniform needs positive ends, not {first:g}")
     if family == "normal" and second <= 0:

@@ -15,9 +15,12 @@ def _uniform(low: float, high: float) -> Quantity:
     return Quantity(family="uniform", numbers=(low, high))
 
 
+#: Samples of a window, as ``observe`` takes them.
+LONGEST = 5000
 #: As ``forward.MONTAGES`` has them; a test compares the two.
 MontageFamily = Literal["eeg19", "eeg21", "eeg32", "eeg64", "eeg75", "eeg128", "eeg256"]
-Milliseconds = Annotated[Quantity, between(0.0, 60_000.0, "a time in ms")]
+Milliseconds = Annotated[Quantity, between(0.0, 20_000.0, "a time in ms")]
+Width = Annotated[Quantity, between(0.5, 20_000.0, "a width in ms")]
 Hertz = Annotated[Quantity, between(0.05, 200.0, "a frequency in Hz")]
 
 
@@ -33,15 +36,15 @@ class Erp(Table):
     family: Literal["erp"]
     n_components: Annotated[int, Field(ge=1, le=6)] = 2
     latency_ms: Milliseconds = _uniform(60.0, 300.0)
-    width_ms: Milliseconds = _uniform(10.0, 40.0)
+    width_ms: Width = _uniform(10.0, 40.0)
 
 
 class Spike(Table):
     """An interictal spike and the slow wave behind it, around time 0."""
 
     family: Literal["spike"]
-    width_ms: Milliseconds = _uniform(10.0, 30.0)
-    wave_ms: Milliseconds = _uniform(60.0, 150.0)
+    width_ms: Width = _uniform(10.0, 30.0)
+    wave_ms: Width = _uniform(60.0, 150.0)
     wave_share: Annotated[Quantity, between(0.0, 3.0, "a ratio")] = _uniform(0.0, 0.8)
 
 
@@ -50,7 +53,7 @@ class Oscillation(Table):
 
     family: Literal["oscillation"]
     frequency_Hz: Hertz = _uniform(4.0, 30.0)
-    duration_ms: Milliseconds = _uniform(100.0, 500.0)
+    duration_ms: Width = _uniform(100.0, 500.0)
 
 
 class Ictal(Table):
@@ -119,7 +122,7 @@ TimeCourse = Annotated[
 class MontageSpec(Table):
     """Which electrodes there are, and what happens to them."""
 
-    families: dict[MontageFamily, Annotated[float, Field(gt=0)]] = Field(
+    families: dict[MontageFamily, Annotated[float, Field(ge=1e-6, le=1e6)]] = Field(
         default={"eeg64": 1.0}, min_length=1, description="relative weights of montages"
     )
     missing: Annotated[float, Field(ge=0, le=0.5)] = Field(
@@ -163,6 +166,19 @@ class SimulatorSpec(Spec):
         first, last = self.window_ms
         if first > last:
             raise ValueError(f"window_ms goes from first to last, not from {first:g} to {last:g}")
+        n_samples = (last - first) * 1e-3 * self.sfreq_Hz + 1
+        if n_samples > LONGEST:
+            raise ValueError(
+                f"window_ms holds {n_samples:.0f} samples, more than the {LONGEST} of an event; "
+                "shorten it or lower sfreq_Hz"
+            )
+        if isinstance(self.time_course, Erp):
+            reach = self.time_course.latency_ms.bounds
+            if reach[0] < first or reach[1] > last:
+                raise ValueError(
+                    f"time_course.latency_ms reaches {reach[0]:g} to {reach[1]:g}, outside the "
+                    f"window of {first:g} to {last:g} ms; narrow it, or widen window_ms"
+                )
         low, high = self.band_Hz
         if not low < high <= self.sfreq_Hz / 2:
             raise ValueError(

@@ -156,7 +156,9 @@ class SmoothSpec(Spec):
 
 class Component(Table):
     spec: str = Field(description="name of a source prior")
-    weight: Annotated[float, Field(gt=0)] = Field(1.0, description="relative probability")
+    weight: Annotated[float, Field(ge=1e-6, le=1e6)] = Field(
+        1.0, description="relative probability"
+    )
 
 
 class MixtureSpec(Spec):
@@ -166,3 +168,11 @@ class MixtureSpec(Spec):
 
     family: Literal["mixture"]
     components: tuple[Component, ...] = Field(min_length=2)
+
+    @field_validator("components")
+    @classmethod
+    def _differ(cls, components: tuple[Component, ...]) -> tuple[Component, ...]:
+        names = [component.spec for component in components]
+        if len(set(names)) < len(names):
+            raise ValueError("must name different specs; add up the weights of one named twice")
+        return components

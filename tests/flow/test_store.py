@@ -66,7 +66,9 @@ def test_a_killed_run_goes_on_to_the_same_store(store: Path, tmp_path: Path) -> 
     assert not (folder / "shard-00004.safetensors").is_file(), "too late to interrupt anything"
     with pytest.raises(InputError, match="run the same `bayesesi simulate` again"):
         read_simulation(folder)
-    (folder / "shard-00004.1.part").write_bytes(b"half a shard")
+    other = folder / "shard-00004.safetensors.0123abcd.1.part"  # an old one of another machine
+    other.write_bytes(b"half a shard")
+    os.utime(other, (0, 0))
     kept = (folder / "shard-00000.safetensors").stat().st_mtime_ns
     write_simulation(read_simulator("single-frame"), folder, N, SEED, "bench", shard=256)
     assert (folder / "shard-00000.safetensors").stat().st_mtime_ns == kept

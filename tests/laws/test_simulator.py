@@ -33,6 +33,7 @@ from bayesesi.spec.simulator import Erp, Frame, Ictal, Oscillation, Spike
 
 ALARM = 1e-4
 BANK = template_bank()
+ERP = '{ family = "erp", latency_ms = { uniform = [40.0, 160.0] } }'
 
 
 def simulator(folder: Path, **keys: str) -> Simulator:
@@ -53,7 +54,7 @@ def simulator(folder: Path, **keys: str) -> Simulator:
 def loud(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
     """One or two dipoles with hardly any noise."""
     folder = tmp_path_factory.mktemp("loud")
-    keys = {"snr_db": "60.0", "time_course": '{ family = "erp" }', "window_ms": "[0.0, 200.0]"}
+    keys = {"snr_db": "60.0", "time_course": ERP, "window_ms": "[0.0, 200.0]"}
     return simulator(folder, **keys).simulate(256, seed=1)
 
 
@@ -118,11 +119,11 @@ def silent(folder: Path, **keys: str) -> Simulation:
 @pytest.mark.parametrize("window", ["[0.0, 0.0]", "[0.0, 200.0]"])
 def test_null_cases_are_standard_normal(tmp_path: Path, window: str) -> None:
     """White noise whose covariance is known well: sum of squares of 256 cases, chi-square."""
-    course = "frame" if window == "[0.0, 0.0]" else "erp"
+    course = '{ family = "frame" }' if window == "[0.0, 0.0]" else ERP
     simulation = silent(
         tmp_path,
         window_ms=window,
-        time_course=f'{{ family = "{course}" }}',
+        time_course=course,
         n_trials="7",
         band_Hz="[0.0, 125.0]",
     )
@@ -519,7 +520,7 @@ def test_every_simulator_that_ships_runs(name: str) -> None:
         ({"head": '"focal"'}, "head = 'focal' is no prior of that kind"),
         ({"noise": '"focsl"'}, "did you mean 'focal'"),
         ({"montage": "{ families = { eeg63 = 1.0 } }"}, "eeg64"),
-        ({"montage": '{ reference = "Cx" }'}, "'Cx' is not"),
+        ({"montage": '{ reference = "Cx" }'}, "'Cx' is no channel of eeg64"),
         ({"band_Hz": "[1.0, 200.0]"}, "ends below half of sfreq_Hz"),
         ({"window_ms": "[0.0, 100.0]"}, "a frame has a window of one moment"),
     ],
@@ -545,3 +546,73 @@ def test_the_noise_estimate_is_a_noise_covariance() -> None:
     assert noise.dof is not None
     assert noise.autocorrelation is not None
     assert read_spec("clinical").name == "clinical"
+
+
+def test_a_mixture_tells_where_its_sources_are() -> None:
+    """Centres and correlations of the part that was chosen, nothing of the others."""
+    prior = read_prior("focal-or-distributed")
+    draws = prior.draw(512, seed=13)
+    focal = (draws["component"] == 0) & (draws["count"] > 0)
+    smooth = draws["component"] == 1
+    assert (draws["centre"][focal, 0] >= 0).all()
+    assert (draws["centre"][smooth] == -1).all()
+    assert np.isnan(draws["correlation"][smooth]).all()
+    assert np.array_equal(draws["centre"][focal], draws["focal/centre"][focal])
+    truth = read_simulator("erp").simulate(64, seed=1)
+    for k in range(64):
+        if truth.truth(k).latents["component"] == 0:
+            assert len(truth.truth(k).centres) == truth.truth(k).count
+
+
+def test_snr_counts_changes_of_level(tmp_path: Path) -> None:
+    """Declared 5 dB under levels that change: event over the case's own noise is 5 dB."""
+    batch = simulator(tmp_path, snr_db="5.0", noise='"clinical"').simulate(64, seed=3).batches[0]
+    assert np.ptp(batch.draws["level_change"]) > 0.2
+    per_trial = np.diag(batch.session.true_covariance).mean()
+    for k in np.flatnonzero(batch.draws["count"])[:8]:
+        leadfield = BANK.leadfield(batch.heads[k], batch.electrodes[k], BANK.cortex(5))
+        event = leadfield @ batch.field(k, level=5) / batch.draws["size"][k] ** 2
+        size = batch.noise_scale[k] * batch.draws["level_change"][k]
+        got = 10 * np.log10((event**2).mean() / (per_trial * size**2))
+        assert got == pytest.approx(5.0, abs=0.02)
+
+
+def test_sessions_of_one_case_are_independent(tmp_path: Path) -> None:
+    """Every case has electrodes and noise of its own; the same seed gives the same cases."""
+    made = read_simulator("single-frame", session=1)
+    simulation = made.simulate(20, seed=2)
+    assert len(simulation.batches) == 20
+    levels = [np.trace(b.session.true_covariance) for b in simulation]
+    assert len(set(levels)) == 20
+    again = made.simulate(3, seed=2, start=5)
+    assert np.array_equal(again.observation(0).values, simulation.observation(5).values)
+    with pytest.raises(InputError, match="power of 2 up to 256, not 3"):
+        read_simulator("single-frame", session=3)
+
+
+@pytest.mark.parametrize(("family", "low"), [("drift", 0.3), ("line", 50.0)])
+def test_what_the_filter_takes_is_gone(tmp_path: Path, family: str, low: float) -> None:
+    """Drift under a high-pass, hum above a low-pass: a hundredth or less of their power stays."""
+    levels = {}
+    for band in ("[0.0, 125.0]", "[2.0, 20.0]"):
+        (tmp_path / "one.toml").write_text(
+            'schema = 1\nname = "one"\ndescription = "x"\nfamily = "sum"\n[[components]]\n'
+            f'family = "{family}"\nlevel_uV = 5.0\n[[components]]\nfamily = "white"\n'
+            "level_uV = 0.01\n"
+        )
+        keys = {"noise": '"one.toml"', "band_Hz": band, "window_ms": "[0.0, 200.0]"}
+        batch = silent(tmp_path, time_course=ERP, **keys).batches[0]
+        levels[band] = np.diag(batch.session.true_covariance).mean() * 1e12
+    assert levels["[0.0, 125.0]"] == pytest.approx(25, rel=0.05)
+    assert levels["[2.0, 20.0]"] < 0.25
+    assert low > 0
+
+
+def test_courses_that_are_alike_stay_so() -> None:
+    """Nothing is left beside the first course but rounding, which must not be amplified."""
+    one = np.exp(-0.5 * ((np.arange(100) - 50) / 8) ** 2)
+    courses = np.stack([one, one * (1 + 1e-12)])[None].repeat(3, axis=0)
+    mixed = correlate(courses, np.array([0.5, -0.5, np.nan]))
+    assert np.allclose(mixed[0, 1], one, atol=1e-6)
+    assert np.allclose(mixed[1, 1], -one, atol=1e-6)
+    assert np.array_equal(mixed[2], courses[2])
