@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesesi.anatomy import Parcellation
-from bayesesi.errors import InputError
 from bayesesi.prior.distribution import distribution_of
 from bayesesi.prior.placement import Placement, placement_weights
 from bayesesi.prior.source import SourcePrior
@@ -31,8 +30,12 @@ class FocalPrior(SourcePrior):
 
     Sites, cases along the last axis: ``count`` (n,); ``correlation`` (n,) of the time courses of
     any source with the first; ``centre_k`` (n,) index of a source, for k = 0, 1...; and (K, n)
-    ``moment_nAm``, ``polarity`` (0 or 1), and those of the shape. Slots at or beyond ``count`` do
-    not enter the density.
+    ``moment_nAm``, ``polarity`` (0 or 1), those of the shape, and for sources that are not fixed to
+    the normal ``lean`` (K, n, 3). Slots at or beyond ``count`` do not enter the density.
+
+    With n the outward normal a loose source points along n + lean, lean ~ N(0, loose² I), a free
+    one along lean, uniform on the sphere; one lean for all of a patch. A loose moment is that along
+    the normal, a free one the whole.
 
     Parameters
     ----------
@@ -42,13 +45,6 @@ class FocalPrior(SourcePrior):
 
     spec: FocalSpec
     parcellation: Parcellation
-
-    def __post_init__(self) -> None:
-        if self.spec.orientation.family != "fixed":
-            raise InputError(
-                f"orientation {self.spec.orientation.family!r} is not drawn on a cortex yet; write "
-                "family = 'fixed'"
-            )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.spec.name!r} | up to {self.n_slots} sources>"
@@ -102,24 +98,69 @@ class FocalPrior(SourcePrior):
                     "moment_nAm": pyro.sample("moment_nAm", distribution_of(spec.moment_nAm)),
                     "polarity": pyro.sample("polarity", dist.Bernoulli(0.5)),
                     **self._draw_shapes(),
+                    **self._draw_lean(),
                 }
             cases_first = {name: value.transpose(0, 1) for name, value in drawn.items()}
             return {"count": count, "correlation": together, "centre": centre} | cases_first
 
         return program
 
+    def _draw_lean(self) -> dict[str, Tensor]:
+        orientation = self.spec.orientation
+        if orientation.family == "fixed":
+            return {}
+        size = orientation.loose if orientation.family == "loose" else 1.0
+        around = dist.Normal(0.0, size).expand([3]).to_event(1)
+        return {"lean": pyro.sample("lean", around)}
+
     def patterns(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array:
         """(n K, S) A m: the moments of each source of each case; rows of unused slots are empty."""
+        weights, lean = self._weights(draws)
+        if lean is None:
+            return weights
+        along = np.einsum("ij,ij->i", lean, self._normals[weights.indices])
+        fixed = 1.0 if self.spec.orientation.family == "loose" else 0.0
+        data = weights.data * (fixed + along)
+        return sp.csr_array((data, weights.indices, weights.indptr), weights.shape)
+
+    def tangents(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array | None:
+        weights, lean = self._weights(draws)
+        if lean is None:
+            return None
+        normal = self._normals[weights.indices]
+        across = lean - np.einsum("ij,ij->i", lean, normal)[:, None] * normal
+        columns = 3 * weights.indices[:, None] + np.arange(3)
+        data = weights.data[:, None] * across
+        shape = (weights.shape[0], 3 * weights.shape[1])
+        return sp.csr_array((data.ravel(), columns.ravel(), 3 * weights.indptr), shape)
+
+    @property
+    def _normals(self) -> NDArray[np.float64]:
+        normals = self.source_space.normals
+        assert normals is not None
+        return normals
+
+    def _weights(
+        self, draws: dict[str, NDArray[Any]]
+    ) -> tuple[sp.csr_array, NDArray[np.float64] | None]:
+        """(n K, S) A m sizes of moments, and for each entry where it leans; None if fixed."""
         cases, slot = np.nonzero(np.arange(self.n_slots) < draws["count"][:, None])
         sites = {k: v[cases, slot] for k, v in draws.items() if v.ndim > 1}
         shapes = self._shapes(sites)
         moment = (2.0 * sites["polarity"] - 1) * sites["moment_nAm"].astype(float) * 1e-9
+        each = np.diff(shapes.indptr)
         filled = np.zeros(len(draws["count"]) * self.n_slots, np.int64)
-        filled[cases * self.n_slots + slot] = np.diff(shapes.indptr)
-        data = shapes.data * np.repeat(moment, np.diff(shapes.indptr))
-        return sp.csr_array(
+        filled[cases * self.n_slots + slot] = each
+        data = shapes.data * np.repeat(moment, each)
+        weights = sp.csr_array(
             (data, shapes.indices, np.r_[0, np.cumsum(filled)]), (len(filled), shapes.shape[1])
         )
+        if self.spec.orientation.family == "fixed":
+            return weights, None
+        lean = sites["lean"].astype(float)
+        if self.spec.orientation.family == "free":
+            lean = lean / np.linalg.norm(lean, axis=1, keepdims=True)
+        return weights, np.repeat(lean, each, axis=0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

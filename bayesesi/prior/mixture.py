@@ -82,19 +82,30 @@ class MixturePrior(SourcePrior):
         return program
 
     def patterns(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array:
-        n, slots = len(draws["count"]), self.n_slots
-        total = sp.csr_array((n * slots, self.source_space.n_sources))
+        total = sp.csr_array((len(draws["count"]) * self.n_slots, self.source_space.n_sources))
         for i, part in enumerate(self.parts):
             own = self.of_part(draws, i)
-            rows = part.patterns(own)
-            # row k of a part's case is row k of the mixture's
-            case, slot = np.divmod(np.arange(rows.shape[0]), part.n_slots)
-            place = sp.csr_array(
-                (np.ones(len(case)), (case * slots + slot, np.arange(len(case)))),
-                (n * slots, rows.shape[0]),
-            )
-            total = total + place @ rows
+            total = total + self._placed(part.patterns(own), part.n_slots)
         return sp.csr_array(total)
+
+    def tangents(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array | None:
+        total = None
+        for i, part in enumerate(self.parts):
+            rows = part.tangents(self.of_part(draws, i))
+            if rows is not None:
+                placed = self._placed(rows, part.n_slots)
+                total = placed if total is None else sp.csr_array(total + placed)
+        return total
+
+    def _placed(self, rows: sp.csr_array, n_slots: int) -> sp.csr_array:
+        """Row k of a part's case as row k of the mixture's."""
+        number = np.arange(rows.shape[0])
+        case, slot = np.divmod(number, n_slots)
+        n_rows = rows.shape[0] // n_slots * self.n_slots
+        place = sp.csr_array(
+            (np.ones(len(number)), (case * self.n_slots + slot, number)), (n_rows, len(number))
+        )
+        return sp.csr_array(place @ rows)
 
     def of_part(self, draws: dict[str, NDArray[Any]], i: int) -> dict[str, NDArray[Any]]:
         """The sites of one part, nothing active in cases of others."""

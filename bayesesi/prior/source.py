@@ -50,8 +50,15 @@ class SourcePrior(ABC):
     def patterns(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array:
         """(n K, S) A m: the moments of each source of each case, K rows a case."""
 
+    def tangents(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array | None:
+        """(n K, 3 S) A m: parts across the normal, x, y, z of a source side by side; None if none.
+
+        ``patterns`` hold the part along the outward normal.
+        """
+        return None
+
     def fields(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array:
-        """(n, S) A m: the moment of every source of the cortex, summed over a case's sources."""
+        """(n, S) A m: moments along the normal, summed over a case's sources."""
         patterns = self.patterns(draws)
         n = len(draws["count"])
         gather = sp.kron(sp.eye_array(n), np.ones((1, self.n_slots)), format="csr")

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bayesesi.errors import InputError
+from bayesesi.errors import InputError, some
 from bayesesi.forward import HeadSetting, ScalpPoints, template_bank
 from bayesesi.noise import NoiseCovariance, independent_share, read_noise_cov
+from bayesesi.observation import read_recording
 from bayesesi.simulator import artifacts as art
 from bayesesi.simulator.background import background_covariance
 from bayesesi.simulator.noise_process import (
@@ -207,8 +208,43 @@ def _left_by_the_filter(
 
 
 def _recorded(v: dict[str, Any], place: Place) -> list[Part]:
-    covariance = read_noise_cov(v["folder"] / v["file"]).pick(place.ch_names).matrix
-    return [(covariance, power_law(place.grid, 1.0))]
+    """Of a covariance, with a spectrum of 1/f; of a recording, with the spectrum it has."""
+    path = v["folder"] / v["file"]
+    if path.name.endswith(("-cov.fif", "_cov.fif", "-cov.fif.gz", "_cov.fif.gz")):
+        covariance = read_noise_cov(path).pick(place.ch_names).matrix
+        return [(covariance, power_law(place.grid, 1.0))]
+    return [recorded_noise(path, place.ch_names, place.grid)]
+
+
+def recorded_noise(
+    path: Path, ch_names: tuple[str, ...], grid: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(C, C) V² and (F,) power of the channels of a raw or epochs FIF file, average reference.
+
+    The spectrum is Welch's, of the mean over channels, at 4 s a piece.
+
+    Raises
+    ------
+    InputError : a file that is no recording, or lacks channels.
+    """
+    from scipy.signal import welch
+
+    data = read_recording(path)
+    missing = [name for name in ch_names if name not in data.ch_names]
+    if missing:
+        raise InputError(
+            f"{path.name} has no channel {some(missing)}; choose a montage of its channels with "
+            "the same names"
+        )
+    picked = data.copy().pick(list(ch_names))
+    values = np.asarray(picked.get_data() if hasattr(picked, "get_data") else picked.data, float)
+    values = values - values.mean(axis=-2, keepdims=True)
+    segments = values if values.ndim == 3 else values[None]
+    sfreq = float(data.info["sfreq"])
+    covariance = NoiseCovariance.from_samples(segments, ch_names, sfreq).matrix
+    length = min(segments.shape[2], round(4 * sfreq))
+    frequency, power = welch(segments, sfreq, nperseg=length, axis=2)
+    return covariance, np.interp(grid, frequency, power.mean(axis=(0, 1)), right=0.0)
 
 
 def _eyes(v: dict[str, Any], place: Place) -> list[Part]:

@@ -104,7 +104,8 @@ class Batch:
     ----------
     first : number of the first case in its seed.
     volts : (n, C, T) V, average reference unless the spec says otherwise.
-    patterns : (n K, 20484) A m, each source at its peak. courses : (n, K, T), at most 1.
+    patterns : (n K, 20484) A m along the normal, each source at its peak. tangents : (n K, 61452)
+        across it, x, y, z side by side; None for fixed sources. courses : (n, K, T), at most 1.
     noise_scale : (n,) by which the session's noise was scaled to declared SNRs.
     snr_db : (n,). heads : true ones. electrodes : (n, C, 3) m, true ones.
     draws : site -> (n, ...).
@@ -115,6 +116,7 @@ class Batch:
     first: int
     volts: NDArray[np.float32]
     patterns: sp.csr_array
+    tangents: sp.csr_array | None
     courses: NDArray[np.float64]
     noise_scale: NDArray[np.float64]
     snr_db: NDArray[np.float64]
@@ -162,24 +164,31 @@ class Batch:
         return sp.csr_array(self.patterns @ _cells(level))
 
     def field(self, k: int, level: int = 4) -> NDArray[np.float64]:
-        """(S, T) A m: the event of case k."""
+        """(S, T) A m: the event of case k along the normals, as a fixed model should find it."""
         self._check(k)
         slots = self.courses.shape[1]
         rows = self.patterns_at(level)[k * slots : (k + 1) * slots]
         return np.asarray(rows.T @ self.courses[k])
 
+    def vector_field(self, k: int) -> NDArray[np.float64]:
+        """(20484, 3, T) A m: the event of case k along x, y, z of the head."""
+        space, slots = template_source_space(5), self.courses.shape[1]
+        assert space.normals is not None
+        field = space.normals[:, :, None] * self.field(k, level=5)[:, None]
+        if self.tangents is not None:
+            across = self.tangents[k * slots : (k + 1) * slots].T @ self.courses[k]
+            field = field + np.asarray(across).reshape(field.shape)
+        return np.asarray(field)
+
     @cached_property
-    def energy(self) -> NDArray[np.float64]:
+    def energy(self) -> sp.csr_array:
         """(n, S) A² m²: squared moments on the 20,484 sources, summed over the window."""
-        n, slots, _ = self.courses.shape
-        gram = self.courses @ self.courses.swapaxes(1, 2)
-        rows = [self.patterns[np.arange(n) * slots + k] for k in range(slots)]
-        total = sp.csr_array((n, self.patterns.shape[1]))
-        for k in range(slots):
-            for m in range(k, slots):
-                twice = (1 if k == m else 2) * gram[:, k, m]
-                total = total + sp.diags_array(twice) @ rows[k].multiply(rows[m])
-        return sp.csr_array(total)
+        along = _squares(self.patterns, self.courses)
+        if self.tangents is None:
+            return along
+        across = _squares(self.tangents, self.courses)
+        of_source = sp.kron(sp.eye_array(along.shape[1]), np.ones((3, 1)), format="csr")
+        return sp.csr_array(along + across @ of_source)
 
     @cached_property
     def active(self) -> NDArray[np.bool_]:
@@ -217,6 +226,7 @@ class Batch:
             first=self.first + start,
             volts=self.volts[rows],
             patterns=self.patterns[start * slots : stop * slots],
+            tangents=None if self.tangents is None else self.tangents[start * slots : stop * slots],
             courses=self.courses[rows],
             noise_scale=self.noise_scale[rows],
             snr_db=self.snr_db[rows],
@@ -281,6 +291,19 @@ class Simulation:
     def snr_db(self) -> NDArray[np.float64]:
         """(n,)"""
         return np.concatenate([batch.snr_db for batch in self.batches])
+
+
+def _squares(patterns: sp.csr_array, courses: NDArray[np.float64]) -> sp.csr_array:
+    """(n, F): sum over the window of (sum_k pattern_k course_k)², by the courses' Gram matrix."""
+    n, slots, _ = courses.shape
+    gram = courses @ courses.swapaxes(1, 2)
+    rows = [patterns[np.arange(n) * slots + k] for k in range(slots)]
+    total = sp.csr_array((n, patterns.shape[1]))
+    for k in range(slots):
+        for m in range(k, slots):
+            twice = (1 if k == m else 2) * gram[:, k, m]
+            total = total + sp.diags_array(twice) @ rows[k].multiply(rows[m])
+    return sp.csr_array(total)
 
 
 def _cells(level: int) -> sp.csr_array:

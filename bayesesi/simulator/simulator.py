@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
-from bayesesi.anatomy import template_source_space
+from bayesesi.anatomy import template_source_space, template_volume
 from bayesesi.errors import InputError, some
 from bayesesi.forward import (
     BankedHead,
@@ -169,6 +171,7 @@ class Simulator:
                 block * BLOCK,
                 {**event, **{f"course/{k}": v for k, v in sites.items()}, **heads},
                 self.source.patterns(event).astype(np.float32),
+                _single(self.source.tangents(event)),
                 courses,
                 self._draw_snr(),
                 self.head.draw(len(sessions)),
@@ -186,6 +189,8 @@ class Simulator:
         case = used // self.source.n_slots
         bank = template_bank()
         modes = bank.to_modes(block.patterns[used], slice(0, block.patterns.shape[1]))
+        if block.tangents is not None:
+            modes += bank.to_modes(block.tangents[used] @ _to_volume(), bank.volume)
         at_scalp = bank.scalp_potentials(self.head.settings(block.draws), modes, case)
         size = block.draws["size"][case, None].astype(np.float32)
         every = np.zeros((block.patterns.shape[0], at_scalp.shape[1]), np.float32)
@@ -247,6 +252,9 @@ class Simulator:
             block.first + rows.start,
             volts[:, index],
             block.patterns[rows.start * slots : rows.stop * slots],
+            None
+            if block.tangents is None
+            else block.tangents[rows.start * slots : rows.stop * slots],
             block.courses[rows],
             scale,
             snr,
@@ -322,11 +330,30 @@ class _Block:
 
     first: int
     draws: dict[str, NDArray[Any]]
-    patterns: Any
+    patterns: sp.csr_array
+    tangents: sp.csr_array | None
     courses: NDArray[np.float64]
     snr: NDArray[np.float64] | None
     noise_heads: dict[str, NDArray[Any]]
     noise: dict[str, NDArray[Any]]
+
+
+def _single(rows: sp.csr_array | None) -> sp.csr_array | None:
+    return None if rows is None else rows.astype(np.float32)
+
+
+@cache
+def _to_volume() -> sp.csr_array:
+    """(3 S, 3 V): across the normal a source is seen as the nearest point of the volume would be.
+
+    The bank holds cortical dipoles along the normal alone, and free ones in the volume, the
+    nearest of them 4 mm away (median; 99 %: 7 mm).
+    """
+    cortex, volume = template_source_space(5).positions, template_volume().positions
+    nearest = KDTree(volume).query(cortex)[1]
+    place = (np.arange(len(cortex)), nearest)
+    points = sp.csr_array((np.ones(len(cortex), np.float32), place), (len(cortex), len(volume)))
+    return sp.csr_array(sp.kron(points, np.eye(3, dtype=np.float32), format="csr"))
 
 
 def _scale(

@@ -261,9 +261,8 @@ def _write_shard(path: Path, batches: Iterable[Batch]) -> None:
         assert sensors is not None
         own = {
             "volts": batch.volts,
-            "patterns.data": batch.patterns.data,
-            "patterns.indices": batch.patterns.indices.astype(np.int32),
-            "patterns.indptr": batch.patterns.indptr.astype(np.int64),
+            **_sparse("patterns", batch.patterns),
+            **_sparse("tangents", batch.tangents),
             "courses": batch.courses,
             "noise_scale": batch.noise_scale,
             "snr_db": batch.snr_db,
@@ -331,16 +330,13 @@ def _batch(own: dict[str, NDArray[Any]], about: dict[str, Any], spec: SimulatorS
         spec.n_trials,
         _under("session/", own),
     )
-    patterns = sp.csr_array(
-        (own["patterns.data"], own["patterns.indices"], own["patterns.indptr"]),
-        (len(own["patterns.indptr"]) - 1, about["n_sources"]),
-    )
     return Batch(
         spec,
         session,
         about["first"],
         own["volts"],
-        patterns,
+        _rows("patterns", own, about["n_sources"]),
+        _rows("tangents", own, 3 * about["n_sources"]) if "tangents.data" in own else None,
         own["courses"],
         own["noise_scale"],
         own["snr_db"],
@@ -348,6 +344,21 @@ def _batch(own: dict[str, NDArray[Any]], about: dict[str, Any], spec: SimulatorS
         own["electrodes"],
         _under("draws/", own),
     )
+
+
+def _sparse(name: str, rows: sp.csr_array | None) -> dict[str, NDArray[Any]]:
+    if rows is None:
+        return {}
+    return {
+        f"{name}.data": rows.data,
+        f"{name}.indices": rows.indices.astype(np.int32),
+        f"{name}.indptr": rows.indptr.astype(np.int64),
+    }
+
+
+def _rows(name: str, own: dict[str, NDArray[Any]], n_columns: int) -> sp.csr_array:
+    parts = (own[f"{name}.data"], own[f"{name}.indices"], own[f"{name}.indptr"])
+    return sp.csr_array(parts, (len(parts[2]) - 1, n_columns))
 
 
 def _under(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -107,10 +107,10 @@ class Drift(Table):
 
 
 class Recorded(Table):
-    """Noise with the covariance of a file the user gives."""
+    """Noise with the covariance of a file the user gives, and of a recording its spectrum."""
 
     family: Literal["covariance"]
-    file: str = Field(description="-cov.fif file, beside the spec")
+    file: str = Field(description="-cov.fif, -raw.fif or -epo.fif file, beside the spec")
 
     @field_validator("file")
     @classmethod

@@ -17,7 +17,6 @@ from bayesesi.anatomy import template_parcellation
 from bayesesi.errors import InputError
 from bayesesi.prior import (
     FocalPrior,
-    PatchPrior,
     Placement,
     block_generator,
     distribution_of,
@@ -207,14 +206,6 @@ def test_truncation_keeps_its_precision_in_the_tail() -> None:
     assert stats.kstest(draws, stats.truncnorm(4, 8).cdf).pvalue > ALARM
     with pytest.raises(InputError, match="leaves less than"):
         distribution_of(Quantity.model_validate({"normal": [0, 1], "within": [6, 8]}))
-
-
-def test_orientations_that_are_not_drawn_are_refused(focal: FocalPrior) -> None:
-    spec = focal.spec.model_copy(
-        update={"orientation": focal.spec.orientation.model_copy(update={"family": "free"})}
-    )
-    with pytest.raises(InputError, match="not drawn on a cortex yet"):
-        PatchPrior(spec, focal.parcellation)
 
 
 def test_cases_without_an_event_have_an_empty_field(focal: FocalPrior) -> None:

@@ -616,3 +616,124 @@ def test_courses_that_are_alike_stay_so() -> None:
     assert np.allclose(mixed[0, 1], one, atol=1e-6)
     assert np.allclose(mixed[1, 1], -one, atol=1e-6)
     assert np.array_equal(mixed[2], courses[2])
+
+
+# orientation
+
+
+def leaning(folder: Path, family: str) -> Simulation:
+    (folder / "lean.toml").write_text(
+        'schema = 1\nextend = "dipole"\nname = "lean"\n[count]\nnull = 0.0\nweights = [0.5, 0.5]\n'
+        f'[orientation]\nfamily = "{family}"\nloose = 0.5\n'
+    )
+    keys = {"window_ms": "[0.0, 200.0]", "time_course": ERP, "snr_db": "60.0"}
+    return simulator(folder, source='"lean.toml"', **keys).simulate(256, seed=8)
+
+
+@pytest.mark.parametrize("family", ["loose", "free"])
+def test_what_leans_is_seen_through_the_volume(tmp_path: Path, family: str) -> None:
+    """Volts are those of the normal part on the cortex and the rest at the nearest volume point."""
+    from scipy.spatial import KDTree
+
+    from bayesesi.anatomy import template_volume
+
+    batch = leaning(tmp_path, family).batches[0]
+    cortex = template_source_space(5)
+    nearest = KDTree(template_volume().positions).query(cortex.positions)[1]
+    for k in range(6):
+        electrodes, head = batch.electrodes[k], batch.heads[k]
+        along = BANK.leadfield(head, electrodes, BANK.cortex(5)) @ batch.field(k, level=5)
+        free = BANK.leadfield(head, electrodes, BANK.volume).reshape(64, -1, 3)
+        moments = batch.vector_field(k) - cortex.normals[:, :, None] * batch.field(k, 5)[:, None]
+        where = np.flatnonzero(np.abs(moments).any(axis=(1, 2)))
+        across = np.einsum("csi,sit->ct", free[:, nearest[where]], moments[where])
+        event = (along + across) / batch.draws["size"][k] ** 2
+        event -= event.mean(axis=0)
+        off = np.linalg.norm(batch.volts[k] - event) / np.linalg.norm(event)
+        assert off == pytest.approx(1e-3, rel=0.25)
+        assert np.abs(across).max() > 0
+
+
+@pytest.mark.parametrize("family", ["loose", "free"])
+def test_orientations_are_as_declared(tmp_path: Path, family: str) -> None:
+    """Free: cosines to the normal are uniform (KS, 1e-4); loose: tangents have their sd."""
+    simulation = leaning(tmp_path, family)
+    cosines, ratios = [], []
+    normals = template_source_space(5).normals
+    for batch in simulation:
+        for k in range(len(batch)):
+            if batch.draws["count"][k] != 1:
+                continue
+            centre = batch.draws["centre"][k, 0]
+            peak = np.abs(batch.courses[k, 0]).argmax()
+            vector = batch.vector_field(k)[centre, :, peak]
+            along = vector @ normals[centre]
+            cosines.append(along / np.linalg.norm(vector))
+            ratios.append(
+                (vector - along * normals[centre]) / batch.draws["moment_nAm"][k, 0] * 1e9
+            )
+    if family == "free":
+        assert stats.kstest(cosines, stats.uniform(-1, 2).cdf).pvalue > ALARM
+    else:
+        # two of three axes lie across the normal: mean square 2 x .25
+        square = (np.array(ratios) ** 2).sum(axis=1)
+        assert square.mean() == pytest.approx(0.5, abs=4.5 * square.std() / len(square) ** 0.5)
+
+
+def test_energy_counts_what_leans(tmp_path: Path) -> None:
+    batch = leaning(tmp_path, "free").batches[0]
+    energy = batch.energy.toarray()
+    for k in range(10):
+        want = (batch.vector_field(k) ** 2).sum(axis=(1, 2))
+        assert np.allclose(energy[k], want, rtol=1e-4, atol=1e-12 * want.max())
+
+
+def test_leaning_sources_go_to_disk(tmp_path: Path) -> None:
+    from bayesesi.simulator import read_simulation, write_simulation
+
+    (tmp_path / "lean.toml").write_text(
+        'schema = 1\nextend = "dipole"\nname = "lean"\n[orientation]\nfamily = "loose"\n'
+    )
+    made = simulator(tmp_path, source='"lean.toml"')
+    read = read_simulation(write_simulation(made, tmp_path / "store", 70, seed=1))
+    whole = made.simulate(70, seed=1)
+    assert np.array_equal(read.active, whole.active)
+    a, b = read.batches[1].vector_field(3), whole.batches[1].vector_field(3)
+    assert np.array_equal(a, b)
+
+
+def test_noise_of_a_recording_has_its_spectrum(tmp_path: Path) -> None:
+    """A minute of 10 Hz noise on 19 channels, given as a file: what is made from it is like it."""
+    import mne
+
+    names = list(montage_sensors("eeg19").names)
+    rng = np.random.default_rng(0)
+    factor = rng.standard_normal((19, 19)) * 1e-6
+    t = np.arange(15_000) / 250
+    waves = rng.standard_normal((19, 2)) @ np.array(
+        [np.cos(20 * np.pi * t), np.sin(20 * np.pi * t)]
+    )
+    values = factor @ (waves + 0.3 * rng.standard_normal((19, 15_000)))
+    info = mne.create_info(names, 250.0, "eeg")
+    mne.io.RawArray(values, info, verbose="error").save(tmp_path / "rest_raw.fif", verbose="error")
+    (tmp_path / "own.toml").write_text(
+        'schema = 1\nname = "own"\ndescription = "own noise"\nfamily = "sum"\n'
+        '[[components]]\nfamily = "covariance"\nfile = "rest_raw.fif"\n'
+    )
+    keys = {
+        "noise": '"own.toml"',
+        "montage": "{ families = { eeg19 = 1.0 } }",
+        "window_ms": "[0.0, 2000.0]",
+        "band_Hz": "[0.0, 125.0]",
+        "time_course": '{ family = "ictal" }',
+    }
+    batch = silent(tmp_path, **keys).batches[0]
+    centred = values - values.mean(axis=0)
+    want = np.cov(centred)
+    got = batch.session.true_covariance
+    assert np.linalg.norm(got - want) < 0.05 * np.linalg.norm(want)
+    power = (np.abs(np.fft.rfft(batch.volts[:, :, :500], axis=2)) ** 2).mean(axis=(0, 1))
+    assert power.argmax() == 20  # 10 Hz at bins of half a hertz
+    keys["montage"] = "{ families = { eeg21 = 1.0 } }"
+    with pytest.raises(InputError, match="has no channel 'Fpz', 'Oz'"):
+        simulator(tmp_path, **keys).simulate(1)
