@@ -1,0 +1,186 @@
+"""The Gaussian posterior against dense linear algebra, MNE, and its own prior."""
+
+from __future__ import annotations
+
+import mne
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayesesi import ForwardOperator, NoiseCovariance, observe, template_forward
+from bayesesi.anatomy import SourceSpace
+from bayesesi.errors import InputError
+from bayesesi.observation import Observation
+from bayesesi.posterior import GaussianPosterior, gaussian_posterior
+
+N_CHANNELS, N_SOURCES, N_TIMES = 12, 30, 3
+SCALE = 2e-8
+
+
+def small(free: bool = False, seed: int = 0, n_times: int = N_TIMES) -> Observation:
+    """Random leadfield, white noise of 1 µV, data drawn from the prior of scale 20 nAm."""
+    rng = np.random.default_rng(seed)
+    shape = (N_CHANNELS, N_SOURCES, 3) if free else (N_CHANNELS, N_SOURCES)
+    leadfield = 30.0 * rng.standard_normal(shape)
+    names = tuple(f"E{i}" for i in range(N_CHANNELS))
+    space = SourceSpace(rng.uniform(-0.05, 0.05, (N_SOURCES, 3)))
+    forward = ForwardOperator(leadfield, space, names)
+    moments = SCALE * rng.standard_normal((*shape[1:], n_times))
+    volts = np.tensordot(leadfield, moments, axes=leadfield.ndim - 1)
+    volts = volts + 1e-6 * rng.standard_normal((N_CHANNELS, n_times))
+    noise = NoiseCovariance(1e-12 * np.eye(N_CHANNELS), names)
+    return observe(
+        volts, forward, noise, sfreq=250.0, time_basis="samples", autocorrelation="white"
+    )
+
+
+def dense(post: GaussianPosterior) -> tuple[np.ndarray, np.ndarray]:
+    """(F, R) mean and (F, F) covariance by inverting the posterior's precision."""
+    leadfield = post.obs.leadfield.reshape(post.obs.n_eff, -1)
+    prior = np.diag(1 / (post.scale * post.shape.sd) ** 2)
+    covariance = np.linalg.inv(prior + leadfield.T @ leadfield)
+    return covariance @ leadfield.T @ post.obs.values, covariance
+
+
+@pytest.mark.parametrize("prior", ["identity", "depth"])
+@pytest.mark.parametrize("free", [False, True])
+def test_equals_dense_algebra(prior: str, free: bool) -> None:
+    """Mean, sd, evidence and density to 1e-8 of what inverting F by F matrices gives."""
+    post = gaussian_posterior(small(free), prior, SCALE)
+    mean, covariance = dense(post)
+    flat = post.mean().reshape(mean.shape)
+    assert np.allclose(flat, mean, rtol=1e-8, atol=1e-8 * np.abs(mean).max())
+    sd = np.sqrt(np.diag(covariance))
+    assert np.allclose(post.sd().reshape(mean.shape), sd[:, None], rtol=1e-6)
+    leadfield = post.obs.leadfield.reshape(post.obs.n_eff, -1)
+    marginal = np.eye(post.obs.n_eff) + leadfield * (post.scale * post.shape.sd) ** 2 @ leadfield.T
+    law = stats.multivariate_normal(np.zeros(len(marginal)), marginal)
+    assert post.log_evidence == pytest.approx(law.logpdf(post.obs.values.T).sum(), rel=1e-9)
+    draws = post.sample(4, seed=1)
+    want = [
+        sum(
+            stats.multivariate_normal(mean[:, r], covariance, allow_singular=False).logpdf(x[:, r])
+            for r in range(N_TIMES)
+        )
+        for x in draws.reshape(4, *mean.shape)
+    ]
+    assert np.allclose(post.log_prob(draws), want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_draws_have_its_mean_and_covariance(free: bool) -> None:
+    """8,000 draws: z-scores of means and second moments below 5 (2,000 of them: 1 in 1,000)."""
+    post = gaussian_posterior(small(free), "identity", SCALE)
+    mean, covariance = dense(post)
+    draws = post.sample(8000, seed=2).reshape(8000, *mean.shape)
+    z = (draws.mean(axis=0) - mean) / draws.std(axis=0) * np.sqrt(8000)
+    assert np.abs(z).max() < 5
+    off = draws[:, :, 0] - mean[:, 0]
+    products = off[:, :, None] * off[:, None]
+    z = (products.mean(axis=0) - covariance) / products.std(axis=0) * np.sqrt(8000)
+    assert np.abs(z).max() < 5
+    assert np.array_equal(draws[0], post.sample(1, seed=2).reshape(mean.shape))
+
+
+@pytest.mark.parametrize("lambda2", [1.0, 1 / 9, 0.01])
+def test_its_mean_is_mnes_minimum_norm(lambda2: float) -> None:
+    """64 channels, 1,284 sources, a covariance that is not white: to 1e-6 of the largest."""
+    montage = mne.channels.make_standard_montage("biosemi64")
+    info = mne.create_info(montage.ch_names, 250.0, "eeg").set_montage(montage)
+    rng = np.random.default_rng(3)
+    mixing = 1e-6 * rng.standard_normal((64, 90)) / 9
+    values = mixing @ rng.standard_normal((90, 20))
+    evoked = mne.EvokedArray(values, info, nave=1, verbose="error")
+    evoked.set_eeg_reference("average", projection=True, verbose="error")
+    evoked.apply_proj(verbose="error")
+    forward = template_forward(info, level=3)
+    cov = mne.Covariance(mixing @ mixing.T, montage.ch_names, [], [], 1000)
+    inverse = mne.minimum_norm.make_inverse_operator(
+        evoked.info, forward.to_mne(), cov, fixed=True, depth=None, use_cps=False, verbose="error"
+    )
+    theirs = mne.minimum_norm.apply_inverse(evoked, inverse, lambda2, "MNE", verbose="error").data
+    obs = observe(evoked, forward, cov, time_basis="samples", autocorrelation="white")
+    # MNE scales its source covariance so that signal and noise have the same power
+    power = (obs.leadfield**2).sum() / obs.n_eff
+    ours = gaussian_posterior(obs, "identity", np.sqrt(1 / (power * lambda2))).mean()
+    assert np.abs(ours - theirs).max() < 1e-6 * np.abs(theirs).max()
+
+
+def ranks(widened: float) -> np.ndarray:
+    """Ranks of the truth's energy and of one source's moment among 31 draws, 400 data sets."""
+    found = []
+    for seed in range(200):
+        rng = np.random.default_rng((7, seed))
+        obs = small(seed=seed, n_times=1)
+        truth = SCALE * rng.standard_normal((N_SOURCES, 1))
+        values = obs.leadfield @ truth + rng.standard_normal((obs.n_eff, 1))
+        from dataclasses import replace
+
+        post = gaussian_posterior(replace(obs, values=values), "identity", widened * SCALE)
+        draws = post.sample(31, seed=seed)
+        found.append((np.abs(draws).sum(axis=(1, 2)) < np.abs(truth).sum()).sum())
+        found.append((draws[:, 4, 0] < truth[4, 0]).sum())
+    return np.array(found)
+
+
+def test_ranks_on_its_own_prior_are_uniform() -> None:
+    """Simulation-based calibration: chi-square of 400 ranks in 8 bins, false alarms 1e-4.
+
+    The twin, whose prior is twice as wide as the truth's, fails.
+    """
+    for widened, uniform in ((1.0, True), (2.0, False)):
+        counts = np.bincount(ranks(widened) // 4, minlength=8)
+        assert (stats.chisquare(counts).pvalue > 1e-4) == uniform
+
+
+def test_the_scale_of_most_evidence_is_found() -> None:
+    """The maximum: no other scale has more, and it is near the one that made the data."""
+    obs = small(n_times=40)
+    post = gaussian_posterior(obs)
+    assert post.scale == pytest.approx(SCALE, rel=0.35)
+    for factor in (0.5, 0.9, 1.1, 2.0):
+        assert gaussian_posterior(obs, scale=factor * post.scale).log_evidence < post.log_evidence
+
+
+def test_smooth_fields_on_the_template() -> None:
+    """The mean explains as sources allow; draws vary about it as sd says; regions get a share."""
+    montage = mne.channels.make_standard_montage("biosemi32")
+    info = mne.create_info(montage.ch_names, 250.0, "eeg").set_montage(montage)
+    forward = template_forward(info, level=3)
+    rng = np.random.default_rng(5)
+    volts = forward.leadfield[:, [300]] * 3e-8 + 3e-7 * rng.standard_normal((32, 1))
+    noise = NoiseCovariance(9e-14 * np.eye(32), tuple(montage.ch_names))
+    obs = observe(volts, forward, noise, sfreq=250.0)
+    post = gaussian_posterior(obs, "smooth")
+    draws = post.sample(400, seed=0)
+    assert np.allclose(draws.std(axis=0), post.sd(), rtol=0.2)
+    z = (draws.mean(axis=0) - post.mean()) / post.sd() * np.sqrt(400)
+    assert np.abs(z).max() < 5
+    probability = post.region_probability(100, seed=1)
+    assert probability.shape == (68,)
+    assert probability.max() <= 1
+    assert probability.sum() >= 1  # the region with the most is always active
+    stc = post.source_estimate("mean")
+    assert stc.data.shape == (1284, 1)
+    data = post.to_arviz(3)
+    assert data["posterior"]["j"].dims == ("chain", "draw", "source", "function")
+    with pytest.raises(InputError, match="no density"):
+        post.log_prob(draws)
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"prior": "lasso"}, "prior is one of identity, depth, smooth, not 'lasso'"),
+        ({"scale": -1.0}, "positive size"),
+        ({"scale": np.nan}, "positive size"),
+        ({"prior": "smooth"}, "live on the template's cortex"),
+    ],
+)
+def test_mistakes_get_a_sentence(keys: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        gaussian_posterior(small(), **keys)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="at least once"):
+        gaussian_posterior(small(), scale=SCALE).sample(0)
+    with pytest.raises(InputError, match="in a volume"):
+        gaussian_posterior(small(), scale=SCALE).source_estimate()
