@@ -2,5 +2,14 @@
 
 from bayesesi.posterior.base import Posterior
 from bayesesi.posterior.gaussian import GaussianPosterior, gaussian_posterior
+from bayesesi.posterior.patches import Atoms, PatchPosterior, make_atoms, patch_posterior
 
-__all__ = ["GaussianPosterior", "Posterior", "gaussian_posterior"]
+__all__ = [
+    "Atoms",
+    "GaussianPosterior",
+    "PatchPosterior",
+    "Posterior",
+    "gaussian_posterior",
+    "make_atoms",
+    "patch_posterior",
+]

@@ -54,7 +54,7 @@ class FocalPrior(SourcePrior):
         """Sites of the shape of a source, sampled inside the plates of slots and cases."""
 
     @abstractmethod
-    def _shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
+    def shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
         """(m, S) shapes of m sources whose sites are given, each row summing to 1."""
 
     @property
@@ -146,7 +146,7 @@ class FocalPrior(SourcePrior):
         """(n K, S) A m sizes of moments, and for each entry where it leans; None if fixed."""
         cases, slot = np.nonzero(np.arange(self.n_slots) < draws["count"][:, None])
         sites = {k: v[cases, slot] for k, v in draws.items() if v.ndim > 1}
-        shapes = self._shapes(sites)
+        shapes = self.shapes(sites)
         moment = (2.0 * sites["polarity"] - 1) * sites["moment_nAm"].astype(float) * 1e-9
         each = np.diff(shapes.indptr)
         filled = np.zeros(len(draws["count"]) * self.n_slots, np.int64)
@@ -170,7 +170,7 @@ class DipolePrior(FocalPrior):
     def _draw_shapes(self) -> dict[str, Tensor]:
         return {}
 
-    def _shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
+    def shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
         centre = sites["centre"].astype(int)
         place = (np.arange(len(centre)), centre)
         shape = (len(centre), self.source_space.n_sources)
@@ -206,7 +206,7 @@ class PatchPrior(FocalPrior):
         reach = _REACH * self.spec.extent_mm.bounds[1] * 1e-3
         return self.source_space.neighbourhood(reach, progress=True)
 
-    def _shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
+    def shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
         centre, extent = sites["centre"].astype(int), sites["extent_mm"].astype(float) * 1e-3
         rows = sp.csr_array(self._distances[centre])
         owner = np.repeat(np.arange(len(centre)), np.diff(rows.indptr))

@@ -84,7 +84,7 @@ class ParcelPrior(FocalPrior):
             ),
         }
 
-    def _shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
+    def shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
         middle = self.cells[sites["centre"].astype(int)]
         layers, half = sites["layers"].astype(int), sites["half_amplitude_mm"] * 1e-3
         parcels = sp.vstack(
