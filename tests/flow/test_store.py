@@ -76,7 +76,6 @@ def test_a_killed_run_goes_on_to_the_same_store(store: Path, tmp_path: Path) -> 
 
 
 def test_two_workers_give_what_one_process_gives(store: Path, tmp_path: Path) -> None:
-    pytest.importorskip("distributed")
     code = (
         "from bayesesi.simulator import *\n"
         "if __name__ == '__main__':\n"
