@@ -206,9 +206,13 @@ def simulate(
     from bayesesi.report.simulation_figure import plot_simulation
     from bayesesi.simulator import read_simulation, read_simulator, write_fif, write_simulation
     from bayesesi.simulator.export import check_kind
+    from bayesesi.spec import VolumeFrameSpec, read_spec
 
     if fif is not None:
         check_kind(fif)
+    if isinstance(read_spec(name), VolumeFrameSpec):
+        _simulate_volume(name, n, seed, namespace, out)
+        return
     simulator = read_simulator(name, session)
     write_simulation(
         simulator,
@@ -227,6 +231,20 @@ def simulate(
     if fif is not None:
         whole = read_simulation(out)
         console.print(Text(f"written to {write_fif(whole, out / 'fif', check_kind(fif))}"))
+
+
+def _simulate_volume(name: str, n: int, seed: int, namespace: str, out: Path) -> None:
+    """Free dipoles on a grid: one file, and a page."""
+    from bayesesi.report.volume_figure import plot_volume_cases
+    from bayesesi.simulator import read_volume_simulator, write_volume_cases
+
+    simulator = read_volume_simulator(name)
+    console.print(Text("the lead fields of its two heads take minutes, the first time"))
+    cases = simulator.simulate(n, seed, namespace)
+    path = write_volume_cases(cases, out / "cases.safetensors")
+    console.print(Text(f"{n} cases of {simulator.spec.name} in {path}"))
+    title = f"{simulator.spec.name}: {simulator.spec.description}"
+    _save(plot_volume_cases(cases, title), out / "page.png")
 
 
 @head.command("show")

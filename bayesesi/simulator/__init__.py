@@ -4,7 +4,12 @@ from bayesesi.simulator.export import to_epochs, to_evoked, to_raw, write_fif
 from bayesesi.simulator.simulation import Batch, Session, Simulation, Truth
 from bayesesi.simulator.simulator import SESSION, Simulator, read_simulator
 from bayesesi.simulator.store import read_simulation, write_simulation
-from bayesesi.simulator.volume import VolumeCases, VolumeSimulator, read_volume_simulator
+from bayesesi.simulator.volume import (
+    VolumeCases,
+    VolumeSimulator,
+    read_volume_simulator,
+    write_volume_cases,
+)
 
 __all__ = [
     "SESSION",
@@ -23,4 +28,5 @@ __all__ = [
     "to_raw",
     "write_fif",
     "write_simulation",
+    "write_volume_cases",
 ]

@@ -177,6 +177,34 @@ def read_volume_simulator(name_or_path: str | Path) -> VolumeSimulator:
     return VolumeSimulator(spec)
 
 
+def write_volume_cases(cases: VolumeCases, path: str | Path) -> Path:
+    """Fields, volts, sizes of noise, the assumed leadfield and all that was drawn, as safetensors.
+
+    Raises
+    ------
+    InputError : a path that cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    path = Path(path)
+    arrays = {
+        "fields": cases.fields,
+        "volts": cases.volts,
+        "noise_sd": cases.noise_sd,
+        "leadfield": np.asarray(cases.forward.leadfield),
+        "positions": cases.forward.source_space.positions,
+        **{f"draws/{name}": value for name, value in cases.draws.items()},
+    }
+    draft = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, draft)
+        draft.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error}); choose another folder") from error
+    return path
+
+
 def _draw(quantity: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
     drawn: torch.Tensor = distribution_of(quantity).expand(shape).sample()
     return drawn.double().numpy()

@@ -85,6 +85,25 @@ def test_families_are_not_mixed_up(tmp_path: Path) -> None:
         read_volume_simulator("erp")
 
 
+def test_the_command_line_writes_cases_and_a_page(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+    from typer.testing import CliRunner
+
+    from bayesesi.cli import app
+
+    (tmp_path / "coarse.toml").write_text(
+        'schema = 1\nextend = "piu-61"\nname = "coarse"\nspacing_mm = 20.0\nn_vertices = 162\n'
+    )
+    out = tmp_path / "out"
+    run = CliRunner().invoke(
+        app, ["simulate", str(tmp_path / "coarse.toml"), "-n", "5", "-o", str(out)]
+    )
+    assert run.exit_code == 0, run.output
+    arrays = load_file(out / "cases.safetensors")
+    assert arrays["volts"].shape == (5, 61)
+    assert (out / "page.png").stat().st_size > 30_000
+
+
 @pytest.mark.slow
 def test_the_protocol_of_61_electrodes_runs() -> None:
     """Two direct solutions of three shells of 642 vertices, the first time."""
