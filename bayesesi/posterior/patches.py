@@ -15,8 +15,8 @@ and with nothing active the same without the sums over r.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
 from bayesesi.errors import InputError
-from bayesesi.forward import HeadSettings
 from bayesesi.observation import Observation
 from bayesesi.posterior.base import Posterior
 from bayesesi.prior import HeadPrior, PatchPrior, block_generator
@@ -110,13 +109,15 @@ def patch_posterior(
             f"{obs.source_space.n_sources}; read the prior at the level of the forward"
         )
     atoms = atoms or make_atoms(prior)
-    leadfields = [obs.leadfield] if heads is None else _leadfields(obs, heads, n_heads, seed)
+    seen = (
+        [np.asarray(atoms.weights @ obs.leadfield.T)]
+        if heads is None
+        else _topographies(obs, atoms, heads, n_heads, seed)
+    )
     time = _time_axes(obs)
     sizes, log_size = _sizes(prior)
-    tables = [
-        _weigh(leadfield, atoms, obs.values @ time.turn, time.variance, sizes)
-        for leadfield in leadfields
-    ]
+    turned = obs.values @ time.turn
+    tables = [_weigh(topographies, turned, time.variance, sizes) for topographies in seen]
     return PatchPosterior(
         obs,
         atoms,
@@ -299,14 +300,12 @@ class _Table:
 
 
 def _weigh(
-    leadfield: NDArray[np.float64],
-    atoms: Atoms,
+    topographies: NDArray[np.float64],
     turned: NDArray[np.float64],
     variance: NDArray[np.float64],
     sizes: NDArray[np.float64],
 ) -> _Table:
-    """One head: (A, M) log-likelihoods, (A,) gains and (A, R) matches."""
-    topographies = np.asarray(atoms.weights @ leadfield.T)  # (A, n_eff)
+    """One head: (A, M) log-likelihoods, (A,) gains and (A, R) matches of (A, n_eff) patches."""
     gain = (topographies**2).sum(axis=1)
     match = topographies @ turned
     squares, power, n = match**2, NOISE_DOF + float((turned**2).sum()), turned.size
@@ -346,10 +345,13 @@ def _sizes(prior: PatchPrior) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     return sizes, np.full(_N_SIZES, -np.log(_N_SIZES))
 
 
-def _leadfields(
-    obs: Observation, heads: HeadPrior, n: int, seed: int
-) -> Sequence[NDArray[np.float64]]:
-    """Whitened leadfields of heads drawn from the prior, each with a cap of its own."""
+def _topographies(
+    obs: Observation, atoms: Atoms, heads: HeadPrior, n: int, seed: int
+) -> Iterator[NDArray[np.float64]]:
+    """(A, n_eff) of each patch in heads drawn from the prior, each with a cap of its own.
+
+    Patches are brought into the bank's source modes once: a head is then one small product.
+    """
     banked = obs.forward.banked
     if banked is None:
         raise InputError(
@@ -361,10 +363,10 @@ def _leadfields(
     with block_generator("validate", seed, 2):
         draws = heads.draw(n)
         where = heads.electrodes(draws, banked.electrodes).positions
-    settings: HeadSettings = heads.settings(draws)
-    found = []
+    settings = heads.settings(draws)
+    modes = np.asarray(atoms.weights @ banked.bank.cortex_modes(banked.level).T, np.float32)
     for k in range(n):
-        own = replace(banked, scale=banked.scale * float(draws["size"][k]))
-        leadfield = own.leadfield(settings[k], where[k])
-        found.append(np.asarray(obs.whitener.matrix @ leadfield, float))
-    return found
+        size = banked.scale * float(draws["size"][k])
+        electrodes = banked.bank.electrode_modes(settings[k], where[k]) / size**2
+        whitened = (obs.whitener.matrix @ electrodes).astype(np.float32)
+        yield np.asarray(modes @ whitened.T, float)

@@ -170,6 +170,19 @@ def test_heads_spread_the_posterior(recording: Observation) -> None:
     assert np.array_equal(again.log_likelihood, drawn.log_likelihood)
 
 
+def test_heads_are_those_of_the_bank(recording: Observation) -> None:
+    """A head that is the assumed one, drawn: the same as taking it for the true one, to 1e-4."""
+    prior, heads = read_prior("focal", level=3), read_prior("template-exact")
+    assert isinstance(prior, PatchPrior)
+    assert isinstance(heads, HeadPrior)
+    atoms = make_atoms(prior)
+    exact = patch_posterior(recording, prior, atoms=atoms)
+    drawn = patch_posterior(recording, prior, heads, 2, atoms=atoms)
+    for h in range(2):
+        assert np.allclose(drawn.gain[h], exact.gain[0], rtol=1e-4)
+        assert np.allclose(drawn.log_likelihood[h], exact.log_likelihood[0], atol=1e-2)
+
+
 def test_pure_noise_is_called_nothing(recording: Observation) -> None:
     prior = read_prior("focal", level=3)
     assert isinstance(prior, PatchPrior)
