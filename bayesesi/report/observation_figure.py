@@ -72,6 +72,7 @@ def plot_topography(axis: Any, obs: Observation) -> None:
         vlim=(-limit, limit),
         sphere=_HEAD_RADIUS,
         contours=5,
+        image_interp="linear",  # cubic swings beyond the electrodes
         extrapolate="local",
     )
     plt.colorbar(image, ax=axis, label=unit, shrink=0.8)

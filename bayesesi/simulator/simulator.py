@@ -119,8 +119,7 @@ class Simulator:
         """
         for family in self.spec.montage.families:
             self._reference_of(family)
-        for part in (self.head, self.noise):
-            part.spec.resolved()
+        _ = self.head, self.noise
         self.source.check()
 
     @cached_property
@@ -177,11 +176,12 @@ class Simulator:
                 self.head.draw(len(sessions)),
                 self.noise.draw(len(sessions)),
             )
-            topographies = self._at_scalp(drawn)
-            return tuple(
-                self._batch(drawn, topographies, i, slice(first, first + self.session))
-                for i, first in enumerate(sessions)
-            )
+            topographies, batches, scale = self._at_scalp(drawn), [], 1.0
+            for i, first in enumerate(sessions):
+                rows = slice(first, first + self.session)
+                batches.append(self._batch(drawn, topographies, i, rows, scale))
+                scale = float(batches[-1].noise_scale[-1])
+            return tuple(batches)
 
     def _at_scalp(self, block: _Block) -> NDArray[np.float32]:
         """(256 K, V) V: every source at its peak, in its case's own head, all over the scalp."""
@@ -205,7 +205,10 @@ class Simulator:
         drawn: torch.Tensor = distribution_of(self.spec.snr_db).expand([BLOCK]).sample()
         return drawn.double().numpy()
 
-    def _batch(self, block: _Block, at_scalp: NDArray[np.float32], i: int, rows: slice) -> Batch:
+    def _batch(
+        self, block: _Block, at_scalp: NDArray[np.float32], i: int, rows: slice, before: float
+    ) -> Batch:
+        """Session i; ``before`` is the noise scale of the last case of the session before it."""
         spec, n, slots = self.spec, rows.stop - rows.start, self.source.n_slots
         forward, bads = self._cap()
         sensors = forward.sensors
@@ -219,7 +222,8 @@ class Simulator:
         event = volts_of.reshape(n, slots, -1).swapaxes(1, 2) @ courses
         noise = self._noise(block, i, sensors)
         changes = self.noise.draw_level_changes(n)
-        scale, snr = _scale(event, noise.level**2 / spec.n_trials * changes**2, block.snr, rows)
+        expected = noise.level**2 / spec.n_trials * changes**2
+        scale, snr = _scale(event, expected, block.snr, rows, before)
         size = (changes * scale).astype(np.float32)[:, None, None]
         volts = event + size * noise.draw(n, self.times, spec.n_trials)
         estimate = noise.estimate(
@@ -361,6 +365,7 @@ def _scale(
     expected: NDArray[np.floating],
     snr_db: NDArray[np.float64] | None,
     rows: slice,
+    before: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(n,) factors on the noise, and (n,) SNR in dB that cases then have.
 
@@ -375,7 +380,7 @@ def _scale(
         return np.ones(len(event)), ratio
     wanted = snr_db[rows]
     active = np.flatnonzero(power > 0)
-    scale = np.ones(len(event))
+    scale = np.full(len(event), before)
     if len(active):
         scale[active] = 10 ** ((ratio[active] - wanted[active]) / 20)
         order = np.searchsorted(active, np.arange(len(event)), "right") - 1

@@ -31,7 +31,7 @@ def test_an_exported_average_observes_as_the_simulation(spikes: Simulation, tmp_
     stem = folder / "sub-000001" / "eeg" / "sub-000001_task-spike64"
     evoked = read_recording(f"{stem}_ave.fif")
     noise = read_noise_cov(f"{stem}_cov.fif")
-    batch, k = spikes.batches[0], 1
+    batch = spikes.batches[0]
     own = spikes.observation(1)
     again = observe(
         evoked,
@@ -48,7 +48,6 @@ def test_an_exported_average_observes_as_the_simulation(spikes: Simulation, tmp_
     assert batch.session.forward.sensors is not None
     away = template.sensors.positions - batch.session.forward.sensors.positions
     assert np.linalg.norm(away, axis=1).max() < 0.004
-    assert k == 1
 
 
 def test_the_truth_lies_beside(spikes: Simulation, tmp_path: Path) -> None:

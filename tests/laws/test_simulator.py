@@ -102,15 +102,18 @@ def test_snr_is_as_declared(tmp_path: Path) -> None:
         assert got == pytest.approx(batch.snr_db[k], abs=0.02)
 
 
-def test_noise_does_not_tell_of_an_event(tmp_path: Path) -> None:
+@pytest.mark.parametrize("session", [64, 1])
+def test_noise_does_not_tell_of_an_event(tmp_path: Path, session: int) -> None:
     """Where an SNR sizes the noise, cases without an event have noise of the same sizes.
 
     n about 50 of 512, Kolmogorov-Smirnov, false alarms 1e-4.
     """
-    simulation = simulator(tmp_path, snr_db="5.0").simulate(512, seed=3)
+    made = Simulator(simulator(tmp_path, snr_db="5.0").spec, session)
+    simulation = made.simulate(512, seed=3)
     scale = np.concatenate([b.noise_scale for b in simulation])
     null = ~np.isfinite(simulation.snr_db)
     assert null.sum() > 25
+    assert len(set(scale[null])) > 20  # not one size for all of them
     assert stats.ks_2samp(np.log(scale[null]), np.log(scale[~null])).pvalue > ALARM
 
 
@@ -596,8 +599,8 @@ def test_sessions_of_one_case_are_independent(tmp_path: Path) -> None:
         read_simulator("single-frame", session=3)
 
 
-@pytest.mark.parametrize(("family", "low"), [("drift", 0.3), ("line", 50.0)])
-def test_what_the_filter_takes_is_gone(tmp_path: Path, family: str, low: float) -> None:
+@pytest.mark.parametrize("family", ["drift", "line"])
+def test_what_the_filter_takes_is_gone(tmp_path: Path, family: str) -> None:
     """Drift under a high-pass, hum above a low-pass: a hundredth or less of their power stays."""
     levels = {}
     for band in ("[0.0, 125.0]", "[2.0, 20.0]"):
@@ -611,7 +614,6 @@ def test_what_the_filter_takes_is_gone(tmp_path: Path, family: str, low: float) 
         levels[band] = np.diag(batch.session.true_covariance).mean() * 1e12
     assert levels["[0.0, 125.0]"] == pytest.approx(25, rel=0.05)
     assert levels["[2.0, 20.0]"] < 0.25
-    assert low > 0
 
 
 def test_courses_that_are_alike_stay_so() -> None:
