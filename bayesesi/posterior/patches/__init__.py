@@ -1,0 +1,18 @@
+"""Up to a few patches of cortex, or points: exact by enumeration for one, by chains for more."""
+
+from bayesesi.posterior.patches.atoms import Atoms, make_atoms
+from bayesesi.posterior.patches.posterior import PatchPosterior, patch_posterior
+from bayesesi.posterior.patches.problem import NOISE_DOF, PatchProblem, make_problem
+from bayesesi.posterior.patches.states import Amplitudes, PatchStates
+
+__all__ = [
+    "NOISE_DOF",
+    "Amplitudes",
+    "Atoms",
+    "PatchPosterior",
+    "PatchProblem",
+    "PatchStates",
+    "make_atoms",
+    "make_problem",
+    "patch_posterior",
+]

@@ -1,0 +1,81 @@
+"""At most one source, exactly: every head, centre, extent and size is weighed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln, logsumexp
+
+from bayesesi.posterior.patches.problem import NOISE_DOF, PatchProblem
+from bayesesi.posterior.patches.scan import Scan
+from bayesesi.posterior.patches.states import PatchStates
+
+
+@dataclass(frozen=True, eq=False)
+class Enumeration:
+    """p(state | v~, at most one source).
+
+    Attributes
+    ----------
+    log_likelihood : (H, E, N, M), up to the constant that all states share.
+    """
+
+    problem: PatchProblem
+    log_likelihood: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, scan: Scan) -> Enumeration:
+        problem = scan.problem
+        table = [
+            [scan.alone(h, e) for e in range(problem.atoms.n_extents)]
+            for h in range(problem.n_heads)
+        ]
+        return cls(problem, np.array(table))
+
+    @cached_property
+    def _log_each(self) -> NDArray[np.float64]:
+        """(H, E, N, M) likelihood times prior of a state of one source, given that there is one."""
+        heads, extents, _, sizes = self.log_likelihood.shape
+        place = self.problem.atoms.log_place[:, None]
+        return self.log_likelihood + place - np.log(heads * extents * sizes)
+
+    @cached_property
+    def log_evidences(self) -> NDArray[np.float64]:
+        """(2,) log p(v~ | K), nats, for no source and for one."""
+        n, power = self.problem.n_numbers, self.problem.power
+        constant = (
+            gammaln((NOISE_DOF + n) / 2)
+            - gammaln(NOISE_DOF / 2)
+            - 0.5 * n * np.log(np.pi)
+            + 0.5 * NOISE_DOF * np.log(NOISE_DOF)
+        )
+        nothing = -0.5 * (NOISE_DOF + n) * np.log(power)
+        return np.array([nothing, logsumexp(self._log_each)]) + constant
+
+    @cached_property
+    def count_probability(self) -> NDArray[np.float64]:
+        """(2,) of no source and of one, if there is no more than one."""
+        joint = self.log_evidences + self.problem.log_count[:2]
+        return np.asarray(np.exp(joint - logsumexp(joint)))
+
+    @cached_property
+    def probability(self) -> NDArray[np.float64]:
+        """(H, E, N, M) of each state of one source; with that of none they sum to 1."""
+        of_one = np.exp(self._log_each - logsumexp(self._log_each))
+        return np.asarray(self.count_probability[1] * of_one)
+
+    def draw(self, n: int, rng: np.random.Generator, n_sources: int | None = None) -> PatchStates:
+        """n states; all of ``n_sources`` (0 or 1) if given."""
+        flat = self.probability.ravel()
+        cumulative = np.cumsum(flat) / flat.sum()
+        chosen = np.searchsorted(cumulative, rng.random(n)).clip(max=len(flat) - 1)
+        head, extent, centre, size = np.unravel_index(chosen, self.probability.shape)
+        present = rng.random(n) < (self.count_probability[1] if n_sources is None else n_sources)
+        slots = (n, self.problem.n_slots)
+        states = PatchStates(head, *(np.zeros(slots, kind) for kind in (bool, int, int, int)))
+        states.used[:, 0] = present
+        states.centre[:, 0], states.extent[:, 0], states.size[:, 0] = centre, extent, size
+        return states

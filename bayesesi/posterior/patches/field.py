@@ -1,0 +1,74 @@
+"""From amplitudes of sources to moments on the cortex, without holding what is zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import LOBES, region_energy
+from bayesesi.posterior.patches.problem import PatchProblem
+from bayesesi.posterior.patches.states import PatchStates
+
+#: Draws whose fields are held at once.
+_CHUNK = 50
+
+
+def chunks(n: int) -> Iterator[slice]:
+    for first in range(0, n, _CHUNK):
+        yield slice(first, min(first + _CHUNK, n))
+
+
+def source_rows(problem: PatchProblem, states: PatchStates) -> sp.csr_array:
+    """(D K, S) weights of each slot's source, nothing in slots that are not used."""
+    atom = states.extent * problem.atoms.n_centres + states.centre
+    rows = sp.csr_array(problem.atoms.weights[atom.ravel()])
+    return sp.csr_array(sp.diags_array(states.used.ravel().astype(float)) @ rows)
+
+
+def source_weights(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
+    """(D, K, S), dense."""
+    return np.asarray(source_rows(problem, states).toarray().reshape(*states.used.shape, -1))
+
+
+def fields(
+    problem: PatchProblem, states: PatchStates, amplitude: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(D, S, R) A m, or (D, S, 3, R), of (D, K, d, R) amplitudes.
+
+    Three axes share a moment's variance, hence the root.
+    """
+    d = problem.n_axes
+    flat = amplitude.reshape(*amplitude.shape[:2], -1) / np.sqrt(d)
+    moments = np.swapaxes(source_weights(problem, states), 1, 2) @ flat
+    return moments if d == 1 else moments.reshape(*moments.shape[:2], 3, -1)
+
+
+def source_energy(
+    problem: PatchProblem, states: PatchStates, amplitude: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(D, S) A² m²: squared moments summed over the samples of the window."""
+    functions = problem.obs.time_basis.functions
+    gram = functions.T @ functions
+    product = np.einsum("nkdr,rq,nldq->nkl", amplitude, gram, amplitude, optimize=True)
+    weights = source_weights(problem, states)
+    return np.asarray((weights * (product / problem.n_axes @ weights)).sum(axis=1))
+
+
+def lobe_energy(
+    problem: PatchProblem, states: PatchStates, amplitude: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(D, 12) integral of |q|² dA over the lobes of the left and then of the right side."""
+    parcellation = problem.prior.parcellation
+    lobe = [LOBES.index(r.lobe) + len(LOBES) * (r.side == "right") for r in parcellation.regions]
+    member = np.arange(2 * len(LOBES)) == np.array(lobe)[:, None]
+    parts = [
+        region_energy(source_energy(problem, states[rows], amplitude[rows]), parcellation)
+        for rows in chunks(len(states))
+    ]
+    return np.asarray(np.concatenate(parts) @ member)
+
+
+LOBE_NAMES = tuple(f"{lobe} {side}" for side in ("left", "right") for lobe in LOBES)

@@ -1,0 +1,184 @@
+"""The posterior over up to K sources: states drawn, the rest in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.errors import InputError
+from bayesesi.observation import Observation
+from bayesesi.posterior.base import Posterior
+from bayesesi.posterior.patches.atoms import Atoms
+from bayesesi.posterior.patches.enumeration import Enumeration
+from bayesesi.posterior.patches.field import chunks, fields, source_rows, source_weights
+from bayesesi.posterior.patches.problem import PatchProblem, make_problem
+from bayesesi.posterior.patches.run import Run, run_chains
+from bayesesi.posterior.patches.scan import Scan
+from bayesesi.posterior.patches.states import Amplitudes, PatchStates
+from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior
+
+#: States drawn where there is at most one source.
+_N_EXACT = 2000
+
+
+def patch_posterior(
+    obs: Observation,
+    prior: PatchPrior | DipolePrior,
+    heads: HeadPrior | None = None,
+    n_heads: int = 32,
+    seed: int = 0,
+    atoms: Atoms | None = None,
+    ess: float = 200.0,
+) -> PatchPosterior:
+    """The posterior over sources, and over the head where ``heads`` is given.
+
+    Where the prior allows one source at most, states are drawn from an enumeration; else by chains
+    that start from it, until the bulk effective sample size of the log-likelihood and of the energy
+    of each lobe is ``ess``, or a limit of sweeps is reached (``details`` says what came).
+
+    Parameters
+    ----------
+    prior : of patches or points on the source space of the observation.
+    heads : what the true head may be; ``n_heads`` are drawn from it, all alike before the data.
+        None takes the assumed head for the true one.
+    atoms : ``make_atoms(prior)`` kept from before.
+
+    Raises
+    ------
+    InputError : another source space or family, a forward whose head cannot be redrawn.
+    """
+    problem = make_problem(obs, prior, heads, n_heads, seed, atoms)
+    scan = Scan(problem)
+    table = Enumeration.of(scan)
+    rng = np.random.default_rng(seed)
+    if problem.n_slots == 1:
+        return PatchPosterior(obs, problem, table, table.draw(_N_EXACT, rng), None)
+    run = run_chains(scan, table, rng, ess)
+    return PatchPosterior(obs, problem, table, run.states, run)
+
+
+@dataclass(frozen=True, eq=False)
+class PatchPosterior(Posterior):
+    """See ``problem`` for the model.
+
+    Attributes
+    ----------
+    table : the exact posterior of at most one source.
+    states : D draws of (head, sources). run : the chains they came from, if any.
+    """
+
+    problem: PatchProblem
+    table: Enumeration
+    states: PatchStates
+    run: Run | None
+
+    def __repr__(self) -> str:
+        p = self.count_probability
+        counts = ", ".join(f"{k}: {p[k]:.2g}" for k in range(len(p)))
+        return (
+            f"<PatchPosterior | {self.problem.n_heads} heads × {self.problem.atoms}, "
+            f"p(number of sources) {counts}>"
+        )
+
+    @cached_property
+    def amplitudes(self) -> Amplitudes:
+        """Of each state."""
+        return Amplitudes(self.problem, self.states)
+
+    @property
+    def count_probability(self) -> NDArray[np.float64]:
+        """(K + 1,) of no source, one, two..."""
+        return np.exp(self.log_evidences + self.problem.log_count - self.log_evidence)
+
+    @property
+    def log_evidences(self) -> NDArray[np.float64]:
+        """(K + 1,) log p(v~ | number of sources), nats."""
+        return self.table.log_evidences if self.run is None else self.run.log_evidences
+
+    @property
+    def log_evidence(self) -> float:
+        """log p(v~), nats."""
+        return float(np.logaddexp.reduce(self.log_evidences + self.problem.log_count))
+
+    @property
+    def null_probability(self) -> float:
+        return float(self.count_probability[0])
+
+    @property
+    def head_probability(self) -> NDArray[np.float64]:
+        """(H,) of each head, given that something is active."""
+        some = self.states.count > 0
+        count = np.bincount(self.states.head[some], minlength=self.problem.n_heads)
+        return np.asarray(count / max(count.sum(), 1))
+
+    def centre_probability(self) -> NDArray[np.float64]:
+        """(S,) expected number of sources with their centre at each."""
+        centres = self.problem.atoms.centres[self.states.centre[self.states.used]]
+        count = np.bincount(centres, minlength=self.obs.source_space.n_sources)
+        return np.asarray(count / len(self.states))
+
+    def details(self) -> dict[str, Any]:
+        spec = self.problem.prior.spec
+        known = {
+            "family": "patches",
+            "prior": spec.name,
+            "heads": self.problem.n_heads if self.problem.heads else "the assumed one",
+            "centres": self.problem.atoms.n_centres,
+            "extents_mm": [round(float(e), 1) for e in self.problem.atoms.extents_mm],
+            "count_probability": [float(p) for p in self.count_probability],
+            "log_evidences": [float(e) for e in self.log_evidences],
+        }
+        return known if self.run is None else known | self.run.details()
+
+    def explained(self) -> NDArray[np.float64]:
+        return self.amplitudes.explained()
+
+    def mean(self) -> NDArray[np.float64]:
+        """Of the means given each state."""
+        amplitude, rows = self.amplitudes.mean(), source_rows(self.problem, self.states)
+        flat = amplitude.reshape(rows.shape[0], -1) / np.sqrt(self.problem.n_axes)
+        return self._shaped(np.asarray(rows.T @ flat) / len(self.states))
+
+    def sd(self) -> NDArray[np.float64]:
+        """By the law of total variance: of means over states, and given each state."""
+        first, second = self.mean(), np.zeros(0)
+        for rows in chunks(len(self.states)):
+            law = Amplitudes(self.problem, self.states[rows])
+            means = fields(self.problem, law.states, law.mean())
+            part = np.square(means).sum(axis=0) + self._spread(law)
+            second = part if not second.size else second + part
+        return np.sqrt(np.maximum(second / len(self.states) - first**2, 0.0))
+
+    def _spread(self, law: Amplitudes) -> NDArray[np.float64]:
+        """(S[, 3], R) A² m²: variance of moments given each state, summed over states."""
+        n, k = law.states.used.shape
+        d = self.problem.n_axes
+        blocks = law.variance().reshape(n, k, d, k, d, -1)
+        same_axis = np.einsum("nkiliR->nkliR", blocks).reshape(n, k * k, -1) / d
+        weights = source_weights(self.problem, law.states)
+        pairs = (weights[:, :, None] * weights[:, None]).reshape(n, k * k, -1)
+        return self._shaped(np.tensordot(pairs, same_axis, axes=((0, 1), (0, 1))))
+
+    def sample(self, n: int, seed: int = 0) -> NDArray[np.float64]:
+        states, amplitude = self.draw(n, seed)
+        parts = [fields(self.problem, states[r], amplitude[r]) for r in chunks(n)]
+        return np.concatenate(parts)
+
+    def draw(self, n: int, seed: int = 0) -> tuple[PatchStates, NDArray[np.float64]]:
+        """n states and their (n, K, d, R) amplitudes; a state comes again where there are fewer."""
+        if n < 1:
+            raise InputError(f"draw at least once, not {n} times")
+        rng = np.random.default_rng(seed)
+        times = -(-n // len(self.states))
+        order = np.concatenate([rng.permutation(len(self.states)) for _ in range(times)])
+        states = self.states[order[:n]]
+        parts = [Amplitudes(self.problem, states[rows]).draw(rng) for rows in chunks(n)]
+        return states, np.concatenate(parts)
+
+    def _shaped(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(S, d R) to (S, R) or (S, 3, R)."""
+        return flat if self.problem.n_axes == 1 else flat.reshape(len(flat), 3, -1)

@@ -1,0 +1,221 @@
+"""What is weighed: data turned in time, sources as seen through each head, what is believed before.
+
+    v~ = sum_k L~_h w_k a_k' + tau e,   e ~ N(0, I),   a_kr ~ N(0, tau² s_k² q_r I),
+    tau² ~ nu / chi²_nu
+
+h a head, w_k the weights of source k (a patch of cortex about a centre, or a point; sum 1), a_k its
+amplitudes: one along the normal, or three where the orientation is free; s_k the size of its moment,
+q the variances that a moment of white course would have in the time functions, turned so that they
+are independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import comb
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.errors import InputError
+from bayesesi.observation import Observation
+from bayesesi.posterior.patches.atoms import Atoms, make_atoms, moment_sizes
+from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior, block_generator
+
+#: Degrees of freedom of the noise's scale: its logarithm has an sd of about .2.
+NOISE_DOF = 12.0
+
+
+@dataclass(frozen=True, eq=False)
+class PatchProblem:
+    """See the module.
+
+    Attributes
+    ----------
+    atoms, sizes : the grids; sizes (M,) A m.
+    topographies : (H, E, N, d, n_eff) of a unit moment at each extent and centre, in each head; d
+        is 1, or 3 for free orientation.
+    turned : (n_eff, R) data; turn : (R, R) orthonormal, values = turned turn'; variance : (R,) q.
+    heads : sites of the H heads, empty where the assumed head is taken for the true one.
+    """
+
+    obs: Observation
+    prior: PatchPrior | DipolePrior
+    atoms: Atoms
+    sizes: NDArray[np.float64]
+    topographies: NDArray[np.floating]
+    turned: NDArray[np.float64]
+    turn: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    heads: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def n_heads(self) -> int:
+        return len(self.topographies)
+
+    @property
+    def n_axes(self) -> int:
+        """d."""
+        return int(self.topographies.shape[3])
+
+    @property
+    def n_slots(self) -> int:
+        """The most sources there may be."""
+        return self.prior.n_slots
+
+    @property
+    def n_numbers(self) -> int:
+        return int(self.turned.size)
+
+    @cached_property
+    def power(self) -> float:
+        """nu + |v~|²."""
+        return NOISE_DOF + float((self.turned**2).sum())
+
+    @cached_property
+    def log_count(self) -> NDArray[np.float64]:
+        """(K + 1,) log prior probability of 0, 1, 2... sources."""
+        count = self.prior.spec.count
+        with np.errstate(divide="ignore"):
+            return np.log([count.null, *((1 - count.null) * np.array(count.weights))])
+
+    @cached_property
+    def log_slots(self) -> NDArray[np.float64]:
+        """(K + 1,) the same for one choice of the slots that are used."""
+        k = self.n_slots
+        return self.log_count - np.log([comb(k, n) for n in range(k + 1)])
+
+    @cached_property
+    def near(self) -> NDArray[np.bool_]:
+        """(N, N) centres that are too near to each other to be in one event."""
+        from scipy.spatial.distance import cdist
+
+        positions = self.obs.source_space.positions[self.atoms.centres]
+        return np.asarray(
+            cdist(positions, positions) < self.prior.spec.count.min_distance_mm * 1e-3
+        )
+
+    @cached_property
+    def place(self) -> NDArray[np.float64]:
+        """(N,) probability of a centre as the first one."""
+        return np.exp(self.atoms.log_place)
+
+    def log_place(self, centre: NDArray[np.int64], used: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(D,) log p(centres of the used slots), the prior's order of placing summed out.
+
+        Placing one after the other, p(c_1) p(c_2 | c_1)... = prod_i w(c_i) / (1 - mass of what is
+        near to the earlier ones); its mean over orders, by adding one source to every subset.
+        """
+        n_draws, n_slots = centre.shape
+        weight = np.where(used, self.atoms.log_place[centre], 0.0).sum(axis=1)
+        taken = [np.zeros((n_draws, len(self.place)), bool)]
+        free = [np.ones(n_draws)]
+        ways = [np.ones(n_draws)]
+        for subset in range(1, 2**n_slots):
+            members = [k for k in range(n_slots) if subset >> k & 1]
+            last = members[-1]
+            rest = subset & ~(1 << last)
+            own = self.near[centre[:, last]] & used[:, last, None]
+            taken.append(taken[rest] | own)
+            free.append(1 - taken[-1] @ self.place)
+            # a slot that is not used adds no way of its own
+            each = [
+                np.where(used[:, k], ways[subset & ~(1 << k)] / free[subset & ~(1 << k)], 0.0)
+                for k in members
+            ]
+            some = used[:, members].any(axis=1)
+            counted = np.maximum(used[:, members].sum(axis=1), 1)
+            ways.append(np.where(some, np.sum(each, axis=0) / counted, 1.0))
+        clash = self.near[centre[:, :, None], centre[:, None, :]] & used[:, :, None] & used[:, None]
+        clash &= ~np.eye(n_slots, dtype=bool)
+        return np.asarray(np.where(clash.any(axis=(1, 2)), -np.inf, weight + np.log(ways[-1])))
+
+
+def make_problem(
+    obs: Observation,
+    prior: PatchPrior | DipolePrior,
+    heads: HeadPrior | None = None,
+    n_heads: int = 32,
+    seed: int = 0,
+    atoms: Atoms | None = None,
+) -> PatchProblem:
+    """What ``patch_posterior`` weighs; its parameters and errors."""
+    if obs.source_space.n_sources != prior.source_space.n_sources:
+        raise InputError(
+            f"the prior lives on {prior.source_space.n_sources} sources, the observation on "
+            f"{obs.source_space.n_sources}; read the prior at the level of the forward"
+        )
+    atoms = atoms or make_atoms(prior)
+    draws: Mapping[str, NDArray[Any]] = {}
+    if heads is None:
+        seen = _assumed(obs, atoms)[None]
+    else:
+        draws, each = _drawn(obs, atoms, heads, n_heads, seed)
+        seen = np.stack(list(each))
+    shape = (len(seen), atoms.n_extents, atoms.n_centres, -1, obs.n_eff)
+    topographies = seen.reshape(shape)
+    projector = obs.time_basis.projector
+    variance, turn = np.linalg.eigh(projector.T @ projector)
+    return PatchProblem(
+        obs,
+        prior,
+        atoms,
+        moment_sizes(prior, obs, topographies[0]),
+        topographies,
+        obs.values @ turn,
+        turn,
+        np.maximum(variance, 0.0),
+        draws,
+    )
+
+
+def _assumed(obs: Observation, atoms: Atoms) -> NDArray[np.float64]:
+    """(A, d, n_eff) in the assumed head; three axes of a free source share its moment's variance."""
+    if obs.leadfield.ndim == 2:
+        return np.asarray(atoms.weights @ obs.leadfield.T)
+    if obs.forward.loose < 1:
+        raise InputError(
+            "patches point along the normal or anywhere, not loosely; use forward.fixed(), or "
+            "forward.with_loose(1.0) for free ones"
+        )
+    parts = [atoms.weights @ obs.leadfield[:, :, k].T / np.sqrt(3) for k in range(3)]
+    return np.stack(parts, axis=1)
+
+
+def _drawn(
+    obs: Observation, atoms: Atoms, heads: HeadPrior, n: int, seed: int
+) -> tuple[dict[str, NDArray[Any]], Iterator[NDArray[np.float32]]]:
+    """Sites of heads drawn from the prior, each with a cap of its own, and (A, n_eff) in each.
+
+    Patches are brought into the bank's source modes once: a head is then one small product.
+    """
+    if obs.leadfield.ndim != 2:
+        raise InputError(
+            "heads are drawn for sources along the cortex' normal; use forward.fixed(), or "
+            "heads=None for free ones"
+        )
+    banked = obs.forward.banked
+    if banked is None:
+        raise InputError(
+            "the forward model's head cannot be redrawn, it came from no bank; take it for the "
+            "true one with heads=None, or use template_forward(info)"
+        )
+    if n < 1:
+        raise InputError(f"at least one head, not {n}")
+    with block_generator("validate", seed, 2):
+        draws = heads.draw(n)
+        where = heads.electrodes(draws, banked.electrodes).positions
+    settings = heads.settings(draws)
+    modes = np.asarray(atoms.weights @ banked.bank.cortex_modes(banked.level).T, np.float32)
+
+    def seen() -> Iterator[NDArray[np.float32]]:
+        for k in range(n):
+            size = banked.scale * float(draws["size"][k])
+            electrodes = banked.bank.electrode_modes(settings[k], where[k]) / size**2
+            whitened = (obs.whitener.matrix @ electrodes).astype(np.float32)
+            yield modes @ whitened.T
+
+    return draws, seen()

@@ -1,0 +1,164 @@
+"""Which sources there are, in which head; and what their amplitudes then are.
+
+Given a state the posterior of the rest is in closed form. With columns g_j = s_k L~_h w_k, one for
+each axis of each source, and Gamma = G' G = U diag(lambda) U', c_r = U' G' v_r, f_jr = q_r / (1 +
+q_r lambda_j), the time turned,
+
+    log p(v~ | state) = const - 1/2 sum_jr log(1 + q_r lambda_j) - (nu + n R)/2 log rest,
+    rest = nu + |v~|² - sum_jr f_jr c_jr²,
+    tau² ~ rest / chi²_(nu + n R),     a_r = S U (f_r c_r + tau f_r^1/2 z),  z ~ N(0, I),
+
+S = diag(s_k): the Student law of a linear model with conjugate priors (Bernardo & Smith 1994).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.posterior.patches.problem import NOISE_DOF, PatchProblem
+
+
+@dataclass(frozen=True)
+class PatchStates:
+    """D states. A slot that is not used keeps an extent and a size, which mean nothing.
+
+    Attributes
+    ----------
+    head : (D,). used : (D, K). centre, extent, size : (D, K) indices into the grids.
+    """
+
+    head: NDArray[np.int64]
+    used: NDArray[np.bool_]
+    centre: NDArray[np.int64]
+    extent: NDArray[np.int64]
+    size: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.head)
+
+    @property
+    def count(self) -> NDArray[np.int64]:
+        """(D,) sources."""
+        return np.asarray(self.used.sum(axis=1))
+
+    def __getitem__(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> PatchStates:
+        return PatchStates(
+            self.head[rows], self.used[rows], self.centre[rows], self.extent[rows], self.size[rows]
+        )
+
+    @classmethod
+    def joined(cls, parts: list[PatchStates]) -> PatchStates:
+        return cls(
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("head", "used", "centre", "extent", "size")
+            )
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Amplitudes:
+    """The law of amplitudes and noise scale given each of D states."""
+
+    problem: PatchProblem
+    states: PatchStates
+
+    @cached_property
+    def _columns(self) -> NDArray[np.float64]:
+        """(D, K d, n_eff): G', columns of unused slots 0."""
+        states = self.states
+        rows = self.problem.topographies[states.head[:, None], states.extent, states.centre]
+        scaled = rows.astype(float) * self._scale[..., None, None]
+        return scaled.reshape(len(states), -1, rows.shape[-1])
+
+    @property
+    def _scale(self) -> NDArray[np.float64]:
+        """(D, K) s_k, 0 of unused slots."""
+        return np.where(self.states.used, self.problem.sizes[self.states.size], 0.0)
+
+    @cached_property
+    def _frame(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(D, J) lambda and (D, J, J) U."""
+        values, vectors = np.linalg.eigh(self._columns @ np.swapaxes(self._columns, 1, 2))
+        return np.maximum(values, 0.0), vectors
+
+    @cached_property
+    def basis(self) -> NDArray[np.float64]:
+        """(D, J, n_eff): U' G', orthogonal rows of squared norm lambda."""
+        return np.asarray(np.swapaxes(self._frame[1], 1, 2) @ self._columns)
+
+    @property
+    def gains(self) -> NDArray[np.float64]:
+        """(D, J) lambda."""
+        return self._frame[0]
+
+    @cached_property
+    def match(self) -> NDArray[np.float64]:
+        """(D, J, R) c."""
+        return np.asarray(self.basis @ self.problem.turned)
+
+    @cached_property
+    def shrunk(self) -> NDArray[np.float64]:
+        """(D, J, R) f."""
+        q = self.problem.variance
+        return np.asarray(q / (1 + q * self.gains[..., None]))
+
+    @cached_property
+    def rest(self) -> NDArray[np.float64]:
+        """(D,)."""
+        return np.asarray(self.problem.power - (self.shrunk * self.match**2).sum(axis=(1, 2)))
+
+    @cached_property
+    def log_determinant(self) -> NDArray[np.float64]:
+        """(D,) sum_jr log(1 + q_r lambda_j)."""
+        return np.log1p(self.problem.variance * self.gains[..., None]).sum(axis=(1, 2))
+
+    @cached_property
+    def log_likelihood(self) -> NDArray[np.float64]:
+        """(D,) nats, up to the constant that all states share."""
+        dof = NOISE_DOF + self.problem.n_numbers
+        return np.asarray(-0.5 * self.log_determinant - 0.5 * dof * np.log(self.rest))
+
+    def mean(self) -> NDArray[np.float64]:
+        """(D, K, d, R) A m, E[a] in the observation's time functions."""
+        return self._unturned(self.shrunk * self.match)
+
+    def variance(self) -> NDArray[np.float64]:
+        """(D, K d, K d, R) A² m²: covariance of amplitudes in each time function."""
+        factor = self._axes_scale[:, :, None] * self._frame[1]
+        tau2 = self.rest / (NOISE_DOF + self.problem.n_numbers - 2)
+        spread = tau2[:, None, None] * self.shrunk @ (self.problem.turn**2).T
+        return np.einsum("dij,dkj,djr->dikr", factor, factor, spread, optimize=True)
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(D, K, d, R) A m: amplitudes, in the observation's time functions."""
+        tau2 = self.rest / rng.chisquare(NOISE_DOF + self.problem.n_numbers, len(self.rest))
+        z = rng.standard_normal(self.match.shape)
+        tau = np.sqrt(tau2)[:, None, None]
+        return self._unturned(self.shrunk * self.match + tau * np.sqrt(self.shrunk) * z)
+
+    @property
+    def _axes_scale(self) -> NDArray[np.float64]:
+        return np.repeat(self._scale, self.problem.n_axes, axis=1)
+
+    def _unturned(self, inner: NDArray[np.float64]) -> NDArray[np.float64]:
+        amplitude = self._axes_scale[..., None] * (self._frame[1] @ inner)
+        shape = (*self.states.used.shape, self.problem.n_axes, -1)
+        return np.asarray((amplitude @ self.problem.turn.T).reshape(shape))
+
+    def explained(self) -> NDArray[np.float64]:
+        """(n_eff, R): what the sources make at the sensors, mean over states."""
+        turned = np.einsum("djn,djr->nr", self.basis, self.shrunk * self.match, optimize=True)
+        return np.asarray(turned @ self.problem.turn.T / len(self.states))
+
+
+def log_prior(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
+    """(D,) log p(state): heads, slots, places, and extents and sizes of the used slots."""
+    count = states.count
+    grids = np.log(problem.atoms.n_extents) + np.log(len(problem.sizes))
+    place = problem.log_place(states.centre, states.used)
+    return np.asarray(problem.log_slots[count] + place - count * grids - np.log(problem.n_heads))
