@@ -3,7 +3,8 @@
     v~ = L~ J + e,  e ~ N(0, I),  J_r ~ N(0, s² A A'),  r = 1..R independent
 
 with A the prior's shape (one standard deviation a source, a depth weighting, or smooth fields) and
-s its scale; a loose source with normal n and ratio r has the variance n n' + r (I - n n'). With K = I + s² L~ A A' L~' (n_eff by n_eff) and M = s² A A' L~' K^-1
+s its scale; a loose source of normal n and ratio rho has A A' = n n' + rho (I - n n'). With
+K = I + s² L~ A A' L~' (n_eff by n_eff) and M = s² A A' L~' K^-1
 
     mean = M v~,     Cov(J_r) = s² A A' - M L~ s² A A',     log p(v~) = -1/2 sum_r v_r' K^-1 v_r
                                                              - R/2 log det K - n R/2 log 2 pi.
