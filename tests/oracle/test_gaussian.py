@@ -191,6 +191,28 @@ def test_noise_of_known_scale_would_call_louder_noise_an_event(
     assert (nulls(obs, 1.4) > 0.5).sum() < 30
 
 
+def test_probability_of_nothing_is_calibrated_on_its_own_prior() -> None:
+    """1,000 cases, one in ten without sources: nothing there as often as said, z below 4.
+
+    In all of them, and in those where the posterior is in doubt (.02 to .98).
+    """
+    base = gaussian_posterior(small(), scale=SCALE)
+    rng = np.random.default_rng(6)
+    nothing = rng.uniform(size=1000) < 0.1
+    said = []
+    for empty in nothing:
+        scale = 0.0 if empty else rng.choice(base._event_scales)
+        z, noise = rng.standard_normal((N_SOURCES, N_TIMES)), rng.standard_normal((11, N_TIMES))
+        tau = np.sqrt(12 / rng.chisquare(12))
+        values = tau * (scale * base.seen @ z + noise)
+        said.append(replace(base, obs=replace(base.obs, values=values)).null_probability)
+    p = np.array(said)
+    for chosen in (p >= 0, (p > 0.02) & (p < 0.98)):
+        off = (nothing - p)[chosen].sum() / np.sqrt((p * (1 - p))[chosen].sum())
+        assert chosen.sum() > 50
+        assert abs(off) < 4
+
+
 def test_details_are_json() -> None:
     post = gaussian_posterior(small("loose"), "depth", SCALE)
     told = json.loads(json.dumps(post.details()))
