@@ -31,8 +31,9 @@ Method = Literal["MNE", "dSPM", "sLORETA", "eLORETA"]
 METHODS: tuple[Method, ...] = get_args(Method)
 #: MNE's exponent of its depth weighting.
 DEPTH = 0.8
-#: Where lambda2 is looked for: signal over noise from +30 to -10 dB of power.
-LAMBDA2_GRID: tuple[float, ...] = tuple(10.0 ** np.linspace(-3, 1, 9))
+#: Where lambda2 is looked for: signal over noise from +20 to -30 dB of power. Under an unknown head
+#: the best is far above the noise's share; beyond the end maps no longer change.
+LAMBDA2_GRID: tuple[float, ...] = tuple(10.0 ** np.linspace(-2, 3, 11))
 #: The least power of a signal over that of the noise that the rule of the data believes in.
 _FAINTEST = 0.05
 #: MNE stops eLORETA after 20 steps, which is too few at weak regularisation.

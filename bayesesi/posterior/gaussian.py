@@ -44,7 +44,8 @@ _DEPTH, _DEPTH_LIMIT = 0.8, 10.0
 _SMOOTHNESS = 0.012
 #: Where the scale is looked for: signal over noise, mean over sensors.
 _LOG_SNR = (-12.0, 12.0)
-#: The same of what would be called an event, dB of power in the one time function that it fills.
+#: The same of what would be called an event, in dB of power, where there is one time function; over
+#: R of them the power of noise is known better, and less than it by 1 / sqrt(R) is an event too.
 _EVENT_DB = (0.0, 40.0)
 #: Prior probability that nothing is active.
 _NULL = 0.1
@@ -185,8 +186,8 @@ class GaussianPosterior(Posterior):
 
     @property
     def _event_scales(self) -> NDArray[np.float64]:
-        """A m, even in their logarithm: an event in one of R functions has 1/R of its power."""
-        low, high = _EVENT_DB[0] - 10 * np.log10(self.obs.n_functions), _EVENT_DB[1]
+        """A m, even in their logarithm."""
+        low, high = _EVENT_DB[0] - 5 * np.log10(self.obs.n_functions), _EVENT_DB[1]
         decibels = np.linspace(low, high, 81)
         return np.asarray(np.sqrt(10 ** (decibels / 10) / self.gains.mean()))
 
