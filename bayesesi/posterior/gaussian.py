@@ -3,24 +3,33 @@
     v~ = L~ J + e,  e ~ N(0, I),  J_r ~ N(0, s² A A'),  r = 1..R independent
 
 with A the prior's shape (one standard deviation a source, a depth weighting, or smooth fields) and
-s its scale. With K = I + s² L~ A A' L~' (n_eff by n_eff) and M = s² A A' L~' K^-1
+s its scale; a loose source of normal n and ratio rho has A A' = n n' + rho (I - n n'). With
+K = I + s² L~ A A' L~' (n_eff by n_eff) and M = s² A A' L~' K^-1
 
     mean = M v~,     Cov(J_r) = s² A A' - M L~ s² A A',     log p(v~) = -1/2 sum_r v_r' K^-1 v_r
                                                              - R/2 log det K - n R/2 log 2 pi.
 
 At s² = 1 / lambda² the mean is the minimum norm of Hamalainen & Ilmoniemi (1994,
 doi:10.1007/BF02512476); s is where the evidence is largest unless given.
+
+That nothing is active is weighed against every scale of a grid, even in log s, where noise of
+unknown size is integrated on both sides: v~ ~ N(0, tau² K_s), tau² ~ nu / chi²_nu, so that with
+v_i the rows of v~ turned to the eigenvectors of L~ A A' L~' and g_i its eigenvalues
+
+    log p(v~ | s) = const - R/2 sum_i log(1 + s² g_i)
+                    - (nu + n R)/2 log(nu + sum_i |v_i|² / (1 + s² g_i)).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 
 from bayesesi.anatomy import template_modes
 from bayesesi.errors import InputError, some
@@ -35,6 +44,13 @@ _DEPTH, _DEPTH_LIMIT = 0.8, 10.0
 _SMOOTHNESS = 0.012
 #: Where the scale is looked for: signal over noise, mean over sensors.
 _LOG_SNR = (-12.0, 12.0)
+#: The same of what would be called an event, in dB of power, where there is one time function; over
+#: R of them the power of noise is known better, and less than it by 1 / sqrt(R) is an event too.
+_EVENT_DB = (0.0, 40.0)
+#: Prior probability that nothing is active.
+_NULL = 0.1
+#: Degrees of freedom of the noise's scale: its logarithm has an sd of about .2.
+_NOISE_DOF = 12.0
 
 
 def gaussian_posterior(
@@ -55,13 +71,13 @@ def gaussian_posterior(
 
     Raises
     ------
-    InputError : an unknown prior, a scale that is not positive, smooth fields off the template.
+    InputError : an unknown prior, a scale that is not positive, smooth fields off the template,
+        loose sources without normals.
     """
     if prior not in SHAPES:
         raise InputError(f"prior is one of {', '.join(SHAPES)}, not {some([prior])}")
     shape = _prior_shape(obs, prior, smoothness)
-    leadfield = _flat(obs.leadfield)
-    seen = leadfield * shape.sd if shape.factor is None else leadfield @ shape.factor
+    seen = shape.gather(_flat(obs.leadfield))
     gains, basis = _spectrum(seen)
     if scale is None:
         scale = _largest_evidence(gains, basis.T @ obs.values)
@@ -72,11 +88,17 @@ def gaussian_posterior(
 
 @dataclass(frozen=True, eq=False)
 class PriorShape:
-    """A of unit scale: independent sources of ``sd`` (F,), or a ``factor`` (F, m)."""
+    """A of unit scale: components of ``sd`` (F,), or a ``factor`` (F, m).
+
+    Loose sources have ``sd`` along their ``normals`` (S, 3), and sqrt(``loose``) of it across:
+    A is then the symmetric root of each source's 3 by 3 covariance.
+    """
 
     name: Shape
     sd: NDArray[np.float64]
     factor: NDArray[np.float64] | None = None
+    normals: NDArray[np.float64] | None = None
+    loose: float = 1.0
 
     @property
     def n_coefficients(self) -> int:
@@ -86,7 +108,42 @@ class PriorShape:
         """A z: (..., m, R) to (..., F, R)."""
         if self.factor is not None:
             return np.asarray(self.factor @ coefficients)
-        return np.asarray(self.sd[:, None] * coefficients)
+        return np.asarray(self.sd[:, None] * self._squeeze(coefficients, np.sqrt(self.loose)))
+
+    def gather(self, leadfield: NDArray[np.float64]) -> NDArray[np.float64]:
+        """L A: (n, F) to (n, m)."""
+        if self.factor is not None:
+            return np.asarray(leadfield @ self.factor)
+        return self.spread(leadfield.T).T
+
+    def standardised(self, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A^-1 J: (..., F, R) to the same, where A has an inverse."""
+        return np.asarray(self._squeeze(moments, 1 / np.sqrt(self.loose)) / self.sd[:, None])
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """(F,): the diagonal of A A'."""
+        if self.factor is not None:
+            return np.asarray((self.factor**2).sum(axis=1))
+        if self.normals is None:
+            return self.sd**2
+        along = self.normals.ravel() ** 2
+        return self.sd**2 * (along + self.loose * (1 - along))
+
+    @property
+    def log_det(self) -> float:
+        """log det A, where A is square: two of three directions are across."""
+        across = 0.0 if self.normals is None else len(self.normals) * np.log(self.loose)
+        return float(np.log(self.sd).sum() + across)
+
+    def _squeeze(self, values: NDArray[np.float64], across: float) -> NDArray[np.float64]:
+        """(..., F, R): the part across the normals times a factor."""
+        if self.normals is None:
+            return values
+        split = values.reshape(*values.shape[:-2], len(self.normals), 3, values.shape[-1])
+        along = np.einsum("sk,...skr->...sr", self.normals, split)
+        normal = self.normals[:, :, None] * along[..., None, :]
+        return np.asarray(across * split + (1 - across) * normal).reshape(values.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +175,42 @@ class GaussianPosterior(Posterior):
         return _log_evidence(np.log(self.scale), self.gains, turned)
 
     @cached_property
+    def null_probability(self) -> float:
+        """That nothing is active, whatever ``scale`` is: see the module."""
+        power = (self.obs.values**2).sum()
+        nothing = -0.5 * (_NOISE_DOF + self.obs.values.size) * np.log(_NOISE_DOF + power)
+        something = np.array([self._log_student(scale) for scale in self._event_scales])
+        log_odds = np.log1p(-_NULL) - np.log(_NULL) - np.log(len(something))
+        log_odds += logsumexp(something) - nothing
+        return float(np.exp(-np.logaddexp(0.0, log_odds)))
+
+    @property
+    def _event_scales(self) -> NDArray[np.float64]:
+        """A m, even in their logarithm."""
+        low, high = _EVENT_DB[0] - 5 * np.log10(self.obs.n_functions), _EVENT_DB[1]
+        decibels = np.linspace(low, high, 81)
+        return np.asarray(np.sqrt(10 ** (decibels / 10) / self.gains.mean()))
+
+    def _log_student(self, scale: float) -> float:
+        """log p(v~ | s) with the noise's scale integrated, up to a constant."""
+        turned, variance = self.basis.T @ self.obs.values, 1 + scale**2 * self.gains
+        r, count = self.obs.n_functions, turned.size
+        power = (turned**2 / variance[:, None]).sum()
+        spread = 0.5 * r * np.log(variance).sum()
+        return float(-spread - 0.5 * (_NOISE_DOF + count) * np.log(_NOISE_DOF + power))
+
+    def details(self) -> dict[str, Any]:
+        """What a methods section would say; ``scale_nAm`` is that of a source (see the making)."""
+        return {
+            "family": "gaussian",
+            "prior": self.shape.name,
+            "orientation": self.obs.forward.orientation,
+            "loose": self.shape.loose,
+            "scale_nAm": self.scale * 1e9,
+            "log_evidence": self.log_evidence,
+        }
+
+    @cached_property
     def _inverse(self) -> NDArray[np.float64]:
         """(n_eff, n_eff): K^-1."""
         return (self.basis / (1 + self.scale**2 * self.gains)) @ self.basis.T
@@ -132,13 +225,8 @@ class GaussianPosterior(Posterior):
         return _unflat(flat, self.obs)
 
     def sd(self) -> NDArray[np.float64]:
-        leadfield = _flat(self.obs.leadfield)
-        if self.shape.factor is None:
-            prior = self.scale**2 * self.shape.sd**2
-            cross = leadfield * prior
-        else:
-            prior = self.scale**2 * (self.shape.factor**2).sum(axis=1)
-            cross = self.scale**2 * self.seen @ self.shape.factor.T
+        prior = self.scale**2 * self.shape.variance
+        cross = self.scale**2 * self.shape.spread(self.seen.T).T
         explained = np.einsum("is,ij,js->s", cross, self._inverse, cross, optimize=True)
         sd = np.sqrt(np.maximum(prior - explained, 0.0))
         return _unflat(np.repeat(sd[:, None], self.obs.n_functions, axis=1), self.obs)
@@ -170,9 +258,10 @@ class GaussianPosterior(Posterior):
         off = draws - self.mean()
         off = off.reshape(len(off), len(self.shape.sd), -1)
         seen = np.einsum("is,dsr->dir", _flat(self.obs.leadfield), off, optimize=True)
-        prior_sd = self.scale * self.shape.sd
-        quadratic = ((off / prior_sd[:, None]) ** 2).sum(axis=(1, 2)) + (seen**2).sum(axis=(1, 2))
-        half_log_det = np.log(prior_sd).sum() - 0.5 * np.log1p(self.scale**2 * self.gains).sum()
+        z = self.shape.standardised(off) / self.scale
+        quadratic = (z**2).sum(axis=(1, 2)) + (seen**2).sum(axis=(1, 2))
+        prior = self.shape.log_det + off.shape[1] * np.log(self.scale)
+        half_log_det = prior - 0.5 * np.log1p(self.scale**2 * self.gains).sum()
         count = off.shape[1] * off.shape[2]
         return np.asarray(
             -0.5 * quadratic - off.shape[2] * half_log_det - 0.5 * count * np.log(2 * np.pi)
@@ -183,11 +272,6 @@ def _prior_shape(obs: Observation, prior: Shape, smoothness: float) -> PriorShap
     leadfield, space = obs.leadfield, obs.source_space
     n = leadfield.shape[1]
     axes = 1 if leadfield.ndim == 2 else 3
-    if obs.forward.orientation == "loose":
-        raise InputError(
-            "loose sources are not weighed here yet; make the forward fixed with forward.fixed(), "
-            "or free with forward.with_loose(1.0)"
-        )
     if prior == "smooth":
         if axes == 3 or space.level is None or space.vertices is None:
             raise InputError(
@@ -203,7 +287,14 @@ def _prior_shape(obs: Observation, prior: Shape, smoothness: float) -> PriorShap
     if prior == "depth":
         norm = np.sqrt((leadfield.reshape(len(leadfield), n, -1) ** 2).sum(axis=(0, 2)))
         sd = np.minimum(norm**-_DEPTH / (norm**-_DEPTH).min(), _DEPTH_LIMIT)
-    return PriorShape(prior, np.repeat(sd, axes))
+    loose = obs.forward.loose if axes == 3 else 1.0
+    normals = space.normals if loose < 1 else None
+    if loose < 1 and normals is None:
+        raise InputError(
+            f"sources of loose {loose:g} need normals, and these have none; give SourceSpace("
+            "positions, normals), or free sources with forward.with_loose(1.0)"
+        )
+    return PriorShape(prior, np.repeat(sd, axes), normals=normals, loose=loose)
 
 
 def _flat(leadfield: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import mne
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import linalg, stats
 
 from bayesesi import ForwardOperator, NoiseCovariance, observe, template_forward
 from bayesesi.anatomy import SourceSpace
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
 from bayesesi.posterior import GaussianPosterior, gaussian_posterior
+from tests.oracle.recordings import recorded
 
 N_CHANNELS, N_SOURCES, N_TIMES = 12, 30, 3
 SCALE = 2e-8
 
 
-def small(free: bool = False, seed: int = 0, n_times: int = N_TIMES) -> Observation:
-    """Random leadfield, white noise of 1 µV, data drawn from the prior of scale 20 nAm."""
+KINDS = ("fixed", "loose", "free")
+
+
+def small(kind: str = "fixed", seed: int = 0, n_times: int = N_TIMES) -> Observation:
+    """Random leadfield, white noise of 1 µV, data drawn from a prior of scale 20 nAm."""
     rng = np.random.default_rng(seed)
-    shape = (N_CHANNELS, N_SOURCES, 3) if free else (N_CHANNELS, N_SOURCES)
+    shape = (N_CHANNELS, N_SOURCES) if kind == "fixed" else (N_CHANNELS, N_SOURCES, 3)
     leadfield = 30.0 * rng.standard_normal(shape)
     names = tuple(f"E{i}" for i in range(N_CHANNELS))
-    space = SourceSpace(rng.uniform(-0.05, 0.05, (N_SOURCES, 3)))
-    forward = ForwardOperator(leadfield, space, names)
+    positions = rng.uniform(-0.05, 0.05, (N_SOURCES, 3))
+    normals = positions / np.linalg.norm(positions, axis=1, keepdims=True)
+    space = SourceSpace(positions, normals)
+    forward = ForwardOperator(leadfield, space, names, loose=0.2 if kind == "loose" else 1.0)
     moments = SCALE * rng.standard_normal((*shape[1:], n_times))
     volts = np.tensordot(leadfield, moments, axes=leadfield.ndim - 1)
     volts = volts + 1e-6 * rng.standard_normal((N_CHANNELS, n_times))
@@ -34,26 +43,36 @@ def small(free: bool = False, seed: int = 0, n_times: int = N_TIMES) -> Observat
     )
 
 
+def prior_covariance(post: GaussianPosterior) -> np.ndarray:
+    """(F, F), A² m²: of each source s² (loose I + (1 - loose) n n'), block by block."""
+    variances = (post.scale * post.shape.sd) ** 2
+    if post.obs.forward.orientation != "loose":
+        return np.diag(variances)
+    normals, loose = post.obs.source_space.normals, post.obs.forward.loose
+    assert normals is not None
+    blocks = [loose * np.eye(3) + (1 - loose) * np.outer(n, n) for n in normals]
+    return linalg.block_diag(*blocks) * variances
+
+
 def dense(post: GaussianPosterior) -> tuple[np.ndarray, np.ndarray]:
     """(F, R) mean and (F, F) covariance by inverting the posterior's precision."""
     leadfield = post.obs.leadfield.reshape(post.obs.n_eff, -1)
-    prior = np.diag(1 / (post.scale * post.shape.sd) ** 2)
-    covariance = np.linalg.inv(prior + leadfield.T @ leadfield)
+    covariance = np.linalg.inv(np.linalg.inv(prior_covariance(post)) + leadfield.T @ leadfield)
     return covariance @ leadfield.T @ post.obs.values, covariance
 
 
 @pytest.mark.parametrize("prior", ["identity", "depth"])
-@pytest.mark.parametrize("free", [False, True])
-def test_equals_dense_algebra(prior: str, free: bool) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_equals_dense_algebra(prior: str, kind: str) -> None:
     """Mean, sd, evidence and density to 1e-8 of what inverting F by F matrices gives."""
-    post = gaussian_posterior(small(free), prior, SCALE)
+    post = gaussian_posterior(small(kind), prior, SCALE)
     mean, covariance = dense(post)
     flat = post.mean().reshape(mean.shape)
     assert np.allclose(flat, mean, rtol=1e-8, atol=1e-8 * np.abs(mean).max())
     sd = np.sqrt(np.diag(covariance))
     assert np.allclose(post.sd().reshape(mean.shape), sd[:, None], rtol=1e-6)
     leadfield = post.obs.leadfield.reshape(post.obs.n_eff, -1)
-    marginal = np.eye(post.obs.n_eff) + leadfield * (post.scale * post.shape.sd) ** 2 @ leadfield.T
+    marginal = np.eye(post.obs.n_eff) + leadfield @ prior_covariance(post) @ leadfield.T
     law = stats.multivariate_normal(np.zeros(len(marginal)), marginal)
     assert post.log_evidence == pytest.approx(law.logpdf(post.obs.values.T).sum(), rel=1e-9)
     draws = post.sample(4, seed=1)
@@ -67,10 +86,10 @@ def test_equals_dense_algebra(prior: str, free: bool) -> None:
     assert np.allclose(post.log_prob(draws), want, rtol=1e-6)
 
 
-@pytest.mark.parametrize("free", [False, True])
-def test_draws_have_its_mean_and_covariance(free: bool) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_draws_have_its_mean_and_covariance(kind: str) -> None:
     """8,000 draws: z-scores of means and second moments below 5 (2,000 of them: 1 in 1,000)."""
-    post = gaussian_posterior(small(free), "identity", SCALE)
+    post = gaussian_posterior(small(kind), "identity", SCALE)
     mean, covariance = dense(post)
     draws = post.sample(8000, seed=2).reshape(8000, *mean.shape)
     z = (draws.mean(axis=0) - mean) / draws.std(axis=0) * np.sqrt(8000)
@@ -83,25 +102,18 @@ def test_draws_have_its_mean_and_covariance(free: bool) -> None:
 
 
 @pytest.mark.parametrize("lambda2", [1.0, 1 / 9, 0.01])
-def test_its_mean_is_mnes_minimum_norm(lambda2: float) -> None:
-    """64 channels, 1,284 sources, a covariance that is not white: to 1e-6 of the largest."""
-    montage = mne.channels.make_standard_montage("biosemi64")
-    info = mne.create_info(montage.ch_names, 250.0, "eeg").set_montage(montage)
-    rng = np.random.default_rng(3)
-    mixing = 1e-6 * rng.standard_normal((64, 90)) / 9
-    values = mixing @ rng.standard_normal((90, 20))
-    evoked = mne.EvokedArray(values, info, nave=1, verbose="error")
-    evoked.set_eeg_reference("average", projection=True, verbose="error")
-    evoked.apply_proj(verbose="error")
-    forward = template_forward(info, level=3)
-    cov = mne.Covariance(mixing @ mixing.T, montage.ch_names, [], [], 1000)
+@pytest.mark.parametrize("loose", [0.0, 0.2, 1.0])
+def test_its_mean_is_mnes_minimum_norm(lambda2: float, loose: float) -> None:
+    """To 1e-6 of the largest; MNE's depth weighting is off, its normals the vertices'."""
+    evoked, forward, cov, obs = recorded(loose)
     inverse = mne.minimum_norm.make_inverse_operator(
-        evoked.info, forward.to_mne(), cov, fixed=True, depth=None, use_cps=False, verbose="error"
+        evoked.info, forward, cov, loose=loose, depth=None, use_cps=False, verbose="error"
     )
-    theirs = mne.minimum_norm.apply_inverse(evoked, inverse, lambda2, "MNE", verbose="error").data
-    obs = observe(evoked, forward, cov, time_basis="samples", autocorrelation="white")
+    theirs = mne.minimum_norm.apply_inverse(
+        evoked, inverse, lambda2, "MNE", pick_ori="vector" if loose else None, verbose="error"
+    ).data
     # MNE scales its source covariance so that signal and noise have the same power
-    power = (obs.leadfield**2).sum() / obs.n_eff
+    power = (gaussian_posterior(obs, scale=1.0).seen ** 2).sum() / obs.n_eff
     ours = gaussian_posterior(obs, "identity", np.sqrt(1 / (power * lambda2))).mean()
     assert np.abs(ours - theirs).max() < 1e-6 * np.abs(theirs).max()
 
@@ -114,8 +126,6 @@ def ranks(widened: float) -> np.ndarray:
         obs = small(seed=seed, n_times=1)
         truth = SCALE * rng.standard_normal((N_SOURCES, 1))
         values = obs.leadfield @ truth + rng.standard_normal((obs.n_eff, 1))
-        from dataclasses import replace
-
         post = gaussian_posterior(replace(obs, values=values), "identity", widened * SCALE)
         draws = post.sample(31, seed=seed)
         found.append((np.abs(draws).sum(axis=(1, 2)) < np.abs(truth).sum()).sum())
@@ -140,6 +150,81 @@ def test_the_scale_of_most_evidence_is_found() -> None:
     assert post.scale == pytest.approx(SCALE, rel=0.35)
     for factor in (0.5, 0.9, 1.1, 2.0):
         assert gaussian_posterior(obs, scale=factor * post.scale).log_evidence < post.log_evidence
+
+
+def nulls(obs: Observation, power: float, signal: float = 0.0) -> np.ndarray:
+    """(50,) probabilities of nothing in noise of a power, and a source of that amplitude."""
+    base = gaussian_posterior(obs, scale=SCALE)
+    found = []
+    for seed in range(50):
+        rng = np.random.default_rng((11, seed))
+        values = np.sqrt(power) * rng.standard_normal(obs.values.shape)
+        topography = obs.leadfield[:, rng.integers(obs.leadfield.shape[1])]
+        values += signal * (topography / np.sqrt((topography**2).mean()))[:, None]
+        found.append(replace(base, obs=replace(obs, values=values)).null_probability)
+    return np.array(found)
+
+
+def silent(n_functions: int) -> Observation:
+    """64 channels; for tests that put in values of their own."""
+    obs = recorded(0.0)[3]
+    return replace(obs, values=np.zeros((obs.n_eff, n_functions)))
+
+
+@pytest.mark.parametrize("n_functions", [1, 20, 150])
+def test_nothing_is_told_from_something(n_functions: int) -> None:
+    """64 channels: at least 40 of 50 recordings of noise are called so, whatever its power.
+
+    Each is with .94 or more, so that fewer come 2 times in 10,000; a source three times the noise
+    (+9.5 dB) leaves nothing at most 1e-6.
+    """
+    obs = silent(n_functions)
+    for power in (0.5, 1.0, 1.3, 1.6):
+        assert (nulls(obs, power) > 0.5).sum() >= 40
+    assert nulls(obs, 1.0, signal=3.0).max() < 1e-6
+
+
+def test_noise_of_known_scale_would_call_louder_noise_an_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The twin of the test above: it fails at a power of 1.6, and not at 1."""
+    from bayesesi.posterior import gaussian
+
+    obs = silent(150)
+    monkeypatch.setattr(gaussian, "_NOISE_DOF", 1e9)
+    assert (nulls(obs, 1.0) > 0.5).sum() >= 40
+    assert (nulls(obs, 1.6) > 0.5).sum() < 10
+
+
+def test_probability_of_nothing_is_calibrated_on_its_own_prior() -> None:
+    """1,000 cases, one in ten without sources: nothing there as often as said, z below 4.
+
+    In all of them, and in those where the posterior is in doubt (.02 to .98).
+    """
+    base = gaussian_posterior(small(), scale=SCALE)
+    rng = np.random.default_rng(6)
+    nothing = rng.uniform(size=1000) < 0.1
+    said = []
+    for empty in nothing:
+        scale = 0.0 if empty else rng.choice(base._event_scales)
+        z, noise = rng.standard_normal((N_SOURCES, N_TIMES)), rng.standard_normal((11, N_TIMES))
+        tau = np.sqrt(12 / rng.chisquare(12))
+        values = tau * (scale * base.seen @ z + noise)
+        said.append(replace(base, obs=replace(base.obs, values=values)).null_probability)
+    p = np.array(said)
+    for chosen in (p >= 0, (p > 0.02) & (p < 0.98)):
+        off = (nothing - p)[chosen].sum() / np.sqrt((p * (1 - p))[chosen].sum())
+        assert chosen.sum() > 50
+        assert abs(off) < 4
+
+
+def test_details_are_json() -> None:
+    post = gaussian_posterior(small("loose"), "depth", SCALE)
+    told = json.loads(json.dumps(post.details()))
+    assert told["family"] == "gaussian"
+    assert (told["prior"], told["orientation"], told["loose"]) == ("depth", "loose", 0.2)
+    assert told["scale_nAm"] == pytest.approx(20)
+    assert told["log_evidence"] == post.log_evidence
 
 
 def test_smooth_fields_on_the_template() -> None:
@@ -180,6 +265,9 @@ def test_smooth_fields_on_the_template() -> None:
 def test_mistakes_get_a_sentence(keys: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         gaussian_posterior(small(), **keys)  # type: ignore[arg-type]
+    flat = replace(small("loose").forward, source_space=SourceSpace(np.zeros((N_SOURCES, 3))))
+    with pytest.raises(InputError, match="need normals"):
+        gaussian_posterior(replace(small("loose"), forward=flat))
     with pytest.raises(InputError, match="at least once"):
         gaussian_posterior(small(), scale=SCALE).sample(0)
     with pytest.raises(InputError, match="in a volume"):

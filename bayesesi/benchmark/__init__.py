@@ -1,0 +1,1 @@
+"""How well a method does: what is measured, and the methods it is measured against."""
