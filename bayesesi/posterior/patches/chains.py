@@ -8,14 +8,17 @@ their prior and mean nothing; Carlin & Chib 1995, doi:10.1111/j.2517-6161.1995.t
 - a local move: centre, extent and size of a source together, among centres near by;
 - the head given the sources; then another head with a slot drawn anew in it.
 
-Options are weighed in the precision of the scan and with an approximate density of places; what is
-picked is then accepted or not by the exact density (Metropolis & Hastings), so the chains are exact.
+Where topographies spread, a state holds each source's; it is drawn with the source, and anew given
+amplitudes in every sweep. Options are weighed in single precision, with an approximate density of
+places and by Laplace where topographies spread; what is picked is then accepted or not by the exact
+density (Metropolis & Hastings), so that the chains are exact.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,29 +53,42 @@ class Kernel:
         for _ in range(self.problem.n_slots):
             states = self.redraw(states, rng)
             states = self.local(states, rng)
-        if self.problem.n_heads > 1:
+        if self.problem.spread is not None:
+            states = self.topographies(states, rng)
+            if self.problem.n_slots > 1:
+                states = self.shear(states, rng)
+        elif self.problem.n_heads > 1:
             states = self.head(states, rng)
             states = self.other_head(states, rng)
         return states
 
+    def started(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
+        """States of at most one source, as drawn from a table, with what it looks like."""
+        first = np.zeros(len(states), np.int64)
+        others = Amplitudes(self.problem, self._without(states, first))
+        return self.scan.see(others, states, first, rng)[0]
+
     def redraw(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
         """A slot emptied and filled again or not: birth, death, a jump anywhere."""
         states, slot = self._chosen(states, rng)
-        options = self._options(states, slot)
+        others = Amplitudes(self.problem, self._without(states, slot))
+        options = self._options(states, others, slot)
         new, old = _pick(options, rng), _standing(states, slot)
-        proposal = _filled(states, slot, new)
-        return self._accept(states, proposal, _at(options, old) - _at(options, new), rng)
+        balance = _at(options, old) - _at(options, new)
+        return self._accept(states, _filled(states, slot, new), slot, others, balance, rng)
 
     def other_head(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
         """Another head, a slot drawn anew in it."""
         states, slot = self._chosen(states, rng)
         step = rng.integers(1, self.problem.n_heads, size=len(states))
         there = replace(states, head=(states.head + step) % self.problem.n_heads)
-        here_options, there_options = self._options(states, slot), self._options(there, slot)
+        others = [Amplitudes(self.problem, self._without(s, slot)) for s in (states, there)]
+        here_options, there_options = (
+            self._options(s, o, slot) for s, o in zip((states, there), others, strict=True)
+        )
         new, old = _pick(there_options, rng), _standing(states, slot)
-        proposal = _filled(there, slot, new)
         balance = _log_share(here_options, old) - _log_share(there_options, new)
-        return self._accept(states, proposal, balance, rng)
+        return self._accept(states, _filled(there, slot, new), slot, others[0], balance, rng)
 
     def local(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
         """Centre, extent and size of a source among those about a pivot near its centre.
@@ -87,9 +103,9 @@ class Kernel:
         ring, n_ring = self._neighbours
         pivot = ring[centre, rng.integers(n_ring[centre])]
         near = ring[pivot]
-        others = self._without(states, slot)
-        options = self.scan.around(Amplitudes(self.problem, others), near)
-        place = self._log_place(others)[rows[:, None], near] - np.log(n_ring[near])
+        others = Amplitudes(self.problem, self._without(states, slot))
+        options = self.scan.around(others, near)
+        place = self._log_place(others.states)[rows[:, None], near] - np.log(n_ring[near])
         real = np.arange(ring.shape[1]) < n_ring[pivot][:, None]
         options = options + np.where(real, place, -np.inf)[:, None, None]
         new = _pick(options.reshape(len(states), -1), rng)
@@ -100,7 +116,8 @@ class Kernel:
         old = options[rows, states.size[rows, slot], states.extent[rows, slot], old_at]
         balance = np.where(some, old - options[rows, size, extent, at], 0.0)
         ring_sizes = np.log(n_ring[proposal.centre[rows, slot]]) - np.log(n_ring[centre])
-        return self._accept(states, proposal, balance - np.where(some, ring_sizes, 0.0), rng)
+        balance = balance - np.where(some, ring_sizes, 0.0)
+        return self._accept(states, proposal, slot, others, balance, rng)
 
     def head(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
         """Any head, the sources given."""
@@ -128,17 +145,67 @@ class Kernel:
         if not len(states):
             return np.zeros(0), np.zeros(0)
         states, slot = self._refreshed(states, _pick(np.where(which, 0.0, -np.inf), rng), rng)
-        options = self._options(states, slot)
+        others = Amplitudes(self.problem, self._without(states, slot))
+        options = self._options(states, others, slot)
         return options[:, 0], logsumexp(options[:, 1:], axis=1)
+
+    def topographies(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
+        """What each source looks like, given amplitudes and noise scale drawn for the moment."""
+        spread, problem = self.problem.spread, self.problem
+        assert spread is not None
+        law = Amplitudes(problem, states)
+        amplitude, tau2 = law.draw_turned(rng)
+        seen = states.seen * states.used[..., None]
+        for k in range(problem.n_slots):
+            rest = [j for j in range(problem.n_slots) if j != k]
+            left = problem.turned - np.swapaxes(seen[:, rest], 1, 2) @ amplitude[:, rest]
+            power = np.maximum((amplitude[:, k] ** 2).sum(axis=1), np.finfo(float).tiny)
+            looked = (left @ amplitude[:, k, :, None])[..., 0] / power[:, None]
+            mean = problem.topographies[0, states.extent[:, k], states.centre[:, k], 0]
+            prior = spread.law(states.extent[:, k], states.centre[:, k], mean.astype(float))
+            drawn = prior.given(looked, tau2 / power).draw(rng)
+            seen[:, k] = np.where(states.used[:, k, None], drawn, 0.0)
+        return replace(states, seen=seen)
+
+    def shear(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
+        """One source's topography by a multiple of another's, which data can hardly tell.
+
+        The multiple is drawn from its prior, a normal law along a line; a shear keeps volume.
+        """
+        spread, problem, rows = self.problem.spread, self.problem, np.arange(len(states))
+        assert spread is not None
+        k = rng.integers(problem.n_slots, size=len(states))
+        j = (k + rng.integers(1, problem.n_slots, size=len(states))) % problem.n_slots
+        both = states.used[rows, k] & states.used[rows, j]
+        extent, centre = states.extent[rows, k], states.centre[rows, k]
+        mean = problem.topographies[0, extent, centre, 0].astype(float)
+        prior = spread.law(extent, centre, mean)
+        step = np.where(both[:, None], states.seen[rows, j], 1.0)
+        here, precision = prior.line(states.seen[rows, k], step)
+        multiple = here + rng.standard_normal(len(states)) / np.sqrt(precision)
+        sheared = states.seen[rows, k] + multiple[:, None] * step
+        proposal = _changed(states, k, seen=np.where(both[:, None], sheared, states.seen[rows, k]))
+        # forward density over that of the way back, from beta to -beta about the moved origin
+        balance = 0.5 * precision * ((multiple - here) ** 2 - here**2)
+        gained = self.score(proposal) - self.score(states) + np.where(both, balance, 0.0)
+        return _where(np.log(rng.random(len(states))) < gained, proposal, states)
 
     def _accept(
         self,
         states: PatchStates,
         proposal: PatchStates,
+        slot: NDArray[np.int64],
+        others: Amplitudes,
         balance: NDArray[np.float64],
         rng: np.random.Generator,
     ) -> PatchStates:
-        """Metropolis & Hastings; ``balance`` is log q(state | proposal) - log q(proposal | state)."""
+        """Metropolis & Hastings.
+
+        ``balance`` is log q(state | proposal) - log q(proposal | state); what the slot looks like
+        is drawn here.
+        """
+        proposal, seen = self.scan.see(others, proposal, slot, rng)
+        balance = balance + self.scan.log_seen(others, states, slot) - seen
         gained = self.score(proposal) - self.score(states) + balance
         return _where(np.log(rng.random(len(states))) < gained, proposal, states)
 
@@ -158,11 +225,11 @@ class Kernel:
         redrawn = _changed(states, slot, extent=extent, size=size)
         return _where(~states.used[rows, slot], redrawn, states), slot
 
-    def _options(self, states: PatchStates, slot: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(B, 1 + N): log p(v~, the slot not used), and p(v~, it is used at each centre), nearly."""
-        rows = np.arange(len(states))
-        without = self._without(states, slot)
-        others = Amplitudes(self.problem, without)
+    def _options(
+        self, states: PatchStates, others: Amplitudes, slot: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """(B, 1 + N): log p(v~, the slot not used), and p(v~, used at each centre), nearly."""
+        rows, without = np.arange(len(states)), others.states
         extent, size = states.extent[rows, slot], states.size[rows, slot]
         prior, count = self.problem.log_slots, without.count
         empty = prior[count] + others.log_likelihood
@@ -227,7 +294,7 @@ def _filled(states: PatchStates, slot: NDArray[np.int64], option: NDArray[np.int
 
 
 def _changed(
-    states: PatchStates, slot: NDArray[np.int64], **values: NDArray[np.int64] | NDArray[np.bool_]
+    states: PatchStates, slot: NDArray[np.int64], **values: NDArray[Any]
 ) -> PatchStates:
     """The states with other values in one slot of each."""
     fields = {name: getattr(states, name).copy() for name in values}
@@ -237,9 +304,8 @@ def _changed(
 
 
 def _where(chosen: NDArray[np.bool_], new: PatchStates, old: PatchStates) -> PatchStates:
-    names = ("head", "used", "centre", "extent", "size")
-    picked = {}
-    for name in names:
-        a, b = getattr(new, name), getattr(old, name)
-        picked[name] = np.where(chosen[:, None] if a.ndim > 1 else chosen, a, b)
-    return PatchStates(**picked)
+    picked = []
+    for field in fields(PatchStates):
+        a, b = getattr(new, field.name), getattr(old, field.name)
+        picked.append(np.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b))
+    return PatchStates(*picked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,12 +28,7 @@ class Enumeration:
 
     @classmethod
     def of(cls, scan: Scan) -> Enumeration:
-        problem = scan.problem
-        table = [
-            [scan.alone(h, e) for e in range(problem.atoms.n_extents)]
-            for h in range(problem.n_heads)
-        ]
-        return cls(problem, np.array(table))
+        return cls(scan.problem, scan.alone())
 
     @cached_property
     def _log_each(self) -> NDArray[np.float64]:
@@ -74,8 +69,8 @@ class Enumeration:
         chosen = np.searchsorted(cumulative, rng.random(n)).clip(max=len(flat) - 1)
         head, extent, centre, size = np.unravel_index(chosen, self.probability.shape)
         present = rng.random(n) < (self.count_probability[1] if n_sources is None else n_sources)
-        slots = (n, self.problem.n_slots)
-        states = PatchStates(head, *(np.zeros(slots, kind) for kind in (bool, int, int, int)))
+        n_seen = 0 if self.problem.spread is None else len(self.problem.turned)
+        states = replace(PatchStates.empty(n, self.problem.n_slots, n_seen), head=head)
         states.used[:, 0] = present
         states.centre[:, 0], states.extent[:, 0], states.size[:, 0] = centre, extent, size
         return states

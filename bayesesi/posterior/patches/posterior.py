@@ -15,9 +15,10 @@ from bayesesi.posterior.base import Posterior
 from bayesesi.posterior.patches.atoms import Atoms
 from bayesesi.posterior.patches.enumeration import Enumeration
 from bayesesi.posterior.patches.field import chunks, fields, source_rows, source_weights
-from bayesesi.posterior.patches.problem import PatchProblem, make_problem
+from bayesesi.posterior.patches.problem import HeadModel, PatchProblem, make_problem
 from bayesesi.posterior.patches.run import Run, run_chains
-from bayesesi.posterior.patches.scan import Scan
+from bayesesi.posterior.patches.scan import DrawScan
+from bayesesi.posterior.patches.spread_scan import SpreadScan
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior
 
@@ -29,7 +30,8 @@ def patch_posterior(
     obs: Observation,
     prior: PatchPrior | DipolePrior,
     heads: HeadPrior | None = None,
-    n_heads: int = 32,
+    head_model: HeadModel = "spread",
+    n_heads: int = 64,
     seed: int = 0,
     atoms: Atoms | None = None,
     ess: float = 200.0,
@@ -51,11 +53,11 @@ def patch_posterior(
     ------
     InputError : another source space or family, a forward whose head cannot be redrawn.
     """
-    problem = make_problem(obs, prior, heads, n_heads, seed, atoms)
-    scan = Scan(problem)
+    problem = make_problem(obs, prior, heads, head_model, n_heads, seed, atoms)
+    scan = DrawScan(problem) if problem.spread is None else SpreadScan(problem)
     table = Enumeration.of(scan)
     rng = np.random.default_rng(seed)
-    if problem.n_slots == 1:
+    if problem.n_slots == 1 and problem.spread is None:
         return PatchPosterior(obs, problem, table, table.draw(_N_EXACT, rng), None)
     run = run_chains(scan, table, rng, ess)
     return PatchPosterior(obs, problem, table, run.states, run)

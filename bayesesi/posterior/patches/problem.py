@@ -11,22 +11,28 @@ are independent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import comb
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.errors import InputError
+from bayesesi.errors import InputError, some
 from bayesesi.observation import Observation
 from bayesesi.posterior.patches.atoms import Atoms, make_atoms, moment_sizes
+from bayesesi.posterior.patches.spread import HeadSpread, spread_of
 from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior, block_generator
 
 #: Degrees of freedom of the noise's scale: its logarithm has an sd of about .2.
 NOISE_DOF = 12.0
+#: How an unknown head enters: each topography as a Gaussian, or one of the heads drawn.
+HeadModel = Literal["spread", "draws"]
+HEAD_MODELS: tuple[HeadModel, ...] = ("spread", "draws")
+#: Extents, as shares of their number, whose spread is computed.
+_SPREAD_EXTENTS = (0.25, 0.75)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +45,8 @@ class PatchProblem:
     topographies : (H, E, N, d, n_eff) of a unit moment at each extent and centre, in each head; d
         is 1, or 3 for free orientation.
     turned : (n_eff, R) data; turn : (R, R) orthonormal, values = turned turn'; variance : (R,) q.
-    heads : sites of the H heads, empty where the assumed head is taken for the true one.
+    heads : sites of the heads drawn, empty where the assumed head is taken for the true one.
+    spread : of topographies about that of the one, mean head; None where heads are H draws.
     """
 
     obs: Observation
@@ -51,6 +58,7 @@ class PatchProblem:
     turn: NDArray[np.float64]
     variance: NDArray[np.float64]
     heads: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    spread: HeadSpread | None = None
 
     @property
     def n_heads(self) -> int:
@@ -138,7 +146,8 @@ def make_problem(
     obs: Observation,
     prior: PatchPrior | DipolePrior,
     heads: HeadPrior | None = None,
-    n_heads: int = 32,
+    head_model: HeadModel = "spread",
+    n_heads: int = 64,
     seed: int = 0,
     atoms: Atoms | None = None,
 ) -> PatchProblem:
@@ -148,17 +157,25 @@ def make_problem(
             f"the prior lives on {prior.source_space.n_sources} sources, the observation on "
             f"{obs.source_space.n_sources}; read the prior at the level of the forward"
         )
+    if head_model not in HEAD_MODELS:
+        raise InputError(f"head_model is one of {', '.join(HEAD_MODELS)}, not {some([head_model])}")
     atoms = atoms or make_atoms(prior)
     draws: Mapping[str, NDArray[Any]] = {}
+    spread = None
     if heads is None:
-        seen = _assumed(obs, atoms)[None]
+        topographies = _assumed(obs, atoms)[None]
     else:
-        draws, each = _drawn(obs, atoms, heads, n_heads, seed)
-        seen = np.stack(list(each))
-    shape = (len(seen), atoms.n_extents, atoms.n_centres, -1, obs.n_eff)
-    topographies = seen.reshape(shape)
+        views = HeadViews.drawn(obs, atoms, heads, n_heads, seed)
+        draws = views.draws
+        if head_model == "draws":
+            topographies = views.each(slice(None))
+        else:
+            topographies = views.mean()
+            spread = _spread(views, topographies[0], atoms)
     projector = obs.time_basis.projector
     variance, turn = np.linalg.eigh(projector.T @ projector)
+    shape = (len(topographies), atoms.n_extents, atoms.n_centres, -1, obs.n_eff)
+    topographies = topographies.reshape(shape)
     return PatchProblem(
         obs,
         prior,
@@ -169,11 +186,12 @@ def make_problem(
         turn,
         np.maximum(variance, 0.0),
         draws,
+        spread,
     )
 
 
 def _assumed(obs: Observation, atoms: Atoms) -> NDArray[np.float64]:
-    """(A, d, n_eff) in the assumed head; three axes of a free source share its moment's variance."""
+    """(A, d, n_eff) in the assumed head; the axes of a free source share its moment's variance."""
     if obs.leadfield.ndim == 2:
         return np.asarray(atoms.weights @ obs.leadfield.T)
     if obs.forward.loose < 1:
@@ -185,37 +203,70 @@ def _assumed(obs: Observation, atoms: Atoms) -> NDArray[np.float64]:
     return np.stack(parts, axis=1)
 
 
-def _drawn(
-    obs: Observation, atoms: Atoms, heads: HeadPrior, n: int, seed: int
-) -> tuple[dict[str, NDArray[Any]], Iterator[NDArray[np.float32]]]:
-    """Sites of heads drawn from the prior, each with a cap of its own, and (A, n_eff) in each.
+@dataclass(frozen=True, eq=False)
+class HeadViews:
+    """Atoms as seen in heads drawn from a prior, each with a cap of its own.
 
-    Patches are brought into the bank's source modes once: a head is then one small product.
+    Atoms are brought into the bank's source modes once: a head is then one small product.
+
+    Attributes
+    ----------
+    draws : sites of the heads. modes : (A, B) of atoms. electrodes : (H, n_eff, B), whitened.
     """
-    if obs.leadfield.ndim != 2:
-        raise InputError(
-            "heads are drawn for sources along the cortex' normal; use forward.fixed(), or "
-            "heads=None for free ones"
-        )
-    banked = obs.forward.banked
-    if banked is None:
-        raise InputError(
-            "the forward model's head cannot be redrawn, it came from no bank; take it for the "
-            "true one with heads=None, or use template_forward(info)"
-        )
-    if n < 1:
-        raise InputError(f"at least one head, not {n}")
-    with block_generator("validate", seed, 2):
-        draws = heads.draw(n)
-        where = heads.electrodes(draws, banked.electrodes).positions
-    settings = heads.settings(draws)
-    modes = np.asarray(atoms.weights @ banked.bank.cortex_modes(banked.level).T, np.float32)
 
-    def seen() -> Iterator[NDArray[np.float32]]:
-        for k in range(n):
-            size = banked.scale * float(draws["size"][k])
-            electrodes = banked.bank.electrode_modes(settings[k], where[k]) / size**2
-            whitened = (obs.whitener.matrix @ electrodes).astype(np.float32)
-            yield modes @ whitened.T
+    draws: Mapping[str, NDArray[Any]]
+    modes: NDArray[np.float32]
+    electrodes: NDArray[np.float32]
 
-    return draws, seen()
+    @classmethod
+    def drawn(
+        cls, obs: Observation, atoms: Atoms, heads: HeadPrior, n: int, seed: int
+    ) -> HeadViews:
+        if obs.leadfield.ndim != 2:
+            raise InputError(
+                "heads are drawn for sources along the cortex' normal; use forward.fixed(), or "
+                "heads=None for free ones"
+            )
+        banked = obs.forward.banked
+        if banked is None:
+            raise InputError(
+                "the forward model's head cannot be redrawn, it came from no bank; take it for "
+                "the true one with heads=None, or use template_forward(info)"
+            )
+        if n < 1:
+            raise InputError(f"at least one head, not {n}")
+        with block_generator("validate", seed, 2):
+            draws = heads.draw(n)
+            where = heads.electrodes(draws, banked.electrodes).positions
+        settings = heads.settings(draws)
+        size = banked.scale * draws["size"].astype(float)
+        whitened = [
+            obs.whitener.matrix
+            @ (banked.bank.electrode_modes(settings[k], where[k]) / size[k] ** 2)
+            for k in range(n)
+        ]
+        modes = np.asarray(atoms.weights @ banked.bank.cortex_modes(banked.level).T, np.float32)
+        return cls(draws, modes, np.array(whitened, np.float32))
+
+    def each(self, atoms: slice) -> NDArray[np.float32]:
+        """(H, some atoms, n_eff)."""
+        return np.stack([self.modes[atoms] @ head.T for head in self.electrodes])
+
+    def mean(self) -> NDArray[np.float32]:
+        """(1, A, n_eff) mean over heads."""
+        return (self.modes @ self.electrodes.mean(axis=0).T)[None]
+
+
+def _spread(views: HeadViews, mean: NDArray[np.float32], atoms: Atoms) -> HeadSpread:
+    """Of every atom; an extent borrows the relative spread of the nearest one of a few."""
+    n, extents = atoms.n_centres, atoms.n_extents
+    known = np.unique([int(extents * share) for share in _SPREAD_EXTENTS])
+    rows = [slice(e * n, (e + 1) * n) for e in known]
+    directions, variance, rest = (
+        np.stack(part)
+        for part in zip(*(spread_of(views.each(r), mean[r]) for r in rows), strict=True)
+    )
+    source = np.abs(known - np.arange(extents)[:, None]).argmin(axis=1)
+    size = (mean.reshape(extents, n, -1) ** 2).sum(axis=2)
+    ratio = size / size[known[source]]
+    return HeadSpread(source, directions, variance[source] * ratio[..., None], rest[source] * ratio)

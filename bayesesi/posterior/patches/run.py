@@ -64,7 +64,7 @@ def run_chains(
 ) -> Run:
     """Chains from the posterior of at most one source, until each monitored value has ``ess``."""
     kernel = Kernel(scan)
-    states = table.draw(N_CHAINS, rng)
+    states = kernel.started(table.draw(N_CHAINS, rng), rng)
     for _ in range(_N_WARM):
         states = kernel.sweep(states, rng)
     kept: list[PatchStates] = []
@@ -120,7 +120,9 @@ def _log_evidences(
     problem = kernel.problem
     joint = list(table.log_evidences + problem.log_count[:2])
     for k in range(1, problem.n_slots):
-        below = table.draw(_N_BRIDGE, rng, 1) if k == 1 else _of_count(states, k, rng)
+        below = _of_count(states, k, rng)
+        if k == 1:
+            below = kernel.started(table.draw(_N_BRIDGE, rng, 1), rng)
         above = _of_count(states, k + 1, rng)
         empty, full = kernel.births(below, rng)
         slots = np.log((problem.n_slots - k) / (k + 1))

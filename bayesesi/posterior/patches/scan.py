@@ -10,6 +10,7 @@ size s seen as g at a centre, p = B g,
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,18 +21,57 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesesi.posterior.patches.problem import NOISE_DOF, PatchProblem
-from bayesesi.posterior.patches.states import Amplitudes
+from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
 
 @dataclass(frozen=True, eq=False)
-class Scan:
-    """Scans in the precision of the topographies: single where heads are drawn."""
+class Scan(ABC):
+    """Log-likelihoods of one more source, its topography integrated where it spreads."""
 
     problem: PatchProblem
+
+    @abstractmethod
+    def alone(self) -> NDArray[np.float64]:
+        """(H, E, N, M) of one source of each kind, and no other."""
+
+    @abstractmethod
+    def anywhere(
+        self, others: Amplitudes, extent: NDArray[np.int64], size: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """(D, N) with one more source, of its own extent and size in each state."""
+
+    @abstractmethod
+    def around(self, others: Amplitudes, centres: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(D, M, E, n) with one more source at (D, n) centres, however shaped."""
+
+    def see(
+        self,
+        others: Amplitudes,
+        states: PatchStates,
+        slot: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> tuple[PatchStates, NDArray[np.float64]]:
+        """The states with the topography of a slot drawn, and (D,) log density of drawing it so."""
+        return states, np.zeros(len(states))
+
+    def log_seen(
+        self, others: Amplitudes, states: PatchStates, slot: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """(D,) log density with which ``see`` would have drawn what a slot's topography is."""
+        return np.zeros(len(states))
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        """In the precision of the topographies: single where heads are drawn."""
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._topographies.dtype)
 
     @cached_property
     def _topographies(self) -> Tensor:
         return torch.from_numpy(self.problem.topographies)
+
+
+@dataclass(frozen=True, eq=False)
+class DrawScan(Scan):
+    """Heads as an index over draws, or one head."""
 
     @cached_property
     def match(self) -> Tensor:
@@ -46,8 +86,13 @@ class Scan:
             [(seen[..., i, :] * seen[..., j, :]).sum(-1) for i, j in _pairs(seen.shape[3])], dim=-1
         )
 
-    def alone(self, head: int, extent: int) -> NDArray[np.float64]:
-        """(N, M) log-likelihoods of one source of each size at each centre, and no other."""
+    def alone(self) -> NDArray[np.float64]:
+        heads, extents = self.problem.n_heads, self.problem.atoms.n_extents
+        each = [[self._alone(h, e) for e in range(extents)] for h in range(heads)]
+        return np.array(each)
+
+    def _alone(self, head: int, extent: int) -> NDArray[np.float64]:
+        """(N, M)."""
         gains = list(self.gain[head, extent, :, :, None].unbind(1))
         match = list(self.match[head, extent].unbind(1))
         size = np.arange(len(self.problem.sizes))
@@ -57,13 +102,11 @@ class Scan:
     def anywhere(
         self, others: Amplitudes, extent: NDArray[np.int64], size: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """(D, N) log-likelihoods with one more source, of its own extent and size in each state."""
         everywhere = slice(None)
         each = [self._beside(others, d, extent[d], everywhere, size[d]) for d in range(len(extent))]
         return np.stack(each)
 
     def around(self, others: Amplitudes, centres: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(D, M, E, n) log-likelihoods with one more source at (D, n) centres, however shaped."""
         extents = np.arange(self.problem.atoms.n_extents)[:, None]
         sizes = np.arange(len(self.problem.sizes))[:, None, None]
         each = [self._beside(others, d, extents, near, sizes) for d, near in enumerate(centres)]
@@ -104,11 +147,8 @@ class Scan:
         determinant, explained = _fit(gains, match, u)
         left = rest - explained.sum(-1).double()
         dof = NOISE_DOF + self.problem.n_numbers
-        log_det = log_det + _log_sum(determinant).double()
+        log_det = log_det + log_sum(determinant).double()
         return np.asarray(-0.5 * log_det - 0.5 * dof * left.log())
-
-    def _tensor(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self._topographies.dtype)
 
 
 def _pairs(n_axes: int) -> list[tuple[int, int]]:
@@ -138,7 +178,7 @@ def _fit(gains: list[Tensor], match: list[Tensor], u: Tensor) -> tuple[Tensor, T
     return determinant, u * form / determinant
 
 
-def _log_sum(factors: Tensor) -> Tensor:
+def log_sum(factors: Tensor) -> Tensor:
     """(...) sum of the logs of (..., R) numbers from 1 on: of products of four, to take fewer logs.
 
     Four determinants below 1e9 stay within single precision.

@@ -13,7 +13,7 @@ S = diag(s_k): the Student law of a linear model with conjugate priors (Bernardo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +29,7 @@ class PatchStates:
     Attributes
     ----------
     head : (D,). used : (D, K). centre, extent, size : (D, K) indices into the grids.
+    seen : (D, K, n_eff) topographies of the sources, where they spread; else (D, K, 0).
     """
 
     head: NDArray[np.int64]
@@ -36,6 +37,7 @@ class PatchStates:
     centre: NDArray[np.int64]
     extent: NDArray[np.int64]
     size: NDArray[np.int64]
+    seen: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.head)
@@ -46,18 +48,19 @@ class PatchStates:
         return np.asarray(self.used.sum(axis=1))
 
     def __getitem__(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> PatchStates:
-        return PatchStates(
-            self.head[rows], self.used[rows], self.centre[rows], self.extent[rows], self.size[rows]
-        )
+        return PatchStates(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @classmethod
     def joined(cls, parts: list[PatchStates]) -> PatchStates:
-        return cls(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("head", "used", "centre", "extent", "size")
-            )
-        )
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    @classmethod
+    def empty(cls, n: int, n_slots: int, n_seen: int = 0) -> PatchStates:
+        """n states without a source."""
+        index = (np.zeros((n, n_slots), np.int64) for _ in range(3))
+        used = np.zeros((n, n_slots), bool)
+        return cls(np.zeros(n, np.int64), used, *index, np.zeros((n, n_slots, n_seen)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +74,9 @@ class Amplitudes:
     def _columns(self) -> NDArray[np.float64]:
         """(D, K d, n_eff): G', columns of unused slots 0."""
         states = self.states
-        rows = self.problem.topographies[states.head[:, None], states.extent, states.centre]
+        rows = states.seen[:, :, None]
+        if self.problem.spread is None:
+            rows = self.problem.topographies[states.head[:, None], states.extent, states.centre]
         scaled = rows.astype(float) * self._scale[..., None, None]
         return scaled.reshape(len(states), -1, rows.shape[-1])
 
@@ -125,7 +130,8 @@ class Amplitudes:
 
     def mean(self) -> NDArray[np.float64]:
         """(D, K, d, R) A m, E[a] in the observation's time functions."""
-        return self._unturned(self.shrunk * self.match)
+        turned = self._out(self.shrunk * self.match) @ self.problem.turn.T
+        return turned.reshape(*self.states.used.shape, self.problem.n_axes, -1)
 
     def variance(self) -> NDArray[np.float64]:
         """(D, K d, K d, R) A² m²: covariance of amplitudes in each time function."""
@@ -136,19 +142,24 @@ class Amplitudes:
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """(D, K, d, R) A m: amplitudes, in the observation's time functions."""
+        turned = self.draw_turned(rng)[0] @ self.problem.turn.T
+        return turned.reshape(*self.states.used.shape, self.problem.n_axes, -1)
+
+    def draw_turned(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(D, K d, R) amplitudes in turned time, and (D,) tau²."""
         tau2 = self.rest / rng.chisquare(NOISE_DOF + self.problem.n_numbers, len(self.rest))
-        z = rng.standard_normal(self.match.shape)
-        tau = np.sqrt(tau2)[:, None, None]
-        return self._unturned(self.shrunk * self.match + tau * np.sqrt(self.shrunk) * z)
+        z = np.sqrt(tau2)[:, None, None] * rng.standard_normal(self.match.shape)
+        return self._out(self.shrunk * self.match + np.sqrt(self.shrunk) * z), tau2
 
     @property
     def _axes_scale(self) -> NDArray[np.float64]:
         return np.repeat(self._scale, self.problem.n_axes, axis=1)
 
-    def _unturned(self, inner: NDArray[np.float64]) -> NDArray[np.float64]:
-        amplitude = self._axes_scale[..., None] * (self._frame[1] @ inner)
-        shape = (*self.states.used.shape, self.problem.n_axes, -1)
-        return np.asarray((amplitude @ self.problem.turn.T).reshape(shape))
+    def _out(self, inner: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(D, K d, R): S U times (D, J, R)."""
+        return np.asarray(self._axes_scale[..., None] * (self._frame[1] @ inner))
 
     def explained(self) -> NDArray[np.float64]:
         """(n_eff, R): what the sources make at the sensors, mean over states."""
@@ -161,4 +172,16 @@ def log_prior(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]
     count = states.count
     grids = np.log(problem.atoms.n_extents) + np.log(len(problem.sizes))
     place = problem.log_place(states.centre, states.used)
-    return np.asarray(problem.log_slots[count] + place - count * grids - np.log(problem.n_heads))
+    known = problem.log_slots[count] + place - count * grids - np.log(problem.n_heads)
+    return np.asarray(known + log_seen(problem, states))
+
+
+def log_seen(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
+    """(D,) log density of the used slots' topographies, given what the sources are."""
+    if problem.spread is None:
+        return np.zeros(len(states))
+    slots, n_seen = states.used.shape, states.seen.shape[-1]
+    extent, centre = states.extent.ravel(), states.centre.ravel()
+    law = problem.spread.law(extent, centre, problem.topographies[0, extent, centre, 0])
+    each = law.log_density(states.seen.reshape(-1, n_seen)).reshape(slots)
+    return np.where(states.used, each, 0.0).sum(axis=1)

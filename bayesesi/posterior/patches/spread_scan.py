@@ -1,0 +1,307 @@
+"""Every centre weighed where topographies spread: g ~ N(mean, Sigma) integrated by Laplace.
+
+Given the others (``scan``), amplitudes and noise scale are integrated in the exact l(g). For the
+rest, given the source's amplitudes, E[a | g] = a and E|a|² = alpha², data without what the others
+make of them say y = sum_r a_r v_r of g, with eps = tau² / alpha² and what U leaves out (``_Law``):
+
+    cov = (Sigma^-1 + (I - U'U) / eps)^-1,    g^ = cov (Sigma^-1 mean + y / (alpha² eps)),
+    log p(v~) ~ l(g^) + log N(g^; mean, Sigma) + 1/2 log det(2 pi cov),
+
+a and g^ in turns, from g^ = mean. N(g^, cov) is what topographies are drawn from. Before, each
+centre is weighed with Sigma as isotropic, which takes no product over channels; the best are
+weighed anew. The chains accept by exact densities, so that what is approximate here costs
+acceptance and not exactness; the evidence of one source is as good as the approximation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bayesesi.posterior.patches.problem import NOISE_DOF
+from bayesesi.posterior.patches.scan import Scan, log_sum
+from bayesesi.posterior.patches.spread import HeadSpread, TopographyLaw
+from bayesesi.posterior.patches.states import Amplitudes, PatchStates
+
+#: Centres that are weighed anew, and of these again; atoms when there is no other source.
+_N_BEST, _N_BEST_AGAIN, _N_BEST_ALONE = 400, 50, 3000
+#: Turns of a and g^: at first, and until they stand still but for a fraction of a nat.
+_N_FEW_TURNS, _N_TURNS = 2, 4
+#: Atoms that are weighed at once, each in every size.
+_CHUNK = 500
+
+
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    """The other sources of D states, as tensors: what a source beside them is weighed with.
+
+    ``basis`` (D, J, n), ``shrunk`` (D, J, R); ``left`` (D, n, R) data without what the others alone
+    make of them; ``log_determinant``, ``rest`` (D,).
+    """
+
+    basis: Tensor
+    shrunk: Tensor
+    left: Tensor
+    log_determinant: Tensor
+    rest: Tensor
+
+    def __getitem__(self, d: int) -> _Frames:
+        return _Frames(*(getattr(self, f.name)[d : d + 1] for f in fields(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Peaks:
+    """Where l(g) + log N(g; mean, Sigma) is largest, for (D, A, M) sources.
+
+    ``at`` (..., n) g^; ``eps`` (...) and ``unseen`` (..., J, n) of its covariance; ``log_weight``
+    (...) the log-likelihood with g integrated.
+    """
+
+    at: Tensor
+    eps: Tensor
+    unseen: Tensor
+    log_weight: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Law:
+    """cov = (Sigma^-1 + (I - U'U) / eps)^-1 of (D, A, M) topographies.
+
+    U (J, n) is ``unseen``: data say nothing of what a source has in common with the others' look,
+    since their amplitudes give way. With C0 = (Sigma^-1 + I / eps)^-1, a diagonal matrix in the axes
+    of Sigma, cov = C0 + C0 U' (eps I - U C0 U')^-1 U C0.
+    """
+
+    axes: Tensor
+    mu: Tensor
+    rho: Tensor
+    eps: Tensor
+    unseen: Tensor
+
+    def shrink(self, vectors: Tensor) -> Tensor:
+        """C0 / eps times (..., n) vectors."""
+        base = (self.rho / (self.rho + self.eps))[..., None]
+        more = self.mu / (self.mu + self.eps[..., None]) - base
+        return base * vectors + (more * (vectors @ self.axes.transpose(2, 3))) @ self.axes
+
+    @cached_property
+    def _shrunk(self) -> Tensor:
+        """(..., J, n): U C0 / eps."""
+        base = (self.rho / (self.rho + self.eps))[..., None, None]
+        more = (self.mu / (self.mu + self.eps[..., None]))[..., None, :] - base
+        axes = self.axes[:, :, None]
+        return base * self.unseen + (more * (self.unseen @ axes.transpose(3, 4))) @ axes
+
+    @cached_property
+    def _left(self) -> Tensor:
+        """(..., J, J): I - U C0 U' / eps."""
+        inner = self._shrunk @ self.unseen.transpose(-1, -2)
+        return torch.eye(inner.shape[-1], dtype=inner.dtype) * (1 + 1e-6) - inner
+
+    def corrected(self, at: Tensor) -> Tensor:
+        """cov times what C0 was applied to, from its product."""
+        said = torch.linalg.solve(self._left, (self.unseen @ at[..., None]))
+        return at + (self._shrunk.transpose(-1, -2) @ said)[..., 0]
+
+    def log_grown(self) -> Tensor:
+        """(...): log det(Sigma cov^-1)."""
+        n, m = self.unseen.shape[-1], self.mu.shape[-1]
+        seen = torch.log1p(self.mu / self.eps[..., None]).sum(-1)
+        seen = seen + (n - m) * torch.log1p(self.rho / self.eps)
+        return seen + torch.linalg.slogdet(self._left)[1]
+
+
+def _gain(at: Tensor, basis: Tensor, shrunk: Tensor) -> Tensor:
+    """(..., R): G."""
+    return at.square().sum(-1, keepdim=True) - (at @ basis.transpose(2, 3)).square() @ shrunk
+
+
+@dataclass(frozen=True, eq=False)
+class SpreadScan(Scan):
+    """See the module."""
+
+    @property
+    def _spread(self) -> HeadSpread:
+        assert self.problem.spread is not None
+        return self.problem.spread
+
+    @cached_property
+    def _directions(self) -> Tensor:
+        return torch.from_numpy(self._spread.directions)
+
+    @cached_property
+    def _variances(self) -> tuple[Tensor, Tensor]:
+        """(E, N, m) mu and (E, N) rho."""
+        return self._tensor(self._spread.variance), self._tensor(self._spread.rest)
+
+    @cached_property
+    def _means(self) -> Tensor:
+        """(E, N, n)."""
+        return self._topographies[0, :, :, 0]
+
+    @cached_property
+    def _powers(self) -> Tensor:
+        """(E, N): |mean|²."""
+        return self._means.square().sum(-1)
+
+    @cached_property
+    def _isotropic(self) -> Tensor:
+        """(E, N): mean variance over directions."""
+        mu, rho = self._variances
+        n, m = self._means.shape[-1], mu.shape[-1]
+        return (mu.sum(-1) + (n - m) * rho) / n
+
+    def alone(self) -> NDArray[np.float64]:
+        problem = self.problem
+        n_extents, n_sizes = problem.atoms.n_extents, len(problem.sizes)
+        frame = self._frames(Amplitudes(problem, PatchStates.empty(1, 1, len(problem.turned))))
+        rough = [[self._roughly(frame, e, m) for m in range(n_sizes)] for e in range(n_extents)]
+        table = np.moveaxis(np.array(rough), 1, 2).copy()
+        n_best = min(_N_BEST_ALONE, table[..., 0].size)
+        best = np.argpartition(table.max(axis=2).ravel(), -n_best)[-n_best:]
+        extent, centre = np.unravel_index(best, table.shape[:2])
+        for first in range(0, n_best, _CHUNK):
+            e, i = extent[first : first + _CHUNK], centre[first : first + _CHUNK]
+            peaks = self._peaks(frame, e[None], i[None], np.arange(n_sizes)[None])
+            table[e, i] = peaks.log_weight[0].numpy()
+        return table[None]
+
+    def anywhere(
+        self, others: Amplitudes, extent: NDArray[np.int64], size: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        frames = self._frames(others)
+        each = [self._roughly(frames[d], int(extent[d]), int(size[d])) for d in range(len(extent))]
+        weight = np.stack(each)
+        for n_best, turns in ((_N_BEST, _N_FEW_TURNS), (_N_BEST_AGAIN, _N_TURNS)):
+            n_best = min(n_best, weight.shape[1])
+            best = np.argpartition(weight, -n_best, axis=1)[:, -n_best:]
+            extents = np.repeat(extent[:, None], n_best, axis=1)
+            peaks = self._peaks(frames, extents, best, size[:, None], turns)
+            np.put_along_axis(weight, best, peaks.log_weight[..., 0].numpy(), axis=1)
+        return weight
+
+    def around(self, others: Amplitudes, centres: NDArray[np.int64]) -> NDArray[np.float64]:
+        n_extents, n_sizes = self.problem.atoms.n_extents, len(self.problem.sizes)
+        n, n_near = centres.shape
+        extent = np.tile(np.repeat(np.arange(n_extents), n_near), (n, 1))
+        size = np.tile(np.arange(n_sizes), (n, 1))
+        peaks = self._peaks(self._frames(others), extent, np.tile(centres, n_extents), size)
+        found = peaks.log_weight.numpy().reshape(n, n_extents, n_near, n_sizes)
+        return np.moveaxis(found, 3, 1)
+
+    def see(
+        self,
+        others: Amplitudes,
+        states: PatchStates,
+        slot: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> tuple[PatchStates, NDArray[np.float64]]:
+        law = self._law(others, states, slot)
+        rows, drawn = np.arange(len(states)), law.draw(rng)
+        seen = states.seen.copy()
+        seen[rows, slot] = drawn
+        used = states.used[rows, slot]
+        return replace(states, seen=seen), np.where(used, law.log_density(drawn), 0.0)
+
+    def log_seen(
+        self, others: Amplitudes, states: PatchStates, slot: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        rows = np.arange(len(states))
+        density = self._law(others, states, slot).log_density(states.seen[rows, slot])
+        return np.where(states.used[rows, slot], density, 0.0)
+
+    def _law(
+        self, others: Amplitudes, states: PatchStates, slot: NDArray[np.int64]
+    ) -> TopographyLaw:
+        """N(g^, cov) of a slot of each state."""
+        rows = np.arange(len(states))
+        kind = (getattr(states, name)[rows, slot] for name in ("extent", "centre", "size"))
+        extent, centre, size = kind
+        frames = self._frames(others)
+        peaks = self._peaks(frames, extent[:, None], centre[:, None], size[:, None])
+        at, eps, unseen = (
+            part[:, 0, 0].double().numpy() for part in (peaks.at, peaks.eps, peaks.unseen)
+        )
+        return self._spread.law(extent, centre, at).shrunk(eps, unseen)
+
+    def _frames(self, others: Amplitudes) -> _Frames:
+        made = np.swapaxes(others.basis, 1, 2) @ (others.shrunk * others.match)
+        # frames come in order of gain, and at least the slot that is weighed has none
+        parts = (others.basis[:, 1:], others.shrunk[:, 1:], self.problem.turned - made)
+        exact = (others.log_determinant, others.rest)
+        return _Frames(*map(self._tensor, parts), *map(torch.from_numpy, exact))
+
+    def _roughly(self, frame: _Frames, extent: int, size: int) -> NDArray[np.float64]:
+        """(N,) one state, Sigma isotropic."""
+        basis, shrunk, left = frame.basis[0], frame.shrunk[0], frame.left[0]
+        means, power, t = self._means[extent], self._powers[extent], self._isotropic[extent]
+        u = self._tensor(self.problem.sizes[size] ** 2 * self.problem.variance)
+        match = means @ left
+        gain = power[:, None] - (means @ basis.T).square() @ shrunk
+        amplitude, alpha2, eps = self._amplitudes(match, gain, u, frame.rest[0])
+        seen = amplitude @ (left.T @ left)  # left' y
+        yy, yg = (seen * amplitude).sum(-1) / alpha2**2, (amplitude * match).sum(-1) / alpha2
+        share = t / (t + eps)
+        match = (1 - share)[:, None] * match + (share / alpha2)[:, None] * seen
+        grown = (1 - share) ** 2 * power + 2 * share * (1 - share) * yg + share**2 * yy
+        gain = gain + (grown - power)[:, None]
+        off = (yy - 2 * yg + power).clamp(min=0.0)
+        n = means.shape[-1]
+        prior = -0.5 * share**2 * off / t - 0.5 * n * torch.log1p(t / eps)
+        found = self._log_likelihood(match, gain, u, frame.log_determinant[0], frame.rest[0])
+        return np.asarray(found + prior.double())
+
+    def _peaks(
+        self,
+        frames: _Frames,
+        extent: NDArray[np.int64],
+        centre: NDArray[np.int64],
+        size: NDArray[np.int64],
+        turns: int = _N_TURNS,
+    ) -> _Peaks:
+        """Of (D, A) atoms in each of (D, M) sizes."""
+        mean = self._means[extent, centre][:, :, None]
+        axes = self._directions[self._spread.source[extent], centre]
+        mu, rho = (part[extent, centre][:, :, None] for part in self._variances)
+        u = self._tensor(self.problem.sizes[size][..., None] ** 2 * self.problem.variance)[:, None]
+        basis, shrunk, left = (part[:, None] for part in (frames.basis, frames.shrunk, frames.left))
+        rest, log_det = frames.rest[:, None, None], frames.log_determinant[:, None, None]
+        at = mean.expand(*mean.shape[:2], u.shape[2], -1)
+        for _ in range(turns):
+            amplitude, alpha2, eps = self._amplitudes(at @ left, _gain(at, basis, shrunk), u, rest)
+            off = (amplitude / alpha2[..., None]) @ left.transpose(2, 3) - mean
+            unseen = ((amplitude.square() @ shrunk.transpose(2, 3)) / alpha2[..., None]).sqrt()
+            law = _Law(axes, mu, rho, eps, unseen[..., None] * basis[:, :, None])
+            at = law.corrected(mean + law.shrink(off))
+        off = at - mean
+        along = (off @ axes.transpose(2, 3)).square()
+        across = (off.square().sum(-1) - along.sum(-1)).clamp(min=0.0)
+        prior = -0.5 * (across / rho + (along / mu).sum(-1) + law.log_grown())
+        gain = _gain(at, basis, shrunk)
+        found = self._log_likelihood(at @ left, gain, u, log_det, rest)
+        return _Peaks(at, eps, law.unseen, found + prior.double())
+
+    def _amplitudes(
+        self, match: Tensor, gain: Tensor, u: Tensor, rest: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(..., R) E[a | g], (...) alpha² and eps."""
+        shrunk = u / (1 + u * gain)
+        amplitude = shrunk * match
+        dof = NOISE_DOF + self.problem.n_numbers
+        explained = (amplitude * match).sum(-1).double()
+        tau2 = ((rest - explained) / dof).to(match.dtype)
+        alpha2 = amplitude.square().sum(-1) + tau2 * shrunk.sum(-1)
+        return amplitude, alpha2, tau2 / alpha2.clamp(min=1e-30)
+
+    def _log_likelihood(
+        self, match: Tensor, gain: Tensor, u: Tensor, log_det: Tensor, rest: Tensor
+    ) -> Tensor:
+        determinant = 1 + u * gain
+        left = rest - (match.square() * u / determinant).sum(-1).double()
+        dof = NOISE_DOF + self.problem.n_numbers
+        return -0.5 * (log_det + log_sum(determinant).double()) - 0.5 * dof * left.log()
