@@ -3,9 +3,9 @@
 Each chain holds a head and K slots, used or not (extent and size of a slot that is not used follow
 their prior and mean nothing; Carlin & Chib 1995, doi:10.1111/j.2517-6161.1995.tb02042.x). A sweep:
 
-- a slot emptied and drawn anew, from "not used" and every centre of the cortex, by their
+- a slot (then two, one after the other) emptied and drawn anew, from "not used" and every centre of the cortex, by their
   conditional probabilities given its extent and size: birth, death, a jump anywhere;
-- a local move: centre, extent and size of a source together, among centres near by;
+- a local move: centre and extent of a source together, among centres near by; then its size;
 - the head given the sources; then another head with a slot drawn anew in it.
 
 Where topographies spread, a state holds each source's; it is drawn with the source, and anew given
@@ -34,9 +34,13 @@ _N_NEAREST = 6
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """The moves of all chains at once; each leaves p(state | v~) as it is."""
+    """The moves of all chains at once; each leaves p(state) p(v~ | state)^beta as it is.
+
+    ``beta`` below 1 flattens the likelihood: chains that warm up so find their way between peaks.
+    """
 
     scan: Scan
+    beta: float = 1.0
 
     @property
     def problem(self) -> PatchProblem:
@@ -45,7 +49,7 @@ class Kernel:
     def score(self, states: PatchStates) -> NDArray[np.float64]:
         """(B,) log p(v~, state), extents and sizes of unused slots included as of their prior."""
         grids = np.log(self.problem.atoms.n_extents * len(self.problem.sizes))
-        likelihood = Amplitudes(self.problem, states).log_likelihood
+        likelihood = self.beta * Amplitudes(self.problem, states).log_likelihood
         return likelihood + log_prior(self.problem, states) + states.count * grids
 
     def sweep(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
@@ -53,8 +57,12 @@ class Kernel:
         for _ in range(self.problem.n_slots):
             states = self.redraw(states, rng)
             states = self.local(states, rng)
+            states = self.size(states, rng)
+        if self.problem.n_slots > 1:
+            states = self.redraw_two(states, rng)
         if self.problem.spread is not None:
-            states = self.topographies(states, rng)
+            if self.beta == 1:
+                states = self.topographies(states, rng)
             if self.problem.n_slots > 1:
                 states = self.shear(states, rng)
         elif self.problem.n_heads > 1:
@@ -66,7 +74,7 @@ class Kernel:
         """States of at most one source, as drawn from a table, with what it looks like."""
         first = np.zeros(len(states), np.int64)
         others = Amplitudes(self.problem, self._without(states, first))
-        return self.scan.see(others, states, first, rng)[0]
+        return self.scan.see(others, states, first, rng, self.beta)[0]
 
     def redraw(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
         """A slot emptied and filled again or not: birth, death, a jump anywhere."""
@@ -74,8 +82,35 @@ class Kernel:
         others = Amplitudes(self.problem, self._without(states, slot))
         options = self._options(states, others, slot)
         new, old = _pick(options, rng), _standing(states, slot)
+        proposal, seen = self._filled(states, slot, new, others, rng)
         balance = _at(options, old) - _at(options, new)
-        return self._accept(states, _filled(states, slot, new), slot, others, balance, rng)
+        balance += self._log_seen(others, states, slot) - seen
+        return self._accept(states, proposal, balance, rng)
+
+    def redraw_two(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
+        """Two slots emptied and drawn one after the other: one source for two, or two for one.
+
+        The way back draws what they were in the same order.
+        """
+        states, first = self._chosen(states, rng)
+        step = rng.integers(1, self.problem.n_slots, size=len(states))
+        states, second = self._refreshed(states, (first + step) % self.problem.n_slots, rng)
+        bare = Amplitudes(self.problem, self._without(self._without(states, first), second))
+        options = self._options(states, bare, first)
+        new, old = _pick(options, rng), _standing(states, first)
+        half, seen = self._filled(self._without(states, second), first, new, bare, rng)
+        balance = _at(options, old) + self._log_seen(bare, states, first)
+        balance -= _at(options, new) + seen
+        beside = Amplitudes(self.problem, half)
+        options = self._options(half, beside, second)
+        new = _pick(options, rng)
+        proposal, seen = self._filled(half, second, new, beside, rng)
+        balance -= _log_share(options, new) + seen
+        beside = Amplitudes(self.problem, self._without(states, second))
+        options = self._options(states, beside, second)
+        balance += _log_share(options, _standing(states, second))
+        balance += self._log_seen(beside, states, second)
+        return self._accept(states, proposal, balance, rng)
 
     def other_head(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
         """Another head, a slot drawn anew in it."""
@@ -87,11 +122,12 @@ class Kernel:
             self._options(s, o, slot) for s, o in zip((states, there), others, strict=True)
         )
         new, old = _pick(there_options, rng), _standing(states, slot)
+        proposal, _ = self._filled(there, slot, new, others[1], rng)
         balance = _log_share(here_options, old) - _log_share(there_options, new)
-        return self._accept(states, _filled(there, slot, new), slot, others[0], balance, rng)
+        return self._accept(states, proposal, balance, rng)
 
     def local(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
-        """Centre, extent and size of a source among those about a pivot near its centre.
+        """Centre and extent of a source among those about a pivot near its centre.
 
         The pivot is drawn among the centre's neighbours, so an option weighs by one over its own
         number of them.
@@ -104,27 +140,44 @@ class Kernel:
         pivot = ring[centre, rng.integers(n_ring[centre])]
         near = ring[pivot]
         others = Amplitudes(self.problem, self._without(states, slot))
-        options = self.scan.around(others, near)
+        options = self.scan.around(others, near, states.size[rows, slot], self.beta)
         place = self._log_place(others.states)[rows[:, None], near] - np.log(n_ring[near])
         real = np.arange(ring.shape[1]) < n_ring[pivot][:, None]
-        options = options + np.where(real, place, -np.inf)[:, None, None]
+        options = options + np.where(real, place, -np.inf)[:, None]
         new = _pick(options.reshape(len(states), -1), rng)
-        size, extent, at = np.unravel_index(new, options.shape[1:])
-        proposal = _changed(states, slot, centre=near[rows, at], extent=extent, size=size)
+        extent, at = np.unravel_index(new, options.shape[1:])
+        proposal = _changed(states, slot, centre=near[rows, at], extent=extent)
         proposal = _where(some, proposal, states)
         old_at = (near == centre[:, None]).argmax(axis=1)
-        old = options[rows, states.size[rows, slot], states.extent[rows, slot], old_at]
-        balance = np.where(some, old - options[rows, size, extent, at], 0.0)
+        old = options[rows, states.extent[rows, slot], old_at]
+        balance = np.where(some, old - options[rows, extent, at], 0.0)
         ring_sizes = np.log(n_ring[proposal.centre[rows, slot]]) - np.log(n_ring[centre])
+        proposal, seen = self.scan.see(others, proposal, slot, rng, self.beta)
         balance = balance - np.where(some, ring_sizes, 0.0)
-        return self._accept(states, proposal, slot, others, balance, rng)
+        balance += self._log_seen(others, states, slot) - seen
+        return self._accept(states, proposal, balance, rng)
+
+    def size(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
+        """The size of a slot, all else given."""
+        n_sizes, rows = len(self.problem.sizes), np.arange(len(states))
+        slot = rng.integers(self.problem.n_slots, size=len(states))
+        repeated = states[np.repeat(rows, n_sizes)]
+        each = _changed(
+            repeated, np.repeat(slot, n_sizes), size=np.tile(np.arange(n_sizes), len(states))
+        )
+        weight = self.beta * Amplitudes(self.problem, each).log_likelihood.reshape(
+            len(states), n_sizes
+        )
+        return _changed(states, slot, size=_pick(weight, rng))
 
     def head(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
         """Any head, the sources given."""
         n_heads = self.problem.n_heads
         rows = np.repeat(np.arange(len(states)), n_heads)
         each = replace(states[rows], head=np.tile(np.arange(n_heads), len(states)))
-        weight = Amplitudes(self.problem, each).log_likelihood.reshape(len(states), n_heads)
+        weight = self.beta * Amplitudes(self.problem, each).log_likelihood.reshape(
+            len(states), n_heads
+        )
         return replace(states, head=_pick(weight, rng))
 
     def births(
@@ -150,7 +203,10 @@ class Kernel:
         return options[:, 0], logsumexp(options[:, 1:], axis=1)
 
     def topographies(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
-        """What each source looks like, given amplitudes and noise scale drawn for the moment."""
+        """What each source looks like, given amplitudes and noise scale drawn for the moment.
+
+        Of the likelihood itself, not a flattened one.
+        """
         spread, problem = self.problem.spread, self.problem
         assert spread is not None
         law = Amplitudes(problem, states)
@@ -159,12 +215,13 @@ class Kernel:
         for k in range(problem.n_slots):
             rest = [j for j in range(problem.n_slots) if j != k]
             left = problem.turned - np.swapaxes(seen[:, rest], 1, 2) @ amplitude[:, rest]
-            power = np.maximum((amplitude[:, k] ** 2).sum(axis=1), np.finfo(float).tiny)
+            used = states.used[:, k]
+            power = np.where(used, (amplitude[:, k] ** 2).sum(axis=1), tau2)
             looked = (left @ amplitude[:, k, :, None])[..., 0] / power[:, None]
             mean = problem.topographies[0, states.extent[:, k], states.centre[:, k], 0]
             prior = spread.law(states.extent[:, k], states.centre[:, k], mean.astype(float))
             drawn = prior.given(looked, tau2 / power).draw(rng)
-            seen[:, k] = np.where(states.used[:, k, None], drawn, 0.0)
+            seen[:, k] = np.where(used[:, None], drawn, 0.0)
         return replace(states, seen=seen)
 
     def shear(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
@@ -194,20 +251,29 @@ class Kernel:
         self,
         states: PatchStates,
         proposal: PatchStates,
-        slot: NDArray[np.int64],
-        others: Amplitudes,
         balance: NDArray[np.float64],
         rng: np.random.Generator,
     ) -> PatchStates:
-        """Metropolis & Hastings.
-
-        ``balance`` is log q(state | proposal) - log q(proposal | state); what the slot looks like
-        is drawn here.
-        """
-        proposal, seen = self.scan.see(others, proposal, slot, rng)
-        balance = balance + self.scan.log_seen(others, states, slot) - seen
+        """Metropolis & Hastings; ``balance`` is log q(back) - log q(forth)."""
         gained = self.score(proposal) - self.score(states) + balance
         return _where(np.log(rng.random(len(states))) < gained, proposal, states)
+
+    def _filled(
+        self,
+        states: PatchStates,
+        slot: NDArray[np.int64],
+        option: NDArray[np.int64],
+        others: Amplitudes,
+        rng: np.random.Generator,
+    ) -> tuple[PatchStates, NDArray[np.float64]]:
+        """A slot made what was picked, and (B,) log density of what it was drawn to look like."""
+        changed = _changed(states, slot, used=option > 0, centre=np.maximum(option - 1, 0))
+        return self.scan.see(others, changed, slot, rng, self.beta)
+
+    def _log_seen(
+        self, others: Amplitudes, states: PatchStates, slot: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        return self.scan.log_seen(others, states, slot, self.beta)
 
     def _chosen(
         self, states: PatchStates, rng: np.random.Generator
@@ -232,8 +298,8 @@ class Kernel:
         rows, without = np.arange(len(states)), others.states
         extent, size = states.extent[rows, slot], states.size[rows, slot]
         prior, count = self.problem.log_slots, without.count
-        empty = prior[count] + others.log_likelihood
-        used = self.scan.anywhere(others, extent, size) + self._log_place(without)
+        empty = prior[count] + self.beta * others.log_likelihood
+        used = self.scan.anywhere(others, extent, size, self.beta) + self._log_place(without)
         return np.column_stack([empty, prior[count + 1][:, None] + used])
 
     def _log_place(self, others: PatchStates) -> NDArray[np.float64]:
@@ -289,13 +355,7 @@ def _standing(states: PatchStates, slot: NDArray[np.int64]) -> NDArray[np.int64]
     return np.where(states.used[rows, slot], 1 + states.centre[rows, slot], 0)
 
 
-def _filled(states: PatchStates, slot: NDArray[np.int64], option: NDArray[np.int64]) -> PatchStates:
-    return _changed(states, slot, used=option > 0, centre=np.maximum(option - 1, 0))
-
-
-def _changed(
-    states: PatchStates, slot: NDArray[np.int64], **values: NDArray[Any]
-) -> PatchStates:
+def _changed(states: PatchStates, slot: NDArray[np.int64], **values: NDArray[Any]) -> PatchStates:
     """The states with other values in one slot of each."""
     fields = {name: getattr(states, name).copy() for name in values}
     for name, value in values.items():

@@ -18,8 +18,10 @@ from bayesesi.posterior.patches.scan import Scan
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
 N_CHAINS = 8
-#: Sweeps that are thrown away, that are run between looks at the effective sample size, at most.
-_N_WARM, _N_ROUND, _N_MOST = 20, 50, 400
+#: Powers of the likelihood that chains warm up with, and sweeps in each, thrown away.
+_BETAS, _N_WARM = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), 4
+#: Sweeps between looks at the effective sample size, and at most.
+_N_ROUND, _N_MOST = 25, 400
 #: Lobes with less of the energy are not watched; states of each count that evidence is taken from.
 _LEAST_SHARE, _N_BRIDGE = 0.01, 64
 
@@ -63,10 +65,12 @@ def run_chains(
     scan: Scan, table: Enumeration, rng: np.random.Generator, ess: float, most: int = _N_MOST
 ) -> Run:
     """Chains from the posterior of at most one source, until each monitored value has ``ess``."""
-    kernel = Kernel(scan)
-    states = kernel.started(table.draw(N_CHAINS, rng), rng)
-    for _ in range(_N_WARM):
-        states = kernel.sweep(states, rng)
+    states = table.draw(N_CHAINS, rng)
+    for beta in _BETAS:
+        kernel = Kernel(scan, beta)
+        states = kernel.started(states, rng) if beta == _BETAS[0] else states
+        for _ in range(_N_WARM):
+            states = kernel.sweep(states, rng)
     kept: list[PatchStates] = []
     while True:
         for _ in range(_N_ROUND):

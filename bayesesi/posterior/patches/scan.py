@@ -36,13 +36,23 @@ class Scan(ABC):
 
     @abstractmethod
     def anywhere(
-        self, others: Amplitudes, extent: NDArray[np.int64], size: NDArray[np.int64]
+        self,
+        others: Amplitudes,
+        extent: NDArray[np.int64],
+        size: NDArray[np.int64],
+        beta: float = 1.0,
     ) -> NDArray[np.float64]:
-        """(D, N) with one more source, of its own extent and size in each state."""
+        """(D, N) with one more source, of its own extent and size in each state; times beta."""
 
     @abstractmethod
-    def around(self, others: Amplitudes, centres: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(D, M, E, n) with one more source at (D, n) centres, however shaped."""
+    def around(
+        self,
+        others: Amplitudes,
+        centres: NDArray[np.int64],
+        size: NDArray[np.int64],
+        beta: float = 1.0,
+    ) -> NDArray[np.float64]:
+        """(D, E, n) at (D, n) centres, of each extent, of (D,) sizes; times beta."""
 
     def see(
         self,
@@ -50,12 +60,17 @@ class Scan(ABC):
         states: PatchStates,
         slot: NDArray[np.int64],
         rng: np.random.Generator,
+        beta: float = 1.0,
     ) -> tuple[PatchStates, NDArray[np.float64]]:
         """The states with the topography of a slot drawn, and (D,) log density of drawing it so."""
         return states, np.zeros(len(states))
 
     def log_seen(
-        self, others: Amplitudes, states: PatchStates, slot: NDArray[np.int64]
+        self,
+        others: Amplitudes,
+        states: PatchStates,
+        slot: NDArray[np.int64],
+        beta: float = 1.0,
     ) -> NDArray[np.float64]:
         """(D,) log density with which ``see`` would have drawn what a slot's topography is."""
         return np.zeros(len(states))
@@ -95,22 +110,31 @@ class DrawScan(Scan):
         """(N, M)."""
         gains = list(self.gain[head, extent, :, :, None].unbind(1))
         match = list(self.match[head, extent].unbind(1))
-        size = np.arange(len(self.problem.sizes))
-        each = [self._weigh(gains, match, size[m], 0.0, self.problem.power) for m in size]
+        sizes = range(len(self.problem.sizes))
+        each = [self._weigh(gains, match, m, 0.0, self.problem.power) for m in sizes]
         return np.stack(each, axis=1)
 
     def anywhere(
-        self, others: Amplitudes, extent: NDArray[np.int64], size: NDArray[np.int64]
+        self,
+        others: Amplitudes,
+        extent: NDArray[np.int64],
+        size: NDArray[np.int64],
+        beta: float = 1.0,
     ) -> NDArray[np.float64]:
         everywhere = slice(None)
         each = [self._beside(others, d, extent[d], everywhere, size[d]) for d in range(len(extent))]
-        return np.stack(each)
+        return beta * np.stack(each)
 
-    def around(self, others: Amplitudes, centres: NDArray[np.int64]) -> NDArray[np.float64]:
+    def around(
+        self,
+        others: Amplitudes,
+        centres: NDArray[np.int64],
+        size: NDArray[np.int64],
+        beta: float = 1.0,
+    ) -> NDArray[np.float64]:
         extents = np.arange(self.problem.atoms.n_extents)[:, None]
-        sizes = np.arange(len(self.problem.sizes))[:, None, None]
-        each = [self._beside(others, d, extents, near, sizes) for d, near in enumerate(centres)]
-        return np.stack(each)
+        each = [self._beside(others, d, extents, near, size[d]) for d, near in enumerate(centres)]
+        return beta * np.stack(each)
 
     def _beside(
         self,
@@ -118,9 +142,9 @@ class DrawScan(Scan):
         d: int,
         extent: int | NDArray[np.int64],
         centre: slice | NDArray[np.int64],
-        size: int | NDArray[np.int64],
+        size: int,
     ) -> NDArray[np.float64]:
-        """One state: the shape of topographies[extent, centre], that of ``size`` in front."""
+        """One state: the shape of topographies[extent, centre]."""
         head, some = int(others.states.head[d]), others.gains[d] > 0
         seen = self._topographies[head, extent, centre]
         across = seen @ self._tensor(others.basis[d, some].T)  # (..., d, J)
@@ -139,11 +163,11 @@ class DrawScan(Scan):
         self,
         gains: list[Tensor],
         match: list[Tensor],
-        size: int | NDArray[np.int64],
+        size: int,
         log_det: float,
         rest: float,
     ) -> NDArray[np.float64]:
-        u = self._tensor(np.square(self.problem.sizes[size])[..., None] * self.problem.variance)
+        u = self._tensor(self.problem.sizes[size] ** 2 * self.problem.variance)
         determinant, explained = _fit(gains, match, u)
         left = rest - explained.sum(-1).double()
         dof = NOISE_DOF + self.problem.n_numbers

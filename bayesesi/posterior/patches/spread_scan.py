@@ -15,7 +15,7 @@ acceptance and not exactness; the evidence of one source is as good as the appro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,10 +29,10 @@ from bayesesi.posterior.patches.spread import HeadSpread, TopographyLaw
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
 #: Centres that are weighed anew, and of these again; atoms when there is no other source.
-_N_BEST, _N_BEST_AGAIN, _N_BEST_ALONE = 400, 50, 3000
+_N_BEST, _N_BEST_AGAIN, _N_BEST_ALONE = 200, 30, 3000
 #: Turns of a and g^: at first, and until they stand still but for a fraction of a nat.
 _N_FEW_TURNS, _N_TURNS = 2, 4
-#: Atoms that are weighed at once, each in every size.
+#: Atoms that are weighed at once.
 _CHUNK = 500
 
 
@@ -41,7 +41,7 @@ class _Frames:
     """The other sources of D states, as tensors: what a source beside them is weighed with.
 
     ``basis`` (D, J, n), ``shrunk`` (D, J, R); ``left`` (D, n, R) data without what the others alone
-    make of them; ``log_determinant``, ``rest`` (D,).
+    make of them; ``log_determinant``, ``rest`` (D,); ``beta`` the power of the likelihood.
     """
 
     basis: Tensor
@@ -49,14 +49,17 @@ class _Frames:
     left: Tensor
     log_determinant: Tensor
     rest: Tensor
+    beta: float
 
     def __getitem__(self, d: int) -> _Frames:
-        return _Frames(*(getattr(self, f.name)[d : d + 1] for f in fields(self)))
+        one = slice(d, d + 1)
+        basis, shrunk, left = self.basis[one], self.shrunk[one], self.left[one]
+        return _Frames(basis, shrunk, left, self.log_determinant[one], self.rest[one], self.beta)
 
 
 @dataclass(frozen=True, eq=False)
 class _Peaks:
-    """Where l(g) + log N(g; mean, Sigma) is largest, for (D, A, M) sources.
+    """Where l(g) + log N(g; mean, Sigma) is largest, for (D, A) sources.
 
     ``at`` (..., n) g^; ``eps`` (...) and ``unseen`` (..., J, n) of its covariance; ``log_weight``
     (...) the log-likelihood with g integrated.
@@ -70,7 +73,7 @@ class _Peaks:
 
 @dataclass(frozen=True, eq=False)
 class _Law:
-    """cov = (Sigma^-1 + (I - U'U) / eps)^-1 of (D, A, M) topographies.
+    """cov = (Sigma^-1 + (I - U'U) / eps)^-1 of (D, A) topographies.
 
     U (J, n) is ``unseen``: data say nothing of what a source has in common with the others' look,
     since their amplitudes give way. With C0 = (Sigma^-1 + I / eps)^-1, a diagonal matrix in the axes
@@ -84,32 +87,29 @@ class _Law:
     unseen: Tensor
 
     def shrink(self, vectors: Tensor) -> Tensor:
-        """C0 / eps times (..., n) vectors."""
-        base = (self.rho / (self.rho + self.eps))[..., None]
-        more = self.mu / (self.mu + self.eps[..., None]) - base
+        """C0 / eps times (D, A, J, n) vectors."""
+        base = (self.rho / (self.rho + self.eps))[..., None, None]
+        more = (self.mu / (self.mu + self.eps[..., None]))[..., None, :] - base
         return base * vectors + (more * (vectors @ self.axes.transpose(2, 3))) @ self.axes
 
     @cached_property
     def _shrunk(self) -> Tensor:
-        """(..., J, n): U C0 / eps."""
-        base = (self.rho / (self.rho + self.eps))[..., None, None]
-        more = (self.mu / (self.mu + self.eps[..., None]))[..., None, :] - base
-        axes = self.axes[:, :, None]
-        return base * self.unseen + (more * (self.unseen @ axes.transpose(3, 4))) @ axes
+        """(D, A, J, n): U C0 / eps."""
+        return self.shrink(self.unseen)
 
     @cached_property
     def _left(self) -> Tensor:
-        """(..., J, J): I - U C0 U' / eps."""
-        inner = self._shrunk @ self.unseen.transpose(-1, -2)
+        """(D, A, J, J): I - U C0 U' / eps."""
+        inner = self._shrunk @ self.unseen.transpose(2, 3)
         return torch.eye(inner.shape[-1], dtype=inner.dtype) * (1 + 1e-6) - inner
 
     def corrected(self, at: Tensor) -> Tensor:
         """cov times what C0 was applied to, from its product."""
         said = torch.linalg.solve(self._left, (self.unseen @ at[..., None]))
-        return at + (self._shrunk.transpose(-1, -2) @ said)[..., 0]
+        return at + (self._shrunk.transpose(2, 3) @ said)[..., 0]
 
     def log_grown(self) -> Tensor:
-        """(...): log det(Sigma cov^-1)."""
+        """(D, A): log det(Sigma cov^-1)."""
         n, m = self.unseen.shape[-1], self.mu.shape[-1]
         seen = torch.log1p(self.mu / self.eps[..., None]).sum(-1)
         seen = seen + (n - m) * torch.log1p(self.rho / self.eps)
@@ -117,8 +117,8 @@ class _Law:
 
 
 def _gain(at: Tensor, basis: Tensor, shrunk: Tensor) -> Tensor:
-    """(..., R): G."""
-    return at.square().sum(-1, keepdim=True) - (at @ basis.transpose(2, 3)).square() @ shrunk
+    """(D, A, R): G."""
+    return at.square().sum(-1, keepdim=True) - (at @ basis.transpose(1, 2)).square() @ shrunk
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,32 +167,40 @@ class SpreadScan(Scan):
         extent, centre = np.unravel_index(best, table.shape[:2])
         for first in range(0, n_best, _CHUNK):
             e, i = extent[first : first + _CHUNK], centre[first : first + _CHUNK]
-            peaks = self._peaks(frame, e[None], i[None], np.arange(n_sizes)[None])
-            table[e, i] = peaks.log_weight[0].numpy()
+            for m in range(n_sizes):
+                peaks = self._peaks(frame, e[None], i[None], np.array([m]))
+                table[e, i, m] = peaks.log_weight[0].numpy()
         return table[None]
 
     def anywhere(
-        self, others: Amplitudes, extent: NDArray[np.int64], size: NDArray[np.int64]
+        self,
+        others: Amplitudes,
+        extent: NDArray[np.int64],
+        size: NDArray[np.int64],
+        beta: float = 1.0,
     ) -> NDArray[np.float64]:
-        frames = self._frames(others)
+        frames = self._frames(others, beta)
         each = [self._roughly(frames[d], int(extent[d]), int(size[d])) for d in range(len(extent))]
         weight = np.stack(each)
         for n_best, turns in ((_N_BEST, _N_FEW_TURNS), (_N_BEST_AGAIN, _N_TURNS)):
             n_best = min(n_best, weight.shape[1])
             best = np.argpartition(weight, -n_best, axis=1)[:, -n_best:]
             extents = np.repeat(extent[:, None], n_best, axis=1)
-            peaks = self._peaks(frames, extents, best, size[:, None], turns)
-            np.put_along_axis(weight, best, peaks.log_weight[..., 0].numpy(), axis=1)
+            peaks = self._peaks(frames, extents, best, size, turns)
+            np.put_along_axis(weight, best, peaks.log_weight.numpy(), axis=1)
         return weight
 
-    def around(self, others: Amplitudes, centres: NDArray[np.int64]) -> NDArray[np.float64]:
-        n_extents, n_sizes = self.problem.atoms.n_extents, len(self.problem.sizes)
-        n, n_near = centres.shape
+    def around(
+        self,
+        others: Amplitudes,
+        centres: NDArray[np.int64],
+        size: NDArray[np.int64],
+        beta: float = 1.0,
+    ) -> NDArray[np.float64]:
+        n_extents, (n, n_near) = self.problem.atoms.n_extents, centres.shape
         extent = np.tile(np.repeat(np.arange(n_extents), n_near), (n, 1))
-        size = np.tile(np.arange(n_sizes), (n, 1))
-        peaks = self._peaks(self._frames(others), extent, np.tile(centres, n_extents), size)
-        found = peaks.log_weight.numpy().reshape(n, n_extents, n_near, n_sizes)
-        return np.moveaxis(found, 3, 1)
+        peaks = self._peaks(self._frames(others, beta), extent, np.tile(centres, n_extents), size)
+        return peaks.log_weight.numpy().reshape(n, n_extents, n_near)
 
     def see(
         self,
@@ -200,8 +208,9 @@ class SpreadScan(Scan):
         states: PatchStates,
         slot: NDArray[np.int64],
         rng: np.random.Generator,
+        beta: float = 1.0,
     ) -> tuple[PatchStates, NDArray[np.float64]]:
-        law = self._law(others, states, slot)
+        law = self._law(others, states, slot, beta)
         rows, drawn = np.arange(len(states)), law.draw(rng)
         seen = states.seen.copy()
         seen[rows, slot] = drawn
@@ -209,32 +218,35 @@ class SpreadScan(Scan):
         return replace(states, seen=seen), np.where(used, law.log_density(drawn), 0.0)
 
     def log_seen(
-        self, others: Amplitudes, states: PatchStates, slot: NDArray[np.int64]
+        self,
+        others: Amplitudes,
+        states: PatchStates,
+        slot: NDArray[np.int64],
+        beta: float = 1.0,
     ) -> NDArray[np.float64]:
         rows = np.arange(len(states))
-        density = self._law(others, states, slot).log_density(states.seen[rows, slot])
+        density = self._law(others, states, slot, beta).log_density(states.seen[rows, slot])
         return np.where(states.used[rows, slot], density, 0.0)
 
     def _law(
-        self, others: Amplitudes, states: PatchStates, slot: NDArray[np.int64]
+        self, others: Amplitudes, states: PatchStates, slot: NDArray[np.int64], beta: float
     ) -> TopographyLaw:
         """N(g^, cov) of a slot of each state."""
         rows = np.arange(len(states))
-        kind = (getattr(states, name)[rows, slot] for name in ("extent", "centre", "size"))
-        extent, centre, size = kind
-        frames = self._frames(others)
-        peaks = self._peaks(frames, extent[:, None], centre[:, None], size[:, None])
+        extent, centre = states.extent[rows, slot], states.centre[rows, slot]
+        size = states.size[rows, slot]
+        peaks = self._peaks(self._frames(others, beta), extent[:, None], centre[:, None], size)
         at, eps, unseen = (
-            part[:, 0, 0].double().numpy() for part in (peaks.at, peaks.eps, peaks.unseen)
+            part[:, 0].double().numpy() for part in (peaks.at, peaks.eps, peaks.unseen)
         )
         return self._spread.law(extent, centre, at).shrunk(eps, unseen)
 
-    def _frames(self, others: Amplitudes) -> _Frames:
+    def _frames(self, others: Amplitudes, beta: float = 1.0) -> _Frames:
         made = np.swapaxes(others.basis, 1, 2) @ (others.shrunk * others.match)
         # frames come in order of gain, and at least the slot that is weighed has none
         parts = (others.basis[:, 1:], others.shrunk[:, 1:], self.problem.turned - made)
         exact = (others.log_determinant, others.rest)
-        return _Frames(*map(self._tensor, parts), *map(torch.from_numpy, exact))
+        return _Frames(*map(self._tensor, parts), *map(torch.from_numpy, exact), beta)
 
     def _roughly(self, frame: _Frames, extent: int, size: int) -> NDArray[np.float64]:
         """(N,) one state, Sigma isotropic."""
@@ -244,6 +256,7 @@ class SpreadScan(Scan):
         match = means @ left
         gain = power[:, None] - (means @ basis.T).square() @ shrunk
         amplitude, alpha2, eps = self._amplitudes(match, gain, u, frame.rest[0])
+        eps = eps / frame.beta
         seen = amplitude @ (left.T @ left)  # left' y
         yy, yg = (seen * amplitude).sum(-1) / alpha2**2, (amplitude * match).sum(-1) / alpha2
         share = t / (t + eps)
@@ -254,7 +267,7 @@ class SpreadScan(Scan):
         n = means.shape[-1]
         prior = -0.5 * share**2 * off / t - 0.5 * n * torch.log1p(t / eps)
         found = self._log_likelihood(match, gain, u, frame.log_determinant[0], frame.rest[0])
-        return np.asarray(found + prior.double())
+        return np.asarray(frame.beta * found + prior.double())
 
     def _peaks(
         self,
@@ -264,27 +277,28 @@ class SpreadScan(Scan):
         size: NDArray[np.int64],
         turns: int = _N_TURNS,
     ) -> _Peaks:
-        """Of (D, A) atoms in each of (D, M) sizes."""
-        mean = self._means[extent, centre][:, :, None]
+        """Of (D, A) atoms of (D,) sizes."""
+        mean = self._means[extent, centre]
         axes = self._directions[self._spread.source[extent], centre]
-        mu, rho = (part[extent, centre][:, :, None] for part in self._variances)
-        u = self._tensor(self.problem.sizes[size][..., None] ** 2 * self.problem.variance)[:, None]
-        basis, shrunk, left = (part[:, None] for part in (frames.basis, frames.shrunk, frames.left))
-        rest, log_det = frames.rest[:, None, None], frames.log_determinant[:, None, None]
-        at = mean.expand(*mean.shape[:2], u.shape[2], -1)
+        mu, rho = (part[extent, centre] for part in self._variances)
+        u = self._tensor(self.problem.sizes[size][:, None] ** 2 * self.problem.variance)[:, None]
+        basis, shrunk, left = frames.basis, frames.shrunk, frames.left
+        rest, log_det = frames.rest[:, None], frames.log_determinant[:, None]
+        at = mean
         for _ in range(turns):
             amplitude, alpha2, eps = self._amplitudes(at @ left, _gain(at, basis, shrunk), u, rest)
-            off = (amplitude / alpha2[..., None]) @ left.transpose(2, 3) - mean
-            unseen = ((amplitude.square() @ shrunk.transpose(2, 3)) / alpha2[..., None]).sqrt()
-            law = _Law(axes, mu, rho, eps, unseen[..., None] * basis[:, :, None])
-            at = law.corrected(mean + law.shrink(off))
+            eps = eps / frames.beta
+            off = (amplitude / alpha2[..., None]) @ left.transpose(1, 2) - mean
+            unseen = ((amplitude.square() @ shrunk.transpose(1, 2)) / alpha2[..., None]).sqrt()
+            law = _Law(axes, mu, rho, eps, unseen[..., None] * basis[:, None])
+            at = law.corrected(mean + law.shrink(off[..., None, :])[..., 0, :])
         off = at - mean
-        along = (off @ axes.transpose(2, 3)).square()
+        along = (axes @ off[..., None])[..., 0].square()
         across = (off.square().sum(-1) - along.sum(-1)).clamp(min=0.0)
         prior = -0.5 * (across / rho + (along / mu).sum(-1) + law.log_grown())
         gain = _gain(at, basis, shrunk)
         found = self._log_likelihood(at @ left, gain, u, log_det, rest)
-        return _Peaks(at, eps, law.unseen, found + prior.double())
+        return _Peaks(at, eps, law.unseen, frames.beta * found + prior.double())
 
     def _amplitudes(
         self, match: Tensor, gain: Tensor, u: Tensor, rest: Tensor
