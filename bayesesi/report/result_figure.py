@@ -1,0 +1,178 @@
+"""Pictures of a result. None of them holds text from outside: names stand in the page beside."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.report.cortex_picture import (
+    plot_cortex,
+    sequential_colours,
+    spot_on_cortex,
+)
+from bayesesi.report.observation_figure import draw_topography
+from bayesesi.report.reading import Volts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_INK, _BLUE, _AMBER = "#1f2a36", "#1d5b8a", "#b3590a"
+#: Blue below zero, yellow above; its lightness only rises, so greyscale keeps the order.
+SIGNED = "cividis"
+_VIEWS = (("left", "lateral"), ("right", "lateral"), ("left", "medial"), ("right", "medial"))
+
+
+def new_figure(width: float, height: float, **layout: Any) -> Figure:
+    """A figure of its own: pyplot's list of open figures is never touched."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), **layout)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def data_uri(figure: Figure, dpi: int = 150) -> str:
+    """The figure as a PNG inside an address; the same figure gives the same bytes."""
+    buffer = BytesIO()
+    figure.savefig(buffer, dpi=dpi, format="png", metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def plot_maps(
+    values: NDArray[np.float64],
+    limit: float,
+    label: str,
+    edge: NDArray[np.bool_] | None = None,
+    spots: Sequence[int] = (),
+    percent: bool = False,
+) -> Figure:
+    """(20484,) values on both hemispheres from outside and inside, with a scale below.
+
+    ``edge`` is drawn black; ``spots`` are vertices that get a ring.
+    """
+    figure = new_figure(5.6, 4.5)
+    colours = sequential_colours(values, limit, edge)
+    for i, (side, view) in enumerate(_VIEWS):
+        across, down = i % 2, i // 2
+        axis = figure.add_axes(
+            (0.5 * across - 0.06, 0.51 - 0.41 * down, 0.62, 0.54), projection="3d"
+        )
+        axis.patch.set_alpha(0)
+        plot_cortex(axis, colours.copy(), side, view)
+        for spot in spots:
+            _ring(axis, spot, side, view)
+        where = "outside" if view == "lateral" else "inside"
+        figure.text(
+            0.25 + 0.5 * across,
+            0.965 - 0.42 * down,
+            f"{side}, from {where}",
+            ha="center",
+            fontsize=9,
+            color=_INK,
+        )
+    _scale(figure, limit, label, percent)
+    return figure
+
+
+def _ring(axis: Any, spot: int, side: str, view: str) -> None:
+    own, place, seen = spot_on_cortex(spot)
+    if own != side or not seen[view]:
+        return
+    x = place + np.array([60.0 * np.sign(place[0] or 1) * (1 if view == "lateral" else -1), 0, 0])
+    for size, colour in ((13, "white"), (11, "#c2185b")):
+        axis.plot(*x[:, None], "o", mfc="none", mec=colour, ms=size, mew=2.2, zorder=50)
+
+
+def _scale(figure: Figure, limit: float, label: str, percent: bool) -> None:
+    axis = figure.add_axes((0.25, 0.085, 0.5, 0.022))
+    axis.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap="viridis_r", extent=(0, 1, 0, 1))
+    axis.set_yticks([])
+    ticks = (0, 0.5, 1)
+    words = [f"{100 * t * limit:.3g} %" if percent else f"{t * limit:.3g}" for t in ticks]
+    axis.set_xticks(ticks, words, fontsize=8.5, color=_INK)
+    axis.tick_params(length=2)
+    axis.spines[:].set_visible(False)
+    axis.set_xlabel(label, fontsize=9, color=_INK)
+
+
+def plot_places(positions: NDArray[np.float64], values: NDArray[np.float64], limit: float) -> Figure:
+    """(S, 3) sources of another head as dots from three sides, the largest values in front."""
+    figure = new_figure(7.6, 2.9, layout="constrained")
+    axes = figure.subplots(1, 3)
+    order = np.argsort(values)
+    x = positions[order] * 1e3
+    views = (("from above", (0, 1)), ("from behind", (0, 2)), ("from the right", (1, 2)))
+    for axis, (title, (across, up)) in zip(axes, views, strict=True):
+        dots = axis.scatter(
+            x[:, across], x[:, up], c=values[order], s=5, cmap="viridis_r", vmin=0, vmax=limit
+        )
+        axis.set(aspect="equal")
+        axis.set_title(title, fontsize=9, color=_INK)
+        axis.set_axis_off()
+    figure.colorbar(dots, ax=axes, shrink=0.7, format=lambda v, _: f"{100 * v:.3g} %")
+    return figure
+
+
+def plot_window(volts: Volts) -> Figure:
+    """Every channel over the window, and the map at the moment of most power."""
+    figure = new_figure(7.6, 3.0, layout="constrained")
+    butterfly, topography = figure.subplots(1, 2, width_ratios=(1.7, 1))
+    _butterfly(butterfly, volts.measured, volts)
+    butterfly.axvline(volts.peak_ms, color=_AMBER, lw=1.2, zorder=0)
+    values = volts.measured[:, volts.peak]
+    limit = float(np.abs(values).max()) or 1.0
+    image = draw_topography(topography, values, volts.positions, limit, SIGNED)
+    topography.set_title(f"at {volts.peak_ms:.0f} ms", fontsize=10, color=_INK)
+    _colour_bar(figure, image, topography, volts.unit)
+    return figure
+
+
+def plot_explained(volts: Volts) -> Figure:
+    """Measured, explained and what is left at the peak, on one scale, and over the window."""
+    assert volts.explained is not None
+    figure = new_figure(7.6, 4.3, layout="constrained")
+    parts = (
+        ("measured", volts.measured),
+        ("explained", volts.explained),
+        ("left over", volts.measured - volts.explained),
+    )
+    limit = float(np.abs(volts.measured[:, volts.peak]).max()) or 1.0
+    reach = 1.05 * max(float(np.abs(values).max()) for _, values in parts) or 1.0
+    axes = figure.subplots(2, 3, height_ratios=(1.25, 1))
+    image = None
+    for (title, values), above, below in zip(parts, axes[0], axes[1], strict=True):
+        image = draw_topography(above, values[:, volts.peak], volts.positions, limit, SIGNED)
+        above.set_title(title, fontsize=10, color=_INK)
+        _butterfly(below, values, volts)
+        below.set_ylim(-reach, reach)
+        if below is not axes[1, 0]:
+            below.set(ylabel="", yticklabels=[])
+    _colour_bar(figure, image, list(axes[0]), volts.unit)
+    return figure
+
+
+def _butterfly(axis: Any, values: NDArray[np.float64], volts: Volts) -> None:
+    single = len(volts.times) == 1
+    axis.plot(volts.times, values.T, "o" if single else "-", color=_INK, lw=0.6, ms=2, alpha=0.75)
+    axis.axhline(0, color="0.7", lw=0.6, zorder=0)
+    axis.set_xlabel("time (ms)", fontsize=9, color=_INK)
+    axis.set_ylabel(volts.unit, fontsize=9, color=_INK)
+    axis.tick_params(labelsize=8.5, colors=_INK)
+    axis.spines[["top", "right"]].set_visible(False)
+    if not single:
+        axis.set_xlim(volts.times[0], volts.times[-1])
+
+
+def _colour_bar(figure: Figure, image: Any, axes: Any, unit: str) -> None:
+    if image is None:
+        return
+    bar = figure.colorbar(image, ax=axes, shrink=0.75, pad=0.02)
+    bar.set_label(unit, fontsize=9, color=_INK)
+    bar.ax.tick_params(labelsize=8.5, colors=_INK)
+    bar.outline.set_visible(False)
