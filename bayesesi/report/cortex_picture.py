@@ -68,9 +68,7 @@ def sequential_colours(
     return np.column_stack([colour, np.ones(len(values))])
 
 
-def on_template(
-    values: NDArray[np.floating], vertices: NDArray[np.integer]
-) -> NDArray[np.float64]:
+def on_template(values: NDArray[np.floating], vertices: NDArray[np.integer]) -> NDArray[np.float64]:
     """(20484,) values of sources at ``vertices`` of the template, carried to all others.
 
     A vertex without a source takes the mean of the three nearest on the registration sphere,
@@ -80,15 +78,14 @@ def on_template(
     return np.asarray((weights * np.asarray(values, float)[nearest]).sum(axis=1))
 
 
-def set_on_template(
+def edge_on_template(
     members: NDArray[np.bool_], vertices: NDArray[np.integer]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(20484,) each: who belongs to a set of sources (by the nearest one), and its outer edge."""
+) -> NDArray[np.bool_]:
+    """(20484,) the vertices that lie just outside a set of sources and the cortex around them."""
     _, nearest = _neighbours(tuple(int(v) for v in vertices))
     inside = np.asarray(members, bool)[nearest[:, 0]]
-    edges = template_mesh().edges
-    touches_outside = (edges.astype(bool) @ (~inside).astype(float)) > 0
-    return inside, inside & touches_outside
+    touches = template_mesh().edges.astype(bool) @ inside.astype(float) > 0
+    return np.asarray(~inside & touches)
 
 
 def spot_on_cortex(vertex: int) -> tuple[str, NDArray[np.float64], dict[str, bool]]:

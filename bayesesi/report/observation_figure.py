@@ -77,17 +77,19 @@ def draw_topography(
     if not np.isfinite(positions).all() or len(values) < 4:
         axis.text(0.5, 0.5, "sensor positions unknown", ha="center", transform=axis.transAxes)
         return None
+    flat = _flatten(positions)
+    outermost = float(np.linalg.norm(flat, axis=1).max())
     image, _ = mne.viz.plot_topomap(
         values,
-        _flatten(positions),
+        flat,
         axes=axis,
         show=False,
         vlim=(-limit, limit),
         cmap=cmap,
-        sphere=_HEAD_RADIUS,
+        sphere=max(_HEAD_RADIUS, 1.03 * outermost),  # every sensor lies inside the circle
         contours=5,
         image_interp="linear",  # cubic swings beyond the electrodes
-        extrapolate="local",
+        extrapolate="head",
     )
     return image
 

@@ -74,12 +74,16 @@ def make_report(result: Result, spec: str = "clinical") -> Report:
         for title, section, values in filled
         if values is not None
     ]
-    page = _environment().get_template("page.html").render(
-        sections=parts,
-        verdict=sections.verdict(reading),
-        simulated=reading.truth is not None,
-        created=reading.about.get("created", ""),
-        version=reading.about["version"],
+    page = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            sections=parts,
+            verdict=sections.verdict(reading),
+            simulated=reading.truth is not None,
+            created=reading.about.get("created", ""),
+            version=reading.about["version"],
+        )
     )
     return Report(page)
 

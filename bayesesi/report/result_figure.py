@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.report.cortex_picture import (
-    plot_cortex,
-    sequential_colours,
-    spot_on_cortex,
-)
+from bayesesi.report.cortex_picture import plot_cortex, sequential_colours, spot_on_cortex
 from bayesesi.report.observation_figure import draw_topography
 from bayesesi.report.reading import Volts
+from bayesesi.report.words import figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,26 +53,19 @@ def plot_maps(
 
     ``edge`` is drawn black; ``spots`` are vertices that get a ring.
     """
-    figure = new_figure(5.6, 4.5)
+    figure = new_figure(5.6, 4.6)
     colours = sequential_colours(values, limit, edge)
     for i, (side, view) in enumerate(_VIEWS):
-        across, down = i % 2, i // 2
-        axis = figure.add_axes(
-            (0.5 * across - 0.06, 0.51 - 0.41 * down, 0.62, 0.54), projection="3d"
-        )
+        middle = (0.25 + 0.5 * (i % 2), 0.775 - 0.44 * (i // 2))
+        corner = (middle[0] - 0.31, middle[1] - 0.27)
+        axis = figure.add_axes((*corner, 0.62, 0.54), projection="3d")
         axis.patch.set_alpha(0)
         plot_cortex(axis, colours.copy(), side, view)
+        axis.collections[0].set_clip_on(False)
         for spot in spots:
             _ring(axis, spot, side, view)
-        where = "outside" if view == "lateral" else "inside"
-        figure.text(
-            0.25 + 0.5 * across,
-            0.965 - 0.42 * down,
-            f"{side}, from {where}",
-            ha="center",
-            fontsize=9,
-            color=_INK,
-        )
+        name = f"{side}, from {'outside' if view == 'lateral' else 'inside'}"
+        figure.text(middle[0], middle[1] + 0.195, name, ha="center", fontsize=9, color=_INK)
     _scale(figure, limit, label, percent)
     return figure
 
@@ -90,18 +80,20 @@ def _ring(axis: Any, spot: int, side: str, view: str) -> None:
 
 
 def _scale(figure: Figure, limit: float, label: str, percent: bool) -> None:
-    axis = figure.add_axes((0.25, 0.085, 0.5, 0.022))
+    axis = figure.add_axes((0.25, 0.1, 0.5, 0.022))
     axis.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap="viridis_r", extent=(0, 1, 0, 1))
     axis.set_yticks([])
     ticks = (0, 0.5, 1)
-    words = [f"{100 * t * limit:.3g} %" if percent else f"{t * limit:.3g}" for t in ticks]
+    words = [f"{100 * t * limit:.3g} %" if percent else figures(t * limit) for t in ticks]
     axis.set_xticks(ticks, words, fontsize=8.5, color=_INK)
     axis.tick_params(length=2)
     axis.spines[:].set_visible(False)
     axis.set_xlabel(label, fontsize=9, color=_INK)
 
 
-def plot_places(positions: NDArray[np.float64], values: NDArray[np.float64], limit: float) -> Figure:
+def plot_places(
+    positions: NDArray[np.float64], values: NDArray[np.float64], limit: float
+) -> Figure:
     """(S, 3) sources of another head as dots from three sides, the largest values in front."""
     figure = new_figure(7.6, 2.9, layout="constrained")
     axes = figure.subplots(1, 3)

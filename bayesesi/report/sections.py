@@ -13,14 +13,29 @@ from numpy.typing import NDArray
 
 from bayesesi.report import result_figure as draw
 from bayesesi.report.reading import Reading, read_volts
-from bayesesi.report.words import counted, figures, listed, percent, plain, region_words, said
+from bayesesi.report.words import (
+    counted,
+    figures,
+    listed,
+    percent,
+    plain,
+    plain_tree,
+    region_words,
+    said,
+)
 
 #: A set of this share of the cortex, or a larger one, says that nothing was localised well.
 WIDE_SHARE = 0.3
+#: An area of the peak above this share falls into so many islands that its outline hides the map.
+_OUTLINED_SHARE = 0.1
 #: An average of this many trials or fewer is called one of few.
 FEW_TRIALS = 10
 #: Rows of the region table that are shown before the rest is folded away.
 _ROWS = 10
+#: Draws in which a region must be active before an interval of its moment is given.
+_FEW_DRAWS = 10
+#: Characters of a detail of the model.
+_DETAIL_LENGTH = 160
 
 Section = Callable[[Reading], dict[str, Any] | None]
 
@@ -52,7 +67,7 @@ def verdict(reading: Reading) -> dict[str, Any]:
         return {"tone": "caution", "sentence": sentence, "notes": notes}
     sentence = (
         f"Most probably {top_words}; the {percent(found.level)} credible set is "
-        f"{counted(len(found.regions), 'region')} of {size}."
+        f"{counted(len(found.regions), 'region')}, {size}."
     )
     return {"tone": tone, "sentence": sentence, "notes": notes}
 
@@ -76,7 +91,8 @@ def where(reading: Reading) -> dict[str, Any] | None:
         return None
     table, found = reading.regions, reading.result.credible_set
     top = table.iloc[0]
-    elsewhere = table[(table.lobe != top.lobe) | (table.side != top.side)]
+    other = (table.lobe != top.lobe) | (table.side != top.side)
+    elsewhere = table[other & (table.probability > 0)]
     return {
         "top": region_words(top.region),
         "side": plain(top.side),
@@ -87,6 +103,7 @@ def where(reading: Reading) -> dict[str, Any] | None:
         "share": percent(found.share),
         "wide": found.share > WIDE_SHARE,
         "places": _places(reading),
+        "n_regions": len(found.regions),
         "elsewhere": None
         if elsewhere.empty
         else {
@@ -170,21 +187,26 @@ def regions(reading: Reading) -> dict[str, Any] | None:
     if not (reading.localisable and _has_regions(reading)):
         return None
     table = reading.regions
-    shown = max(_ROWS, int(np.flatnonzero(table.in_set).max(initial=0)) + 1)
-    shown = min(shown, 2 * _ROWS)
-    reach = float(np.nanmax([*table.high_nAm[table.probability > 0], 1e-12]))
-    rows = [_row(row, reach) for row in table.itertuples()]
+    possible = int((table.probability > 0).sum())
+    shown = min(max(_ROWS, int(table.in_set.sum())), 2 * _ROWS, possible)
+    n_draws = int(reading.about["n_draws"])
+    told = table.probability * n_draws > _FEW_DRAWS - 0.5
+    reach = float(np.nanmax([*table.high_nAm[told], 1e-12]))
+    rows = [
+        _row(row, reach, bool(known)) for row, known in zip(table.itertuples(), told, strict=True)
+    ]
     return {
         "rows": rows[:shown],
-        "rest": [row for row in rows[shown:] if row["share"] > 0],
-        "never": sum(row["share"] == 0 for row in rows[shown:]),
+        "rest": rows[shown:possible],
+        "never": len(rows) - possible,
         "level": percent(reading.level),
         "scale_known": reading.scale_known,
+        "few_draws": _FEW_DRAWS,
     }
 
 
-def _row(row: Any, reach: float) -> dict[str, Any]:
-    known = bool(np.isfinite(row.peak_nAm)) and row.probability > 0
+def _row(row: Any, reach: float, told: bool) -> dict[str, Any]:
+    known = told and bool(np.isfinite(row.peak_nAm))
     low, mid, high = (float(x) if known else 0.0 for x in (row.low_nAm, row.peak_nAm, row.high_nAm))
     return {
         "name": region_words(row.region),
@@ -213,14 +235,16 @@ def cortex(reading: Reading) -> dict[str, Any] | None:
         "marked": bool(_spots(reading)),
         "template": reading.template_vertices is not None,
         "peak_area": _peak_area(reading),
+        "outlined": (reading.about.get("credible") or {}).get("peak_share", 1.0) <= _OUTLINED_SHARE,
     }
     vertices = reading.template_vertices
     if vertices is None:
         dots = draw.plot_places(maps["position"].values, probability, limit)
         return {**values, "probability": draw.data_uri(dots), "spread": None}
-    from bayesesi.report.cortex_picture import on_template, set_on_template
+    from bayesesi.report.cortex_picture import edge_on_template, on_template
 
-    _, edge = set_on_template(maps["peak_set"].values > 0, vertices)
+    peak_set = maps["peak_set"].values > 0
+    edge = edge_on_template(peak_set, vertices) if values["outlined"] else None
     spots = _spots(reading)
     chance = draw.plot_maps(
         on_template(probability, vertices), limit, "probability", edge, spots, percent=True
@@ -231,7 +255,7 @@ def cortex(reading: Reading) -> dict[str, Any] | None:
 
 
 def _peak_area(reading: Reading) -> dict[str, str] | None:
-    found = reading.about["credible"] or {}
+    found = reading.about.get("credible") or {}
     if found.get("peak_area_m2") is None:
         return None
     return {
@@ -241,9 +265,8 @@ def _peak_area(reading: Reading) -> dict[str, str] | None:
 
 
 def _round_up(share: float) -> float:
-    """The end of the scale: all, half, or the next of 1, 2, 5 below that."""
-    steps = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-    return next((step for step in steps if share <= step), 1.0)
+    """The end of the scale, never below a fifth: a belief that is spread thin looks pale."""
+    return next((step for step in (0.2, 0.5) if share <= step), 1.0)
 
 
 def recording(reading: Reading) -> dict[str, Any] | None:
@@ -276,12 +299,14 @@ def forward(reading: Reading) -> dict[str, Any] | None:
     volts, checks = read_volts(reading), reading.about["checks"]
     if volts is None or volts.explained is None:
         return None
+    picture = draw.data_uri(draw.plot_explained(volts)) if reading.localisable else None
     return {
-        "picture": draw.data_uri(draw.plot_explained(volts)),
+        "picture": picture,
         "peak": f"{volts.peak_ms:.0f}",
         "chi2": figures(checks["chi2"], 3),
         "chi2_meaning": _chi2_meaning(reading),
         "explained": percent(checks["explained_share"]),
+        "little": checks["explained_share"] < 0.1,
         "head": _head_sentences(reading),
     }
 
@@ -338,6 +363,7 @@ def sureness(reading: Reading) -> dict[str, Any]:
     null = float(reading.about["checks"]["null_probability"])
     return {
         "level": percent(reading.level),
+        "missed": percent(1 - reading.level),
         "null": percent(null),
         "null_is": null > 0,
         "n_draws": f"{int(reading.about['n_draws']):,}".replace(",", "\u202f"),
@@ -393,7 +419,7 @@ def _check(name: str, passed: bool, value: str) -> dict[str, Any]:
 def methods(reading: Reading) -> dict[str, Any]:
     """How it was computed, what failed, and by which versions."""
     about = reading.about
-    model = about["model"]
+    model = plain_tree(about["model"], _DETAIL_LENGTH)
     details = {k: v for k, v in model.items() if k not in ("name", "details")}
     details |= model.get("details") or {}
     rows = checks(reading)
