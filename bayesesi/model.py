@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from bayesesi.anatomy import SourceSpace, template_parcellation
 from bayesesi.errors import InputError, some
@@ -52,24 +52,42 @@ class Model(ABC):
         return {"family": self.name, "prior": self.prior}
 
 
+#: The Gaussian prior by the sources: what ``GaussianModel`` takes if nobody says otherwise.
+AUTO = "auto"
+
+
 @dataclass(frozen=True)
 class GaussianModel(Model):
-    """Gaussian sources: ``identity``, ``depth`` or ``smooth``; see ``gaussian_posterior``."""
+    """Gaussian sources: ``identity``, ``depth`` or ``smooth``; see ``gaussian_posterior``.
 
-    prior: str = "identity"
+    ``auto`` is smooth on the template's cortex, where moments then follow the area a source stands
+    for (independent ones make the smallest cells the most active), and identity elsewhere.
+    """
+
+    prior: str = AUTO
 
     def __post_init__(self) -> None:
-        if self.prior not in get_args(Shape):
+        allowed = (AUTO, *SHAPES)
+        if self.prior not in allowed:
             raise InputError(
-                f"the prior of 'gaussian' is one of {', '.join(SHAPES)}, not {some([self.prior])}"
+                f"the prior of 'gaussian' is one of {', '.join(allowed)}, not {some([self.prior])}"
             )
 
     @property
     def name(self) -> str:
         return "gaussian"
 
+    def _shape(self, obs: Observation) -> Shape:
+        if self.prior != AUTO:
+            return cast("Shape", self.prior)
+        fixed = obs.forward.orientation == "fixed"
+        return "smooth" if fixed and obs.source_space.level is not None else "identity"
+
     def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
-        return gaussian_posterior(obs, cast("Shape", self.prior))
+        return gaussian_posterior(obs, self._shape(obs))
+
+    def details(self, obs: Observation) -> dict[str, Any]:
+        return {**super().details(obs), "prior": self._shape(obs)}
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class Result:
         name = self.about["observation"].get("condition") or "recording"
         if not self.localisable:
             return f"<Result | {name[:40]!r}, not localisable>"
-        of = f", {self.credible_set!r}" if "regions" in self.inference_data.groups() else ""
+        of = f", {self.credible_set!r}" if self.has_regions else ""
         return f"<Result | {name[:40]!r}, {self.trust.verdict}{of}>"
 
     @cached_property
@@ -88,6 +88,17 @@ class Result:
     def localisable(self) -> bool:
         """False where the verdict is to abstain: then there is no map and no table."""
         return self.trust.verdict is not Verdict.ABSTAIN
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether there is a table of regions: something is localised, on a cortex."""
+        return "regions" in self.inference_data.groups()
+
+    @property
+    def on_cortex(self) -> bool:
+        """Whether sources are vertices of a cortex, so that maps can be drawn on it."""
+        groups = self.inference_data.groups()
+        return "maps" in groups and "vertex" in self.inference_data["maps"].coords
 
     @property
     def region_set(self) -> None:
@@ -157,7 +168,7 @@ class Result:
         if which not in _WORDS:
             raise InputError(f"a source estimate is of {', '.join(_WORDS)}, not {some([which])}")
         maps = self._group("maps")
-        if "vertex" not in maps.coords:
+        if not self.on_cortex:
             raise InputError("a source estimate needs sources on a cortex; these are on none")
         values, times = maps[which].values, maps["time"].values
         left = maps["hemisphere"].values == 0
@@ -176,7 +187,7 @@ class Result:
         keys = ("schema", "version", "created", "level", "scale_known", "trust", "checks", "head")
         table = {key: self.about[key] for key in keys if key in self.about}
         table |= {"localisable": self.localisable, "model": self.about["model"]}
-        if "regions" not in self.inference_data.groups():
+        if not self.has_regions:
             return table
         rows = self.region_table().to_dict("records")
         regions = [{k: _plain(v) for k, v in row.items()} for row in rows]
