@@ -111,42 +111,55 @@ def plot_places(
     return figure
 
 
-def plot_window(volts: Volts) -> Figure:
-    """Every channel over the window, and the map at the moment of most power."""
-    figure = new_figure(7.6, 3.0, layout="constrained")
-    butterfly, topography = figure.subplots(1, 2, width_ratios=(1.7, 1))
+def plot_window(volts: Volts, narrow: bool = False) -> Figure:
+    """Every channel over the window, and the map at the moment of most power.
+
+    ``narrow`` is for a phone: one below the other.
+    """
+    figure = new_figure(*((4.2, 5.4) if narrow else (7.6, 3.0)), layout="constrained")
+    shape = {"height_ratios": (1, 1.1)} if narrow else {"width_ratios": (1.7, 1)}
+    butterfly, topography = figure.subplots(*((2, 1) if narrow else (1, 2)), **shape)
     _butterfly(butterfly, volts.measured, volts)
     butterfly.axvline(volts.peak_ms, color=_AMBER, lw=1.2, zorder=0)
     values = volts.measured[:, volts.peak]
-    limit = float(np.abs(values).max()) or 1.0
-    image = draw_topography(topography, values, volts.positions, limit, SIGNED)
+    image = draw_topography(topography, values, volts.positions, _limit(volts), SIGNED)
     topography.set_title(f"at {volts.peak_ms:.0f} ms", fontsize=10, color=_INK)
     _colour_bar(figure, image, topography, volts.unit)
     return figure
 
 
-def plot_explained(volts: Volts) -> Figure:
-    """Measured, explained and what is left at the peak, on one scale, and over the window."""
+def plot_explained(volts: Volts, narrow: bool = False) -> Figure:
+    """Measured, explained and what is left at the peak, on one scale, and over the window.
+
+    Parts stand side by side; ``narrow``, for a phone, one below the other.
+    """
     assert volts.explained is not None
-    figure = new_figure(7.6, 4.3, layout="constrained")
-    parts = (
-        ("measured", volts.measured),
-        ("explained", volts.explained),
-        ("left over", volts.measured - volts.explained),
-    )
-    limit = float(np.abs(volts.measured[:, volts.peak]).max()) or 1.0
-    reach = 1.05 * max(float(np.abs(values).max()) for _, values in parts) or 1.0
-    axes = figure.subplots(2, 3, height_ratios=(1.25, 1))
-    image = None
-    for (title, values), above, below in zip(parts, axes[0], axes[1], strict=True):
-        image = draw_topography(above, values[:, volts.peak], volts.positions, limit, SIGNED)
+    parts = {
+        "measured": volts.measured,
+        "explained": volts.explained,
+        "left over": volts.measured - volts.explained,
+    }
+    figure = new_figure(*((4.2, 5.4) if narrow else (7.6, 4.3)), layout="constrained")
+    axes = figure.subplots(3, 2, width_ratios=(1, 1.2)) if narrow else figure.subplots(2, 3).T
+    reach = 1.05 * max(float(np.abs(values).max()) for values in parts.values()) or 1.0
+    for (title, values), (above, below) in zip(parts.items(), axes, strict=True):
+        map_now = values[:, volts.peak]
+        image = draw_topography(above, map_now, volts.positions, _limit(volts), SIGNED)
         above.set_title(title, fontsize=10, color=_INK)
         _butterfly(below, values, volts)
         below.set_ylim(-reach, reach)
-        if below is not axes[1, 0]:
+        if not narrow and title != "measured":
             below.set(ylabel="", yticklabels=[])
-    _colour_bar(figure, image, list(axes[0]), volts.unit)
+        if narrow and title != "left over":
+            below.set(xlabel="", xticklabels=[])
+    if not narrow:  # on a phone the axes beside the maps say the same
+        _colour_bar(figure, image, list(axes[:, 0]), volts.unit)
     return figure
+
+
+def _limit(volts: Volts) -> float:
+    """The end of a colour scale: the largest value measured at the peak."""
+    return float(np.abs(volts.measured[:, volts.peak]).max()) or 1.0
 
 
 def _butterfly(axis: Any, values: NDArray[np.float64], volts: Volts) -> None:

@@ -153,6 +153,7 @@ def truth(reading: Reading) -> dict[str, Any] | None:
         "level": percent(reading.level),
         "distance": _distance(reading),
         "marked": bool(_spots(reading)),
+        "missed": not all(row["inside"] for row in rows),
     }
 
 
@@ -278,7 +279,8 @@ def recording(reading: Reading) -> dict[str, Any] | None:
     window = told.get("window_s") or (volts.times[0] / 1e3, volts.times[-1] / 1e3)
     bads = told.get("bads") or []
     return {
-        "picture": draw.data_uri(draw.plot_window(volts)),
+        "wide": draw.data_uri(draw.plot_window(volts)),
+        "narrow": draw.data_uri(draw.plot_window(volts, narrow=True)),
         "condition": told.get("condition") or None,
         "kind": volts.kind,
         "n_channels": volts.n_channels,
@@ -299,9 +301,10 @@ def forward(reading: Reading) -> dict[str, Any] | None:
     volts, checks = read_volts(reading), reading.about["checks"]
     if volts is None or volts.explained is None:
         return None
-    picture = draw.data_uri(draw.plot_explained(volts)) if reading.localisable else None
+    shapes = {"wide": False, "narrow": True} if reading.localisable else {}
+    pictures = {k: draw.data_uri(draw.plot_explained(volts, v)) for k, v in shapes.items()}
     return {
-        "picture": picture,
+        "pictures": pictures,
         "peak": f"{volts.peak_ms:.0f}",
         "chi2": figures(checks["chi2"], 3),
         "chi2_meaning": _chi2_meaning(reading),
