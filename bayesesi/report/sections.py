@@ -48,8 +48,8 @@ def verdict(reading: Reading) -> dict[str, Any]:
         return {"tone": "abstain", "sentence": f"Not localisable, because {reason}.", "notes": []}
     notes = [plain(reason.sentence, 400) for reason in reading.result.trust.reasons]
     notes = [f"{note[:1].upper()}{note[1:]}." for note in notes]
-    notes += _few_trials(reading)
-    tone = str(reading.result.trust.verdict)
+    notes += _much_left(reading) + _few_trials(reading)
+    tone = "caution" if notes else str(reading.result.trust.verdict)
     if not _has_regions(reading):
         return {
             "tone": tone,
@@ -57,8 +57,8 @@ def verdict(reading: Reading) -> dict[str, Any]:
             "notes": notes,
         }
     found, top = reading.result.credible_set, reading.regions.iloc[0]
-    top_words = f"the {region_words(top.region)} ({percent(top.probability)})"
-    size = f"{found.area_cm2:.0f}\u00a0cm² or {percent(found.share)} of the cortex"
+    top_words = f"the {region_words(top.region)} ({chance(top.probability)})"
+    size = f"{square_cm(found.area_cm2)}\u00a0cm² or {percent(found.share)} of the cortex"
     if found.share > WIDE_SHARE:
         sentence = (
             f"This recording does not localise well: the {percent(found.level)} credible set "
@@ -70,6 +70,15 @@ def verdict(reading: Reading) -> dict[str, Any]:
         f"{counted(len(found.regions), 'region')}, {size}."
     )
     return {"tone": tone, "sentence": sentence, "notes": notes}
+
+
+def _much_left(reading: Reading) -> list[str]:
+    if float(reading.about["checks"]["chi2"]) <= _chi2_band(reading)[1]:
+        return []
+    return [
+        "The answer does not explain all of the recording: more is left over than noise would "
+        "leave, so there may be another source, or another place than this one."
+    ]
 
 
 def _few_trials(reading: Reading) -> list[str]:
@@ -97,9 +106,9 @@ def where(reading: Reading) -> dict[str, Any] | None:
         "top": region_words(top.region),
         "side": plain(top.side),
         "lobe": plain(top.lobe),
-        "probability": percent(top.probability),
+        "probability": chance(top.probability),
         "level": percent(found.level),
-        "area": f"{found.area_cm2:.0f}",
+        "area": square_cm(found.area_cm2),
         "share": percent(found.share),
         "wide": found.share > WIDE_SHARE,
         "places": _places(reading),
@@ -109,13 +118,13 @@ def where(reading: Reading) -> dict[str, Any] | None:
         else {
             "region": region_words(elsewhere.iloc[0].region),
             "lobe": plain(elsewhere.iloc[0].lobe),
-            "probability": percent(elsewhere.iloc[0].probability),
+            "probability": chance(elsewhere.iloc[0].probability),
         },
         "alternatives": [
             {
                 "regions": listed([region_words(name) for name in item["regions"]]) or "nothing",
                 "share": float(item["probability"]),
-                "probability": percent(item["probability"]),
+                "probability": chance(item["probability"]),
             }
             for item in reading.about["alternatives"][:5]
         ],
@@ -141,7 +150,7 @@ def truth(reading: Reading) -> dict[str, Any] | None:
     rows = [
         {
             "name": region_words(name),
-            "probability": percent(table.probability.get(name, np.nan)),
+            "probability": chance(table.probability.get(name, np.nan)),
             "rank": int(table.index.get_loc(name)) + 1 if name in table.index else None,
             "inside": bool(table.in_set.get(name, False)),
         }
@@ -214,7 +223,7 @@ def _row(row: Any, reach: float, told: bool) -> dict[str, Any]:
         "lobe": plain(row.lobe),
         "inside": bool(row.in_set),
         "share": float(row.probability),
-        "probability": percent(row.probability),
+        "probability": chance(row.probability),
         "peak": figures(mid) if known else None,
         "interval": f"{figures(low)} to {figures(high)}",
         "bar": [round(100 * x / reach, 1) for x in (low, mid, high)],
@@ -260,7 +269,7 @@ def _peak_area(reading: Reading) -> dict[str, str] | None:
     if found.get("peak_area_m2") is None:
         return None
     return {
-        "area": f"{found['peak_area_m2'] * 1e4:.0f}",
+        "area": square_cm(found["peak_area_m2"] * 1e4),
         "share": percent(found["peak_share"]),
     }
 
@@ -370,7 +379,6 @@ def sureness(reading: Reading) -> dict[str, Any]:
         "null": percent(null),
         "null_is": null > 0,
         "n_draws": f"{int(reading.about['n_draws']):,}".replace(",", "\u202f"),
-        "verdict": str(reading.result.trust.verdict),
         "localisable": reading.localisable,
     }
 
@@ -436,6 +444,7 @@ def methods(reading: Reading) -> dict[str, Any]:
                 "level": reading.level,
                 "draws": int(about["n_draws"]),
                 "seed": int(about["seed"]),
+                "verdict": str(reading.result.trust.verdict),
                 "SNR (dB)": about["checks"].get("snr_db"),
                 "computed": about.get("created"),
                 "bayesesi": about["version"],

@@ -88,6 +88,18 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}\u00a0%"
 
 
+def chance(probability: float) -> str:
+    """A share of draws in whole percent: finitely many draws say neither never nor always."""
+    if probability == 0:
+        return "<1\u00a0%"
+    return ">99\u00a0%" if probability == 1 else percent(probability)
+
+
+def square_cm(area: float) -> str:
+    """Of an area in cm², whole ones."""
+    return f"{area:.0f}" if area >= 1 else "less than 1"
+
+
 def figures(value: float, digits: int = 2) -> str:
     """A number to so many significant digits, never in powers of ten where it can be helped."""
     if value != value:

@@ -20,7 +20,7 @@ from bayesesi.forward import ForwardOperator, template_forward
 from bayesesi.inference import infer
 from bayesesi.observation import Observation, observe
 from bayesesi.report import Report, make_report
-from bayesesi.report.words import figures, listed, percent, plain, region_words
+from bayesesi.report.words import chance, figures, listed, percent, plain, region_words
 from bayesesi.result import ATTRIBUTE, Result, read_result
 from bayesesi.spec import templates_folder
 
@@ -105,6 +105,16 @@ def result() -> Result:
     return found.with_truth(("precentral-lh",), space.positions[true_source()])
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages in no time, for tests of words: every picture is left blank."""
+    from bayesesi.report import result_figure
+
+    monkeypatch.setattr(result_figure, "data_uri", lambda figure: "data:image/png;base64,AA==")
+    for name in ("plot_maps", "plot_places", "plot_window", "plot_explained"):
+        monkeypatch.setattr(result_figure, name, lambda *_, **__: None)
+
+
 @pytest.fixture(scope="module")
 def report(result: Result) -> Report:
     return make_report(result)
@@ -179,7 +189,7 @@ def test_the_table_says_what_the_result_says(result: Result, page: Page) -> None
     for region in table.itertuples():
         row = rows[region_words(region.region)]
         assert row[1] == ("yes" if region.in_set else "")
-        assert row[2] == percent(region.probability)
+        assert row[2] == chance(region.probability)
         if region.probability * 200 < 10:
             assert row[4] == row[6] == "–"
             continue
@@ -209,6 +219,7 @@ def test_the_same_result_gives_the_same_page(
     assert make_report(read_result(result.save(tmp_path / "x-post.nc"))).html == report.html
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_page_that_is_not_localisable_has_no_map_and_no_table(result: Result) -> None:
     page = Page(make_report(silent(result)).html)
     start = page.words.index("Not localisable, because with probability 83%")
@@ -220,6 +231,7 @@ def test_a_page_that_is_not_localisable_has_no_map_and_no_table(result: Result) 
     assert "gyrus" not in page.words
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_names_are_text(result: Result, name: str) -> None:
     observation = {**result.about["observation"], "condition": name, "bads": [name], name: name}
@@ -235,6 +247,7 @@ def test_hostile_names_are_text(result: Result, name: str) -> None:
     assert "49" not in plain(name)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_few_trials_and_an_unknown_unit_are_said() -> None:
     found = infer(observed(nave=6), "gaussian", draws=50)
     assert "an average of only 6 trials" in Page(make_report(found).html).words
@@ -244,6 +257,16 @@ def test_few_trials_and_an_unknown_unit_are_said() -> None:
     assert "unit is unknown" in page.words
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_an_answer_that_leaves_much_over_says_so_at_once(result: Result, page: Page) -> None:
+    sentence = "The answer does not explain all of the recording"
+    assert sentence not in page.words
+    poor = changed(result, checks={**result.about["checks"], "chi2": 2.5})
+    words = Page(make_report(poor).html).words
+    assert words.index(sentence) < words.index("Where")
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_a_set_over_most_of_the_cortex_is_called_what_it_is(result: Result) -> None:
     wide = changed(result, credible={**result.about["credible"], "share_of_cortex": 0.57})
     words = Page(make_report(wide).html).words
@@ -337,6 +360,7 @@ def test_words() -> None:
         "45",
         "123",
     ]
+    assert [chance(x) for x in (0, 0.5, 1)] == ["<1\u00a0%", "50\u00a0%", ">99\u00a0%"]
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert listed(list("abcdefgh"), 2) == "a, b and 6 more"
     assert region_words("middletemporal-rh") == "right middle temporal gyrus"
