@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bayesesi.report import result_figure as draw
 from bayesesi.report.reading import Reading, read_volts
 from bayesesi.report.words import (
+    chance,
     counted,
     figures,
     listed,
@@ -22,6 +23,7 @@ from bayesesi.report.words import (
     plain_tree,
     region_words,
     said,
+    square_cm,
 )
 
 #: A set of this share of the cortex, or a larger one, says that nothing was localised well.
