@@ -66,6 +66,11 @@ class Reading:
         tree = self.result.inference_data
         return tree[name] if name in tree.groups() else None
 
+    @property
+    def has_regions(self) -> bool:
+        """Whether there is a table of named regions: never where nothing is localisable."""
+        return self.localisable and self.group("regions") is not None
+
     @cached_property
     def regions(self) -> pd.DataFrame:
         """The result's own table, most probable first."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.report import result_figure as draw
+from bayesesi.report.checks import WIDE_SHARE, checks, chi2_meaning, few_trials, much_left
 from bayesesi.report.reading import Reading, read_volts
 from bayesesi.report.words import (
     chance,
@@ -26,12 +27,8 @@ from bayesesi.report.words import (
     square_cm,
 )
 
-#: A set of this share of the cortex, or a larger one, says that nothing was localised well.
-WIDE_SHARE = 0.3
 #: An area of the peak above this share falls into so many islands that its outline hides the map.
 _OUTLINED_SHARE = 0.1
-#: An average of this many trials or fewer is called one of few.
-FEW_TRIALS = 10
 #: Rows of the region table that are shown before the rest is folded away.
 _ROWS = 10
 #: Draws in which a region must be active before an interval of its moment is given.
@@ -43,62 +40,39 @@ Section = Callable[[Reading], dict[str, Any] | None]
 
 
 def verdict(reading: Reading) -> dict[str, Any]:
-    """The first line: where, or why not."""
+    """The first line: where, or why not, and the doubts that change how to read it."""
+    reasons = [plain(reason.sentence, 400) for reason in reading.result.trust.reasons]
     if not reading.localisable:
-        reason = plain(reading.result.trust.reasons[0].sentence, 400)
-        reason = reason.removeprefix("not localisable: ")
+        reason = reasons[0].removeprefix("not localisable: ")
         return {"tone": "abstain", "sentence": f"Not localisable, because {reason}.", "notes": []}
-    notes = [plain(reason.sentence, 400) for reason in reading.result.trust.reasons]
-    notes = [f"{note[:1].upper()}{note[1:]}." for note in notes]
-    notes += _much_left(reading) + _few_trials(reading)
-    tone = "caution" if notes else str(reading.result.trust.verdict)
-    if not _has_regions(reading):
-        return {
-            "tone": tone,
-            "sentence": "Localised on a source space without named regions: see the map.",
-            "notes": notes,
-        }
+    notes = [f"{reason[:1].upper()}{reason[1:]}." for reason in reasons]
+    notes += much_left(reading) + few_trials(reading)
+    wide = reading.has_regions and reading.result.credible_set.share > WIDE_SHARE
+    return {
+        "tone": "caution" if notes or wide else str(reading.result.trust.verdict),
+        "sentence": _place(reading, wide),
+        "notes": notes,
+    }
+
+
+def _place(reading: Reading, wide: bool) -> str:
+    if not reading.has_regions:
+        return "Localised among sources without named regions: see the map."
     found, top = reading.result.credible_set, reading.regions.iloc[0]
-    top_words = f"the {region_words(top.region)} ({chance(top.probability)})"
+    best = f"the {region_words(top.region)} ({chance(top.probability)})"
+    level = f"the {percent(found.level)} credible set"
     size = f"{square_cm(found.area_cm2)}\u00a0cm² or {percent(found.share)} of the cortex"
-    if found.share > WIDE_SHARE:
-        sentence = (
-            f"This recording does not localise well: the {percent(found.level)} credible set "
-            f"covers {size}; the most probable single region is {top_words}."
+    if wide:
+        return (
+            f"This recording does not localise well: {level} covers {size}; the most probable "
+            f"single region is {best}."
         )
-        return {"tone": "caution", "sentence": sentence, "notes": notes}
-    sentence = (
-        f"Most probably {top_words}; the {percent(found.level)} credible set is "
-        f"{counted(len(found.regions), 'region')}, {size}."
-    )
-    return {"tone": tone, "sentence": sentence, "notes": notes}
-
-
-def _much_left(reading: Reading) -> list[str]:
-    if float(reading.about["checks"]["chi2"]) <= _chi2_band(reading)[1]:
-        return []
-    return [
-        "The answer does not explain all of the recording: more is left over than noise would "
-        "leave, so there may be another source, or another place than this one."
-    ]
-
-
-def _few_trials(reading: Reading) -> list[str]:
-    n = reading.nave
-    if n > FEW_TRIALS:
-        return []
-    what = "a single trial" if n <= 1 else f"an average of only {counted(n, 'trial')}"
-    return [f"This is {what}: another average of as few may look different."]
-
-
-def _has_regions(reading: Reading) -> bool:
-    regions = reading.group("regions")
-    return regions is not None and regions.sizes["region"] > 0
+    return f"Most probably {best}; {level} is {counted(len(found.regions), 'region')}, {size}."
 
 
 def where(reading: Reading) -> dict[str, Any] | None:
     """The credible set in words, and what might be instead."""
-    if not (reading.localisable and _has_regions(reading)):
+    if not reading.has_regions:
         return None
     table, found = reading.regions, reading.result.credible_set
     top = table.iloc[0]
@@ -146,7 +120,7 @@ def _places(reading: Reading) -> list[dict[str, str]]:
 def truth(reading: Reading) -> dict[str, Any] | None:
     """Of a simulated patient: what was there beside what was answered."""
     known = reading.truth
-    if known is None or not (reading.localisable and _has_regions(reading)):
+    if known is None or not reading.has_regions:
         return None
     table = reading.regions.set_index("region")
     rows = [
@@ -196,7 +170,7 @@ def _spots(reading: Reading) -> list[int]:
 
 def regions(reading: Reading) -> dict[str, Any] | None:
     """Every region with its probability and the moment it would have."""
-    if not (reading.localisable and _has_regions(reading)):
+    if not reading.has_regions:
         return None
     table = reading.regions
     possible = int((table.probability > 0).sum())
@@ -238,8 +212,6 @@ def cortex(reading: Reading) -> dict[str, Any] | None:
     if maps is None or not reading.localisable:
         return None
     probability = np.asarray(maps["probability"], float)
-    spread = np.asarray(maps["sd"], float).reshape(len(probability), -1)
-    spread = np.sqrt((spread**2).mean(axis=1)) * (1e9 if reading.scale_known else 1.0)
     limit = _round_up(float(probability.max()))
     values = {
         "limit": percent(limit),
@@ -247,23 +219,47 @@ def cortex(reading: Reading) -> dict[str, Any] | None:
         "marked": bool(_spots(reading)),
         "template": reading.template_vertices is not None,
         "peak_area": _peak_area(reading),
-        "outlined": (reading.about.get("credible") or {}).get("peak_share", 1.0) <= _OUTLINED_SHARE,
+        "outlined": _outlined(reading),
     }
-    vertices = reading.template_vertices
-    if vertices is None:
+    if reading.template_vertices is None:
         dots = draw.plot_places(maps["position"].values, probability, limit)
         return {**values, "probability": draw.data_uri(dots), "spread": None}
+    return {
+        **values,
+        "probability": _probability_map(reading, probability, limit),
+        "spread": _spread_map(reading),
+    }
+
+
+def _outlined(reading: Reading) -> bool:
+    found = reading.about.get("credible") or {}
+    return float(found.get("peak_share", 1.0)) <= _OUTLINED_SHARE
+
+
+def _probability_map(reading: Reading, probability: NDArray[np.float64], limit: float) -> str:
     from bayesesi.report.cortex_picture import edge_on_template, on_template
 
-    peak_set = maps["peak_set"].values > 0
-    edge = edge_on_template(peak_set, vertices) if values["outlined"] else None
+    maps, vertices = reading.group("maps"), reading.template_vertices
+    assert maps is not None
+    assert vertices is not None
+    edge = edge_on_template(maps["peak_set"].values > 0, vertices) if _outlined(reading) else None
+    values = on_template(probability, vertices)
     spots = _spots(reading)
-    chance = draw.plot_maps(
-        on_template(probability, vertices), limit, "probability", edge, spots, percent=True
-    )
+    return draw.data_uri(draw.plot_maps(values, limit, "probability", edge, spots, percent=True))
+
+
+def _spread_map(reading: Reading) -> str:
+    from bayesesi.report.cortex_picture import on_template
+
+    maps, vertices = reading.group("maps"), reading.template_vertices
+    assert maps is not None
+    assert vertices is not None
+    sd = np.asarray(maps["sd"], float)
+    spread = np.sqrt((sd.reshape(len(sd), -1) ** 2).mean(axis=1))
+    spread *= 1e9 if reading.scale_known else 1.0
     unit = "sd of the moment (nAm a source)" if reading.scale_known else "sd (unknown unit)"
-    doubt = draw.plot_maps(on_template(spread, vertices), float(spread.max()) or 1.0, unit)
-    return {**values, "probability": draw.data_uri(chance), "spread": draw.data_uri(doubt)}
+    values = on_template(spread, vertices)
+    return draw.data_uri(draw.plot_maps(values, float(spread.max()) or 1.0, unit))
 
 
 def _peak_area(reading: Reading) -> dict[str, str] | None:
@@ -301,7 +297,7 @@ def recording(reading: Reading) -> dict[str, Any] | None:
         "peak": f"{volts.peak_ms:.0f}",
         "window": f"{1e3 * window[0]:.0f} to {1e3 * window[1]:.0f}",
         "trials": counted(reading.nave, "trial"),
-        "few": _few_trials(reading),
+        "few": few_trials(reading),
         "scale_known": reading.scale_known,
         "reference": volts.kind == "EEG",
     }
@@ -309,7 +305,7 @@ def recording(reading: Reading) -> dict[str, Any] | None:
 
 def forward(reading: Reading) -> dict[str, Any] | None:
     """Whether the answer explains the recording, and through which head."""
-    volts, checks = read_volts(reading), reading.about["checks"]
+    volts, found = read_volts(reading), reading.about["checks"]
     if volts is None or volts.explained is None:
         return None
     shapes = {"wide": False, "narrow": True} if reading.localisable else {}
@@ -317,36 +313,12 @@ def forward(reading: Reading) -> dict[str, Any] | None:
     return {
         "pictures": pictures,
         "peak": f"{volts.peak_ms:.0f}",
-        "chi2": figures(checks["chi2"], 3),
-        "chi2_meaning": _chi2_meaning(reading),
-        "explained": percent(checks["explained_share"]),
-        "little": checks["explained_share"] < 0.1,
+        "chi2": figures(found["chi2"], 3),
+        "chi2_meaning": chi2_meaning(reading),
+        "explained": percent(found["explained_share"]),
+        "little": found["explained_share"] < 0.1,
         "head": _head_sentences(reading),
     }
-
-
-def _chi2_band(reading: Reading) -> tuple[float, float]:
-    """What pure noise gives in all but three of a thousand recordings, and at least 0.7 to 1.3."""
-    values = reading.group("observed_data")
-    n = 100 if values is None else int(np.prod(values["values"].shape))
-    reach = max(0.3, 3 * float(np.sqrt(2 / max(n, 1))))
-    return max(0.0, 1 - reach), 1 + reach
-
-
-def _chi2_meaning(reading: Reading) -> str:
-    low, high = _chi2_band(reading)
-    chi2 = float(reading.about["checks"]["chi2"])
-    if chi2 > high:
-        return (
-            "more is left over than noise explains: something in the recording (a further source, "
-            "an artifact, another head) is not in the answer"
-        )
-    if chi2 < low:
-        return (
-            "less is left over than noise should leave: the noise was taken for larger than it is, "
-            "or noise was explained as if it were signal"
-        )
-    return "what is left over looks like noise"
 
 
 def _head_sentences(reading: Reading) -> list[str]:
@@ -383,50 +355,6 @@ def sureness(reading: Reading) -> dict[str, Any]:
         "n_draws": f"{int(reading.about['n_draws']):,}".replace(",", "\u202f"),
         "localisable": reading.localisable,
     }
-
-
-def checks(reading: Reading) -> list[dict[str, Any]]:
-    """Every check, its number, and whether it raised a doubt."""
-    found, head = reading.about["checks"], reading.about["head"]
-    low, high = _chi2_band(reading)
-    rows = [
-        _check(
-            "Something is there",
-            found["null_probability"] < 0.05,
-            f"probability that nothing is active: {percent(found['null_probability'])}",
-        ),
-        _check(
-            "What is left over looks like noise",
-            low <= found["chi2"] <= high,
-            f"residual power a number: {figures(found['chi2'], 3)}, "
-            f"expected {figures(low)} to {figures(high)}",
-        ),
-        _check(
-            f"More than {FEW_TRIALS} trials were averaged",
-            reading.nave > FEW_TRIALS,
-            counted(reading.nave, "trial"),
-        ),
-        _check(
-            "Sensor positions were measured",
-            head["electrodes"] == "measured",
-            str(head["electrodes"]),
-        ),
-        _check(
-            "Doubt about the head is in the numbers",
-            (head["heads_drawn"] or 0) > 1,
-            counted(max(int(head["heads_drawn"] or 0), 1), "head"),
-        ),
-        _check("The unit of the recording is known", reading.scale_known, ""),
-    ]
-    if reading.localisable and _has_regions(reading):
-        share = reading.result.credible_set.share
-        wide = f"{percent(share)} of the cortex"
-        rows.append(_check("The credible set is small", share <= WIDE_SHARE, wide))
-    return rows
-
-
-def _check(name: str, passed: bool, value: str) -> dict[str, Any]:
-    return {"name": name, "passed": bool(passed), "value": plain(value, 200)}
 
 
 def methods(reading: Reading) -> dict[str, Any]:

@@ -274,6 +274,24 @@ def test_a_set_over_most_of_the_cortex_is_called_what_it_is(result: Result) -> N
     assert "57 %" in words.replace("\u00a0", " ")
 
 
+@pytest.mark.parametrize("case", ["one sample", "no positions", "magnetometers", "no explanation"])
+def test_recordings_that_lack_something_still_give_a_page(result: Result, case: str) -> None:
+    poor = changed(silent(result))
+    recording = poor.inference_data["recording"]
+    if case == "one sample":
+        recording = recording.isel(time=[3])
+    elif case == "no positions":
+        recording["position"][:] = np.nan
+    elif case == "magnetometers":
+        recording["kind"][:] = "mag"
+    else:
+        recording = recording.drop_vars("explained")
+    poor.inference_data["recording"] = recording
+    page = Page(make_report(poor).html)
+    assert page.has_section("recording")
+    assert page.has_section("forward") is (case != "no explanation")
+
+
 def test_sources_that_are_not_on_the_template_are_points(result: Result) -> None:
     own = changed(result)
     own.inference_data["maps"].attrs["subject"] = ""
