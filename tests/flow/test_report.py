@@ -349,11 +349,12 @@ def test_every_section_has_its_template_and_every_template_its_section() -> None
     assert named == {path.stem for path in (templates_folder() / "sections").glob("*.html")}
 
 
-def test_no_figure_is_left_open(report: Report) -> None:
+def test_no_figure_is_left_open(result: Result) -> None:
     import matplotlib.pyplot as plt
 
-    assert report.html
-    assert plt.get_fignums() == []
+    before = plt.get_fignums()
+    make_report(result)
+    assert plt.get_fignums() == before
 
 
 def test_the_import_of_reports_is_light() -> None:
