@@ -68,9 +68,13 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
+    import warnings
+
     import matplotlib as mpl
 
     mpl.use("agg")
+    # arviz 0.23 announces its rewrite to every new user; the pin below 1 is our answer
+    warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing a major refactor", FutureWarning)
 
 
 @app.command()
@@ -92,7 +96,7 @@ def demo(
         shown = run_demo(out, seed)
     obs, result = shown.observation, shown.result
     rows = {
-        "recording": f"{len(obs.sensors)} channels, {obs.provenance['nave']} trials averaged, "
+        "recording": f"{len(obs.sensors)} channels, {obs.provenance['nave']:g} trials averaged, "
         f"electrodes {obs.sensors.origin}",
         "true source": f"{', '.join(shown.true_regions)} (on another head, skull 1.7 times as "
         "resistive)",
@@ -225,7 +229,7 @@ def _found(result: Any) -> dict[str, str]:
         f"{row.region} {row.probability:.2f}" for row in table.head(3).itertuples()
     )
     rows[f"{found.level:.0%} credible set"] = (
-        f"{len(found.regions)} regions, {found.area_cm2:.0f} cm², {found.share:.1%} of the cortex "
+        f"{_counted(len(found.regions), 'region')}, {found.area_cm2:.0f} cm², {found.share:.1%} of the cortex "
         "(the model's belief, no guarantee)"
     )
     return rows
@@ -484,6 +488,10 @@ def specs_index(
     from bayesesi.spec import spec_index
 
     console.print(Text(spec_index(kind)), end="", soft_wrap=True)
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def _plain(value: Any) -> str:

@@ -17,7 +17,7 @@ from bayesesi.model import Model, load_model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary
 from bayesesi.result import ATTRIBUTE, SCHEMA, Result
-from bayesesi.trust import Trust, Verdict, assess
+from bayesesi.trust import Trust, Verdict, assess, at_even_odds
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LEVELS, DRAWS = (0.5, 0.99), (20, 100_000)
 #: Sets of regions that are listed as alternatives, and characters of a text from outside.
 _ALTERNATIVES, _LONGEST = 10, 10_000
+#: Moments of a map: more are thinned out evenly.
+_MOMENTS = 300
 
 
 def infer(
@@ -48,8 +50,8 @@ def infer(
 
     Returns
     -------
-    Result; where the model gives one half or more to nothing being active, it has no map and no
-    regions, and ``result.localisable`` is False.
+    Result; where the data could be noise by the null test of ``trust.assess``, it has no map and
+    no regions, and ``result.localisable`` is False.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def infer(
     _check(level, draws, seed)
     posterior = model.posterior(obs, seed)
     summary = posterior.summarise(draws, seed, progress=progress)
-    trust = assess(posterior.null_probability)
+    trust = assess(posterior.null_probability, model.prior_null)
     explained = posterior.explained()
     groups = {
         "posterior": _posterior_group(summary, posterior, trust),
@@ -133,7 +135,8 @@ def _maps_group(posterior: Posterior, summary: Summary, level: float) -> xr.Data
     import xarray as xr
 
     obs = posterior.obs
-    space, functions = obs.source_space, obs.time_basis.functions
+    moments = slice(None, None, -(-len(obs.time_basis.times) // _MOMENTS))
+    space, functions = obs.source_space, obs.time_basis.functions[moments]
     mean, sd = posterior.mean() @ functions.T, posterior.sd()
     sd = np.sqrt(np.maximum(sd**2 @ (functions**2).T, 0.0))
     if mean.ndim == 3:
@@ -142,7 +145,7 @@ def _maps_group(posterior: Posterior, summary: Summary, level: float) -> xr.Data
     peak = np.bincount(loud, minlength=space.n_sources) / max(len(loud), 1)
     moment, share = {"units": "A m"}, {"units": "1"}
     coords: dict[str, Any] = {
-        "time": ("time", obs.time_basis.times, {"units": "s"}),
+        "time": ("time", obs.time_basis.times[moments], {"units": "s"}),
         "position": (("source", "axis"), space.positions, {"units": "m"}),
     }
     if space.mesh is not None and space.vertices is not None:
@@ -290,6 +293,7 @@ def _about(
             "explained_share": float(1 - residual / power),
             "snr_db": obs.snr_db,
             "null_probability": float(posterior.null_probability),
+            "null_at_even_odds": at_even_odds(posterior.null_probability, model.prior_null),
         },
         "head": {
             "forward": "own" if obs.forward.banked is None else "template",

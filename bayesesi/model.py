@@ -39,6 +39,11 @@ class Model(ABC):
     def name(self) -> str:
         """By which ``load_model`` knows it."""
 
+    @property
+    @abstractmethod
+    def prior_null(self) -> float:
+        """Probability, before the data, that nothing is active."""
+
     @abstractmethod
     def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
         """The posterior of one observation; the same for the same seed."""
@@ -77,6 +82,10 @@ class GaussianModel(Model):
     def name(self) -> str:
         return "gaussian"
 
+    @property
+    def prior_null(self) -> float:
+        return 0.1
+
     def _shape(self, obs: Observation) -> Shape:
         if self.prior != AUTO:
             return cast("Shape", self.prior)
@@ -110,6 +119,10 @@ class PatchModel(Model):
     @property
     def name(self) -> str:
         return "patches"
+
+    @property
+    def prior_null(self) -> float:
+        return self._spec.count.null
 
     @property
     def _spec(self) -> PatchSpec:
