@@ -139,10 +139,11 @@ def silent(result: Result) -> Result:
     """As ``infer`` gives it where nothing is there."""
     reason = {
         "code": "nothing_there",
-        "sentence": "not localisable: with probability 83% nothing is active in this window",
+        "sentence": "not localisable: this could be noise (that nothing is active has probability "
+        "83% after even odds before the data)",
         "value": 0.83,
     }
-    checks = {**result.about["checks"], "null_probability": 0.83}
+    checks = {**result.about["checks"], "null_probability": 0.5, "null_at_even_odds": 0.83}
     trust = {"verdict": "abstain", "reasons": [reason]}
     about = {"trust": trust, "checks": checks, "truth": None, "credible": None, "alternatives": []}
     return changed(result, ("maps", "regions"), **about)
@@ -222,7 +223,7 @@ def test_the_same_result_gives_the_same_page(
 @pytest.mark.usefixtures("undrawn")
 def test_a_page_that_is_not_localisable_has_no_map_and_no_table(result: Result) -> None:
     page = Page(make_report(silent(result)).html)
-    start = page.words.index("Not localisable, because with probability 83%")
+    start = page.words.index("Not localisable, because this could be noise (that nothing is active")
     assert start < 200
     for name in ("where", "truth", "regions", "cortex"):
         assert not page.has_section(name)
