@@ -68,9 +68,9 @@ def checks(reading: Reading) -> list[dict[str, Any]]:
     rows = [
         _check(
             "Something is there",
-            found["null_at_even_odds"] < NULL_CAUTION,
+            reading.null_at_even_odds < NULL_CAUTION,
             "probability that nothing is active, after even odds: "
-            f"{percent(found['null_at_even_odds'])}",
+            f"{percent(reading.null_at_even_odds)}",
         ),
         _check(
             "What is left over looks like noise",

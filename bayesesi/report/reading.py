@@ -58,6 +58,12 @@ class Reading:
         return self.about.get("truth") or None
 
     @property
+    def null_at_even_odds(self) -> float:
+        """Probability that nothing is active, as the verdict weighs it."""
+        found = self.about["checks"]
+        return float(found.get("null_at_even_odds", found["null_probability"]))
+
+    @property
     def nave(self) -> float:
         return float(self.provenance.get("nave") or 1)
 

@@ -346,14 +346,13 @@ def _head_sentences(reading: Reading) -> list[str]:
 
 def sureness(reading: Reading) -> dict[str, Any]:
     """What the numbers promise and what they do not."""
-    found = reading.about["checks"]
-    null = float(found["null_probability"])
+    null = float(reading.about["checks"]["null_probability"])
     return {
         "level": percent(reading.level),
         "missed": percent(1 - reading.level),
         "null": percent(null),
         "null_is": null > 0,
-        "even": percent(float(found["null_at_even_odds"])),
+        "even": percent(reading.null_at_even_odds),
         "n_draws": f"{int(reading.about['n_draws']):,}".replace(",", "\u202f"),
         "localisable": reading.localisable,
     }
