@@ -118,8 +118,8 @@ class Volts:
         return len(self.measured)
 
     @property
-    def peak_ms(self) -> float:
-        return float(self.times[self.peak])
+    def peak_ms(self) -> int:
+        return round(float(self.times[self.peak]))
 
 
 def read_volts(reading: Reading) -> Volts | None:

@@ -123,7 +123,7 @@ def plot_window(volts: Volts, narrow: bool = False) -> Figure:
     butterfly.axvline(volts.peak_ms, color=_AMBER, lw=1.2, zorder=0)
     values = volts.measured[:, volts.peak]
     image = draw_topography(topography, values, volts.positions, _limit(volts), SIGNED)
-    topography.set_title(f"at {volts.peak_ms:.0f} ms", fontsize=10, color=_INK)
+    topography.set_title(f"at {volts.peak_ms} ms", fontsize=10, color=_INK)
     _colour_bar(figure, image, topography, volts.unit)
     return figure
 

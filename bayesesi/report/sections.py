@@ -294,8 +294,8 @@ def recording(reading: Reading) -> dict[str, Any] | None:
         "n_all": volts.n_all,
         "n_bad": len(bads),
         "bads": listed([str(name) for name in bads]),
-        "peak": f"{volts.peak_ms:.0f}",
-        "window": f"{1e3 * window[0]:.0f} to {1e3 * window[1]:.0f}",
+        "peak": str(volts.peak_ms),
+        "window": f"{round(1e3 * window[0])} to {round(1e3 * window[1])}",
         "trials": counted(reading.nave, "trial"),
         "few": few_trials(reading),
         "scale_known": reading.scale_known,
@@ -312,7 +312,7 @@ def forward(reading: Reading) -> dict[str, Any] | None:
     pictures = {k: draw.data_uri(draw.plot_explained(volts, v)) for k, v in shapes.items()}
     return {
         "pictures": pictures,
-        "peak": f"{volts.peak_ms:.0f}",
+        "peak": str(volts.peak_ms),
         "chi2": figures(found["chi2"], 3),
         "chi2_meaning": chi2_meaning(reading),
         "explained": percent(found["explained_share"]),
