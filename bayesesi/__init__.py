@@ -2,6 +2,8 @@
 
 forward = bayesesi.template_forward(evoked.info)
 obs = bayesesi.observe(evoked, forward, noise_cov, tmin=0.07, tmax=0.13)
+result = bayesesi.infer(obs, "patches", level=0.9)
+bayesesi.make_report(result).save("report.html")
 sim = bayesesi.read_simulator("spike-64").simulate(1000, seed=0)
 """
 
@@ -15,16 +17,25 @@ __version__ = "0.1.0.dev0"
 # name -> module that defines it; loaded on first use, so that the import is quick
 _PUBLIC = {
     "Conductivities": "bayesesi.forward",
+    "CredibleSet": "bayesesi.result",
     "ForwardOperator": "bayesesi.forward",
     "HeadSetting": "bayesesi.forward",
     "InputError": "bayesesi.errors",
+    "Model": "bayesesi.model",
     "NoiseCovariance": "bayesesi.noise",
     "Observation": "bayesesi.observation",
+    "Result": "bayesesi.result",
+    "Trust": "bayesesi.trust",
+    "infer": "bayesesi.inference",
+    "list_models": "bayesesi.model",
+    "load_model": "bayesesi.model",
+    "make_report": "bayesesi.report",
     "observe": "bayesesi.observation",
     "read_forward": "bayesesi.forward",
     "read_noise_cov": "bayesesi.noise",
     "read_prior": "bayesesi.prior",
     "read_recording": "bayesesi.observation",
+    "read_result": "bayesesi.result",
     "read_simulation": "bayesesi.simulator",
     "read_simulator": "bayesesi.simulator",
     "template_forward": "bayesesi.forward",
@@ -32,17 +43,26 @@ _PUBLIC = {
 
 __all__ = [
     "Conductivities",
+    "CredibleSet",
     "ForwardOperator",
     "HeadSetting",
     "InputError",
+    "Model",
     "NoiseCovariance",
     "Observation",
+    "Result",
+    "Trust",
     "__version__",
+    "infer",
+    "list_models",
+    "load_model",
+    "make_report",
     "observe",
     "read_forward",
     "read_noise_cov",
     "read_prior",
     "read_recording",
+    "read_result",
     "read_simulation",
     "read_simulator",
     "template_forward",
@@ -57,10 +77,15 @@ if TYPE_CHECKING:
         read_forward,
         template_forward,
     )
+    from bayesesi.inference import infer
+    from bayesesi.model import Model, list_models, load_model
     from bayesesi.noise import NoiseCovariance, read_noise_cov
     from bayesesi.observation import Observation, observe, read_recording
     from bayesesi.prior import read_prior
+    from bayesesi.report import make_report
+    from bayesesi.result import CredibleSet, Result, read_result
     from bayesesi.simulator import read_simulation, read_simulator
+    from bayesesi.trust import Trust
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""A simulated patient, from dipoles to a whitened observation, with the truth known.
+"""A simulated patient, from dipoles to a report, with the truth known.
 
 The head that makes the volts is not the one that is assumed: other shape, other conductivities.
 """
@@ -12,11 +12,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import template_parcellation, template_source_space
-from bayesesi.forward import Conductivities, HeadSetting, template_bank, template_forward
+from bayesesi.anatomy import (
+    active_regions,
+    region_energy,
+    template_parcellation,
+    template_source_space,
+)
+from bayesesi.draft import check_folder, draft_folder
+from bayesesi.folder import write_folder
+from bayesesi.forward import (
+    Conductivities,
+    ForwardOperator,
+    HeadSetting,
+    template_bank,
+    template_forward,
+)
 from bayesesi.forward.electrodes import nominal_positions
+from bayesesi.inference import infer
 from bayesesi.noise import NoiseCovariance
 from bayesesi.observation import Observation, observe, read_recording
+from bayesesi.result import Result
 
 if TYPE_CHECKING:
     import mne
@@ -24,16 +39,19 @@ if TYPE_CHECKING:
 #: The head that made the volts; the template is assumed.
 TRUE_HEAD = HeadSetting(2, Conductivities(brain=0.30, csf=1.7, skull=0.006, scalp=0.40), 1.15)
 SFREQ, N_TRIALS, TRIAL_NOISE = 500.0, 40, 6e-6
+#: s: the window that is observed.
+WINDOW = (0.0, 0.05)
+FILE, PICTURES = "simulated-ave.fif", ("head.png", "observation.png")
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What ``run_demo`` found and wrote."""
+    """What ``run_demo`` found and wrote; ``result`` holds the truth beside what was inferred."""
 
     observation: Observation
-    true_region: str
-    scan_region: str
-    scan_error_mm: float
+    result: Result
+    true_regions: tuple[str, ...]
+    peak_error_mm: float
     array_difference: float
     files: tuple[Path, ...]
 
@@ -45,8 +63,21 @@ def _names() -> tuple[str, ...]:
     return tuple(montage.ch_names)
 
 
-def simulate_evoked(seed: int = 0) -> tuple[mne.EvokedArray, NoiseCovariance, int]:
-    """A 64-channel average of a spike from a patch of 2 cm radius, its noise, the centre."""
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """A simulated average, the noise of its single trials, and what was active.
+
+    ``centre`` (3,) m on the template; ``regions`` by the one definition of "active".
+    """
+
+    evoked: mne.EvokedArray
+    noise: NoiseCovariance
+    centre: NDArray[np.float64]
+    regions: tuple[str, ...]
+
+
+def simulate_patient(seed: int = 0) -> Patient:
+    """A 64-channel average of a spike from a patch of 2 cm radius, and its truth."""
     import mne
 
     rng = np.random.default_rng(seed)
@@ -55,6 +86,7 @@ def simulate_evoked(seed: int = 0) -> tuple[mne.EvokedArray, NoiseCovariance, in
     distance = cortex.geodesic([centre])[0]
     moment = cortex.areas * np.exp(-0.5 * (distance / 0.010) ** 2)
     moment *= 60e-9 / moment.sum()  # 60 nAm in all
+    active = active_regions(region_energy(moment[None] ** 2, parcellation))[0]
     names, bank = _names(), template_bank()
     positions = nominal_positions(names)
     electrodes = np.array([positions[n] for n in names])
@@ -73,44 +105,69 @@ def simulate_evoked(seed: int = 0) -> tuple[mne.EvokedArray, NoiseCovariance, in
         nave=N_TRIALS,
         verbose="error",
     )
-    return evoked, NoiseCovariance(covariance, names), centre
+    regions = tuple(np.array(parcellation.names)[active].tolist())
+    return Patient(evoked, NoiseCovariance(covariance, names), cortex.positions[centre], regions)
 
 
-def run_demo(folder: Path, seed: int = 0) -> DemoResult:
-    """Simulate, write to FIF, read back, observe; compare with the path from arrays."""
+def run_demo(folder: Path, seed: int = 0, level: int = 4, draws: int = 1000) -> DemoResult:
+    """Simulate, write to FIF, read back, observe, infer, report; compare with arrays.
+
+    ``level`` of the assumed cortex. An earlier demo in the folder is replaced.
+    """
     from bayesesi.report.head_figure import plot_head
     from bayesesi.report.observation_figure import plot_observation
 
-    evoked, noise, centre = simulate_evoked(seed)
+    again = (folder / FILE).is_file()
+    check_folder(folder, again)
+    patient = simulate_patient(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "simulated-ave.fif"
-    evoked.save(file, overwrite=True, verbose="error")
-    read = read_recording(file)
-    forward = template_forward(read.info)
-    obs = observe(read, forward, noise, tmin=0.0, tmax=0.05, autocorrelation="white")
-    inside = slice(*np.searchsorted(evoked.times, [-1e-6, 0.05 + 1e-6]))
-    again = observe(
-        evoked.data[:, inside], forward, noise, sfreq=SFREQ, nave=N_TRIALS, autocorrelation="white"
-    )
-    difference = float(np.abs(again.values - obs.values).max() / np.abs(obs.values).max())
-    peak = scan_peak(obs)
-    truth = template_source_space(5).positions[centre]
-    error = float(np.linalg.norm(forward.source_space.positions[peak] - truth)) * 1e3
-    pictures = {"head.png": plot_head(forward.sensors), "observation.png": plot_observation(obs)}
-    for name, figure in pictures.items():
-        figure.savefig(folder / name, dpi=110)
-    regions, fine = template_parcellation(4), template_parcellation(5)
+    with draft_folder(folder, True, (FILE, *PICTURES)) as draft:
+        patient.evoked.save(draft / FILE, overwrite=True, verbose="error")
+        read = read_recording(draft / FILE)
+        forward = template_forward(read.info, level=level)
+        obs = observe(
+            read,
+            forward,
+            patient.noise,
+            tmin=WINDOW[0],
+            tmax=WINDOW[1],
+            autocorrelation="white",  # as the noise was made
+        )
+        figures = (plot_head(forward.sensors), plot_observation(obs))
+        for name, figure in zip(PICTURES, figures, strict=True):
+            figure.savefig(draft / name, dpi=110)
+    result = infer(obs, "patches", draws=draws, seed=seed)
+    result = result.with_truth(patient.regions, patient.centre)
+    written = write_folder(result, folder, overwrite=True)
     return DemoResult(
         obs,
-        fine.names[fine.labels[centre]],
-        regions.names[regions.labels[peak]] if regions.labels[peak] >= 0 else "outside the atlas",
-        error,
-        difference,
-        (file, *(folder / name for name in pictures)),
+        result,
+        patient.regions,
+        _peak_error(result, patient.centre) * 1e3,
+        _array_difference(patient, forward, obs),
+        (folder / FILE, *(folder / name for name in PICTURES), *written),
     )
 
 
-def scan_peak(obs: Observation) -> int:
-    """The source whose single dipole explains the window best: a look, not a posterior."""
-    topographies: NDArray[np.float64] = obs.leadfield / np.linalg.norm(obs.leadfield, axis=0)
-    return int(((topographies.T @ obs.values) ** 2).sum(axis=1).argmax())
+def _peak_error(result: Result, centre: NDArray[np.float64]) -> float:
+    """m from the source that is most probably the peak to the middle of the true patch."""
+    if not result.localisable:
+        return float("nan")
+    maps = result.inference_data["maps"]
+    peak = maps["position"].values[int(maps["peak_probability"].values.argmax())]
+    return float(np.linalg.norm(peak - centre))
+
+
+def _array_difference(patient: Patient, forward: ForwardOperator, obs: Observation) -> float:
+    """Largest difference of what the FIF file and the bare numbers become, over the largest."""
+    evoked = patient.evoked
+    inside = slice(*np.searchsorted(evoked.times, [WINDOW[0] - 1e-6, WINDOW[1] + 1e-6]))
+    again = observe(
+        evoked.data[:, inside],
+        forward,
+        patient.noise,
+        sfreq=SFREQ,
+        nave=N_TRIALS,
+        autocorrelation="white",
+    )
+    return float(np.abs(again.values - obs.values).max() / np.abs(obs.values).max())

@@ -56,6 +56,23 @@ def check_specs(site: Path) -> int:
     return len(specs)
 
 
+def check_templates(site: Path) -> int:
+    """Every file that a report is made from is in the wheel, bit for bit, and is what is used."""
+    from bayesesi.spec import templates_folder
+
+    if not templates_folder().resolve().is_relative_to(site):
+        raise SystemExit(f"templates are read from {templates_folder()}, not from the wheel")
+    folder = CHECKOUT / "reports" / "templates"
+    templates = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    for template in templates:
+        shipped = templates_folder() / template.relative_to(folder)
+        if not shipped.is_file():
+            raise SystemExit(f"the wheel lacks {template.relative_to(CHECKOUT)}")
+        if sha256(shipped) != sha256(template):
+            raise SystemExit(f"{template.name} in the wheel differs from the checkout's")
+    return len(templates)
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -67,7 +84,11 @@ def main(site: Path) -> None:
     check_import(site)
     check_command_line(site)
     assets, specs = check_assets(site), check_specs(site)
-    print(f"the wheel imports, runs, and carries {assets} assets and {specs} specs unchanged")
+    templates = check_templates(site)
+    print(
+        f"the wheel imports, runs, and carries {assets} assets, {specs} specs and {templates} "
+        "templates unchanged"
+    )
 
 
 if __name__ == "__main__":

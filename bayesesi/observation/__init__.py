@@ -2,15 +2,18 @@
 
 from bayesesi.observation.door import observe
 from bayesesi.observation.observation import Observation, project
+from bayesesi.observation.peak import PeakWindow, peak_window
 from bayesesi.observation.recording import Recording, read_recording
 from bayesesi.observation.time_basis import TimeBasis, make_time_basis
 
 __all__ = [
     "Observation",
+    "PeakWindow",
     "Recording",
     "TimeBasis",
     "make_time_basis",
     "observe",
+    "peak_window",
     "project",
     "read_recording",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,10 @@ class Observation:
     def snr_db(self) -> float:
         """Power of the whitened data over that of noise, 10 log10(|values|² / (n_eff R))."""
         return float(10 * np.log10((self.values**2).mean()))
+
+    def with_note(self, note: Mapping[str, Any]) -> Observation:
+        """The same with more to say in its provenance."""
+        return replace(self, provenance={**self.provenance, **note})
 
     def __repr__(self) -> str:
         times = self.time_basis.times * 1e3

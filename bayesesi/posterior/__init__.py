@@ -1,6 +1,6 @@
 """What is known of the sources once a recording is seen: p(j | v)."""
 
-from bayesesi.posterior.base import Posterior
+from bayesesi.posterior.base import Posterior, Summary
 from bayesesi.posterior.gaussian import GaussianPosterior, gaussian_posterior
 from bayesesi.posterior.patches import Atoms, PatchPosterior, make_atoms, patch_posterior
 
@@ -9,6 +9,7 @@ __all__ = [
     "GaussianPosterior",
     "PatchPosterior",
     "Posterior",
+    "Summary",
     "gaussian_posterior",
     "make_atoms",
     "patch_posterior",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import (
@@ -23,8 +25,40 @@ if TYPE_CHECKING:
     import arviz as az
     import mne
 
-#: Draws that are held at once while only sums over them are wanted.
-_CHUNK = 50
+#: Draws, and numbers in them, that are held at once while only sums over them are wanted.
+_CHUNK, _NUMBERS = 50, 20_000_000
+#: A source counts in a draw with this share of the largest moment density.
+_HALF = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What n draws say, in one pass over them.
+
+    Attributes
+    ----------
+    region_energy : (n, P): integral of |q|² dA over each region, see ``anatomy.region_energy``.
+    active : (n, P) which regions are active.
+    region_peak : (n, P) A m: largest size over the window of the summed moment of each region.
+    source_probability : (S,) share of draws with any activity in which the source's moment density
+        (root mean square over the window) is at least half of the largest.
+    peak : (n,) source of the largest such density, -1 where a draw has no activity.
+    states : (n,) each: what else the family knows of a draw, see ``Posterior.states``.
+
+    P is 0 for sources that are on no cortex.
+    """
+
+    region_energy: NDArray[np.float64]
+    active: NDArray[np.bool_]
+    region_peak: NDArray[np.float64]
+    source_probability: NDArray[np.float64]
+    peak: NDArray[np.int64]
+    states: Mapping[str, NDArray[Any]]
+
+    @property
+    def silent(self) -> NDArray[np.bool_]:
+        """(n,) draws in which nothing is active."""
+        return np.asarray(self.peak < 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +91,109 @@ class Posterior(ABC):
         """
         raise InputError(f"{type(self).__name__} has no density to evaluate; draw from it instead")
 
+    @property
+    def null_probability(self) -> float:
+        """That nothing is active: 0 for a family whose prior never says so."""
+        return 0.0
+
+    def explained(self) -> NDArray[np.float64]:
+        """(n_eff, R), unitless: E[L~ J | v~], what the sources account for in the whitened data."""
+        axes = self.obs.leadfield.ndim - 1
+        return np.asarray(np.tensordot(self.obs.leadfield, self.mean(), axes=axes))
+
+    def details(self) -> dict[str, Any]:
+        """What a methods section would say of how this was computed; can be written as JSON."""
+        return {}
+
+    def states(self, n: int, seed: int = 0) -> dict[str, NDArray[Any]]:
+        """(n,) each, by name: what a family knows of the draws of ``sample(n, seed)`` besides them.
+
+        For instance the ``count`` of patches, the ``log_likelihood``, the number of the ``head``.
+        """
+        return {}
+
     def energy(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
         """(D, S) A² m²: squared moments of draws, summed over the samples of the window."""
         functions = self.obs.time_basis.functions
-        gram = functions.T @ functions
+        n_times, r = functions.shape
+        # an orthogonal turn keeps squares: R numbers do for T samples
+        root = functions if n_times <= r else np.asarray(np.linalg.qr(functions, mode="r"))
+        along = (draws @ root.T) ** 2
+        return np.asarray(along.reshape(*draws.shape[:2], -1).sum(axis=2))
+
+    def summarise(
+        self,
+        n: int = 1000,
+        seed: int = 0,
+        share: float = ACTIVE_SHARE,
+        parcellation: Parcellation | None = None,
+        progress: bool = False,
+    ) -> Summary:
+        """n draws summed up, a few at a time; ``share`` of the energy makes a region active.
+
+        Raises
+        ------
+        InputError : fewer than one draw.
+        """
+        from rich.progress import track
+
+        if n < 1:
+            raise InputError(f"draw at least once, not {n} times")
+        regions = parcellation or self._regions
+        size = int(np.prod(self.obs.leadfield.shape[1:])) * self.obs.n_functions
+        chunk = int(np.clip(_NUMBERS // size, 1, _CHUNK))
+        starts = range(0, n, chunk)
+        seeds = np.random.SeedSequence(seed).generate_state(len(starts))
+        parts = [
+            self._summary_of(min(chunk, n - first), int(own), regions, share)
+            for first, own in track(
+                zip(starts, seeds, strict=True), "drawing", len(starts), disable=not progress
+            )
+        ]
+        return _joined(parts)
+
+    def _summary_of(self, n: int, seed: int, regions: Parcellation | None, share: float) -> Summary:
+        draws = self.sample(n, seed)
+        energy = self.energy(draws)
+        densities = np.sqrt(energy) / self._source_areas
+        largest = densities.max(axis=1, keepdims=True)
+        loud = largest[:, 0] > 0
+        of_regions = np.zeros((n, 0)) if regions is None else region_energy(energy, regions)
+        return Summary(
+            of_regions,
+            active_regions(of_regions, share) if of_regions.size else of_regions > 0,
+            self._region_peak(draws, regions),
+            (densities[loud] >= _HALF * largest[loud]).sum(axis=0).astype(float),
+            np.where(loud, densities.argmax(axis=1), -1),
+            self.states(n, seed),
+        )
+
+    def _region_peak(
+        self, draws: NDArray[np.float64], regions: Parcellation | None
+    ) -> NDArray[np.float64]:
+        """(D, P) A m: the largest size over time of each region's summed moment."""
+        if regions is None:
+            return np.zeros((len(draws), 0))
         flat = draws if draws.ndim == 4 else draws[:, :, None]
-        return np.asarray(np.einsum("dsir,rq,dsiq->ds", flat, gram, flat, optimize=True))
+        inside = np.flatnonzero(regions.labels >= 0)
+        place = (regions.labels[inside], inside)
+        gather = sp.csr_array((np.ones(len(inside)), place), (len(regions.regions), flat.shape[1]))
+        size = np.empty((len(draws), len(regions.regions)))
+        for k, draw in enumerate(flat):
+            of_region = (gather @ draw.reshape(len(draw), -1)).reshape(-1, *draw.shape[1:])
+            course = np.linalg.norm(of_region @ self.obs.time_basis.functions.T, axis=1)
+            size[k] = course.max(axis=1)
+        return size
+
+    @property
+    def _source_areas(self) -> NDArray[np.float64]:
+        """(S,) m² of cortex; 1 for sources that are on none, whose moments then count as such."""
+        space = self.obs.source_space
+        return space.areas if space.mesh is not None else np.ones(space.n_sources)
+
+    @property
+    def _regions(self) -> Parcellation | None:
+        return None if self.obs.source_space.mesh is None else self.parcellation
 
     def active(
         self,
@@ -72,12 +203,7 @@ class Posterior(ABC):
         parcellation: Parcellation | None = None,
     ) -> NDArray[np.bool_]:
         """(n, P) which regions are active in each draw, by the one definition of that."""
-        regions = parcellation or self.parcellation
-        parts = []
-        for first in range(0, n, _CHUNK):
-            draws = self.sample(min(_CHUNK, n - first), seed + first)
-            parts.append(active_regions(region_energy(self.energy(draws), regions), share))
-        return np.concatenate(parts)
+        return self.summarise(n, seed, share, parcellation).active
 
     def region_probability(
         self, n: int = 1000, seed: int = 0, share: float = ACTIVE_SHARE
@@ -128,3 +254,16 @@ class Posterior(ABC):
         draws = self.sample(n, seed)
         dims = ["source", "orient", "function"] if draws.ndim == 4 else ["source", "function"]
         return az.from_dict(posterior={"j": draws[None]}, dims={"j": dims})
+
+
+def _joined(parts: list[Summary]) -> Summary:
+    peak = np.concatenate([part.peak for part in parts])
+    n_loud = max(int((peak >= 0).sum()), 1)
+    return Summary(
+        np.concatenate([part.region_energy for part in parts]),
+        np.concatenate([part.active for part in parts]),
+        np.concatenate([part.region_peak for part in parts]),
+        np.sum([part.source_probability for part in parts], axis=0) / n_loud,
+        peak,
+        {name: np.concatenate([part.states[name] for part in parts]) for name in parts[0].states},
+    )

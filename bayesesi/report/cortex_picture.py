@@ -48,6 +48,71 @@ def signed_colours(values: NDArray[np.floating], limit: float) -> NDArray[np.flo
     return np.column_stack([seen * colour + (1 - seen) * grey, np.ones(len(values))])
 
 
+def sequential_colours(
+    values: NDArray[np.floating], limit: float, edge: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """(20484, 4): the more, the darker, over pale folds; black along the edge of a set.
+
+    Lightness falls all the way, so that the picture survives greyscale print.
+    """
+    import matplotlib as mpl
+
+    folds = np.r_[_inflated("left")[2], _inflated("right")[2]]
+    pale = np.where(folds > 0, 0.84, 0.92)[:, None] * np.ones(3)
+    share = np.clip(values / limit, 0, 1)
+    colour = mpl.colormaps["viridis_r"](share)[:, :3]
+    seen = np.clip(share / 0.15, 0, 1)[:, None]
+    colour = seen * colour + (1 - seen) * pale
+    if edge is not None:
+        colour[edge] = 0.0
+    return np.column_stack([colour, np.ones(len(values))])
+
+
+def on_template(values: NDArray[np.floating], vertices: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(20484,) values of sources at ``vertices`` of the template, carried to all others.
+
+    A vertex without a source takes the mean of the three nearest on the registration sphere,
+    weighted by the inverse square of their distance; at a source its own value stays.
+    """
+    weights, nearest = _neighbours(tuple(int(v) for v in vertices))
+    return np.asarray((weights * np.asarray(values, float)[nearest]).sum(axis=1))
+
+
+def edge_on_template(
+    members: NDArray[np.bool_], vertices: NDArray[np.integer]
+) -> NDArray[np.bool_]:
+    """(20484,) the vertices that lie just outside a set of sources and the cortex around them."""
+    _, nearest = _neighbours(tuple(int(v) for v in vertices))
+    inside = np.asarray(members, bool)[nearest[:, 0]]
+    touches = template_mesh().edges.astype(bool) @ inside.astype(float) > 0
+    return np.asarray(~inside & touches)
+
+
+def spot_on_cortex(vertex: int) -> tuple[str, NDArray[np.float64], dict[str, bool]]:
+    """Side and place on the inflated surface of a vertex, and from where it is seen."""
+    n_left = template_mesh().n_left
+    side, own = ("left", vertex) if vertex < n_left else ("right", vertex - n_left)
+    points, faces, _ = _inflated(side)
+    around = points[faces[(faces == own).any(axis=1)]]
+    normal = np.cross(around[:, 1] - around[:, 0], around[:, 2] - around[:, 0]).sum(axis=0)
+    outside = (normal[0] < 0) == (side == "left")
+    return side, points[own], {"lateral": bool(outside), "medial": not outside}
+
+
+@cache
+def _neighbours(vertices: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """(20484, 3) weights and indices of the nearest sources of the same hemisphere."""
+    from scipy.spatial import KDTree
+
+    mesh, own = template_mesh(), np.array(vertices)
+    assert mesh.sphere is not None
+    # far apart, so that no vertex finds its neighbour on the other side
+    apart = mesh.sphere + 10.0 * mesh.hemisphere[:, None]
+    distance, nearest = KDTree(apart[own]).query(apart, k=3)
+    weights = 1 / np.maximum(distance, 1e-9) ** 2
+    return weights / weights.sum(axis=1, keepdims=True), nearest.astype(np.int64)
+
+
 def triangles_3d(triangles: NDArray[np.float64], colours: NDArray[np.float64]) -> Any:
     """Filled (F, 3, 3) triangles."""
     from mpl_toolkits.mplot3d.art3d import Poly3DCollection

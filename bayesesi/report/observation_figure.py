@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HEAD_RADIUS = 0.095  # m, in the flattened picture
-_PLAIN = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "grad": (1e13, "fT/cm")}
+#: Kind of channel -> factor from SI and the unit a reader expects.
+UNITS = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "grad": (1e13, "fT/cm")}
 
 
 def plot_observation(obs: Observation) -> Figure:
@@ -29,7 +30,7 @@ def plot_observation(obs: Observation) -> Figure:
 
 def _unit(obs: Observation) -> tuple[str, float, str]:
     kind = obs.sensors.kinds[0]
-    scale, unit = _PLAIN[kind] if obs.scale_known else (1.0, "unknown unit")
+    scale, unit = UNITS[kind] if obs.scale_known else (1.0, "unknown unit")
     return kind, scale, unit
 
 
@@ -49,33 +50,48 @@ def plot_butterfly(axis: Any, obs: Observation) -> None:
 
 def plot_topography(axis: Any, obs: Observation) -> None:
     """The map at the moment of most power."""
-    import matplotlib.pyplot as plt
-    import mne
-
     kind, scale, unit = _unit(obs)
     rows = np.flatnonzero(np.array(obs.sensors.kinds) == kind)
     values = obs.recording.values[rows] * scale
     values = values - values.mean(axis=0)
     peak = int((values**2).sum(axis=0).argmax())
-    axis.set(title=f"at {obs.recording.times[peak] * 1e3:.0f} ms", aspect="equal")
-    axis.set_axis_off()
-    positions = obs.sensors.positions[rows]
-    if not np.isfinite(positions).all() or len(rows) < 4:
-        axis.text(0.5, 0.5, "sensor positions unknown", ha="center", transform=axis.transAxes)
-        return
     limit = float(np.abs(values[:, peak]).max())
+    image = draw_topography(axis, values[:, peak], obs.sensors.positions[rows], limit)
+    axis.set(title=f"at {obs.recording.times[peak] * 1e3:.0f} ms")
+    if image is not None:
+        axis.figure.colorbar(image, ax=axis, label=unit, shrink=0.8)
+
+
+def draw_topography(
+    axis: Any,
+    values: NDArray[np.float64],
+    positions: NDArray[np.float64],
+    limit: float,
+    cmap: str = "RdBu_r",
+) -> Any:
+    """The map of (n,) values from -limit to limit; None, and words, where sensors sit nowhere."""
+    import mne
+
+    axis.set(aspect="equal")
+    axis.set_axis_off()
+    if not np.isfinite(positions).all() or len(values) < 4:
+        axis.text(0.5, 0.5, "sensor positions unknown", ha="center", transform=axis.transAxes)
+        return None
+    flat = _flatten(positions)
+    outermost = float(np.linalg.norm(flat, axis=1).max())
     image, _ = mne.viz.plot_topomap(
-        values[:, peak],
-        _flatten(positions),
+        values,
+        flat,
         axes=axis,
         show=False,
         vlim=(-limit, limit),
-        sphere=_HEAD_RADIUS,
+        cmap=cmap,
+        sphere=max(_HEAD_RADIUS, 1.03 * outermost),  # every sensor lies inside the circle
         contours=5,
         image_interp="linear",  # cubic swings beyond the electrodes
-        extrapolate="local",
+        extrapolate="head",
     )
-    plt.colorbar(image, ax=axis, label=unit, shrink=0.8)
+    return image
 
 
 def _flatten(positions: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from bayesesi.spec.files import (
     spec_hash,
     spec_index,
     spec_schema,
+    templates_folder,
 )
 from bayesesi.spec.head import HeadSpec
 from bayesesi.spec.noise import NoiseSpec
@@ -42,4 +43,5 @@ __all__ = [
     "spec_hash",
     "spec_index",
     "spec_schema",
+    "templates_folder",
 ]

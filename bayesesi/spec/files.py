@@ -55,7 +55,7 @@ class SpecError(InputError):
 
 @cache
 def specs_folder() -> Path:
-    """Where ``priors`` and ``simulators`` are: inside an installed package, else the checkout."""
+    """Where ``priors``, ``simulators`` and ``reports`` are: in the package, else the checkout."""
     package = Path(str(files("bayesesi")))
     inside = package / "_specs"
     return inside if inside.is_dir() else package.parent
@@ -66,6 +66,11 @@ def shipped_specs() -> dict[str, Path]:
     root = specs_folder()
     found = [*sorted(root.glob("priors/*/*.toml")), *sorted(root.glob("simulators/*.toml"))]
     return {path.stem: path for path in found}
+
+
+def templates_folder() -> Path:
+    """Where the pages of reports are kept."""
+    return specs_folder() / "reports" / "templates"
 
 
 def read_spec(name_or_path: str | Path, folder: Path | None = None) -> Spec:

@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "bayesesi"
 # "bayesesi" itself gathers everything public, so only the command line stands below it.
 # "benchmark.metrics" stands apart from "benchmark": all below `posterior` may measure with it.
 ROWS = (
-    "errors spec anatomy forward noise observation prior simulator network posterior "
-    "benchmark.metrics training model calibration conformal trust result inference report "
+    "errors draft spec anatomy forward noise observation prior simulator network posterior "
+    "benchmark.metrics training model calibration conformal trust result inference report folder "
     "benchmark bayesesi demo cli"
 ).split()
 

@@ -1,0 +1,335 @@
+"""From an observation and a model to a result: draws, summed up and stored."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import Parcellation, template_mesh
+from bayesesi.errors import InputError, some
+from bayesesi.model import Model, load_model
+from bayesesi.observation import Observation
+from bayesesi.posterior import Posterior, Summary
+from bayesesi.result import ATTRIBUTE, SCHEMA, Result
+from bayesesi.trust import Trust, Verdict, assess, at_even_odds
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: Levels that a set may have, and draws that an answer may rest on.
+LEVELS, DRAWS = (0.5, 0.99), (20, 100_000)
+#: Sets of regions that are listed as alternatives, and characters of a text from outside.
+_ALTERNATIVES, _LONGEST = 10, 10_000
+#: Moments of a map: more are thinned out evenly.
+_MOMENTS = 300
+
+
+def infer(
+    obs: Observation,
+    model: Model | str,
+    level: float = 0.9,
+    draws: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> Result:
+    """Where the recording came from and how sure that is.
+
+    Parameters
+    ----------
+    model : or its name, see ``load_model``.
+    level : of credible sets and intervals, .5 to .99.
+    draws : of the posterior, 20 to 100,000; probabilities are shares of them.
+    seed : the same one gives the same result.
+    progress : show a bar.
+
+    Returns
+    -------
+    Result; where the data could be noise by the null test of ``trust.assess``, it has no map and
+    no regions, and ``result.localisable`` is False.
+
+    Raises
+    ------
+    InputError : numbers outside their range, and what the model does not take.
+    """
+    if not isinstance(obs, Observation):
+        raise InputError(f"infer takes what observe gives, not {type(obs).__name__}")
+    model = model if isinstance(model, Model) else load_model(model)
+    _check(level, draws, seed)
+    posterior = model.posterior(obs, seed)
+    summary = posterior.summarise(draws, seed, progress=progress)
+    trust = assess(posterior.null_probability, model.prior_null)
+    explained = posterior.explained()
+    groups = {
+        "posterior": _posterior_group(summary, posterior, trust),
+        "recording": _recording_group(obs, explained),
+        "observed_data": _observed_group(obs, explained),
+    }
+    about = _about(obs, model, posterior, trust, explained)
+    about |= {"level": float(level), "n_draws": int(draws), "seed": int(seed)}
+    if trust.verdict is not Verdict.ABSTAIN:
+        maps = _maps_group(posterior, summary, level)
+        groups["maps"] = maps
+        credible: dict[str, Any] = {"level": float(level), **_peak_area(obs, maps)}
+        about |= {"credible": credible, "alternatives": []}
+        if obs.source_space.mesh is not None:
+            regions = posterior.parcellation
+            inside = credible_regions(summary, level)
+            groups["regions"] = _regions_group(regions, summary, inside, level)
+            credible |= _set_area(regions, inside)
+            about["alternatives"] = _alternatives(regions, summary)
+    return _result(groups, about)
+
+
+def credible_regions(summary: Summary, level: float) -> NDArray[np.bool_]:
+    """(P,) in the credible set: the shortest run of regions, by falling probability, such that in
+    at least ``level`` of the draws with any activity every active region is in it."""
+    active = summary.active[~summary.silent]
+    order = np.argsort(-active.sum(axis=0), kind="stable")
+    rank = np.empty(len(order), int)
+    rank[order] = np.arange(1, len(order) + 1)
+    worst = np.sort((active * rank).max(axis=1, initial=0))
+    return np.asarray(rank <= worst[_count(level, len(worst)) - 1])
+
+
+def _count(level: float, n: int) -> int:
+    """The fewest of n draws that are a share of ``level``."""
+    return max(1, int(np.ceil(level * n - 1e-9)))
+
+
+def _check(level: Any, draws: Any, seed: Any) -> None:
+    if not (isinstance(level, Real) and LEVELS[0] <= float(level) <= LEVELS[1]):
+        raise InputError(f"level is a number from {LEVELS[0]} to {LEVELS[1]}, not {some([level])}")
+    if not (isinstance(draws, Integral) and DRAWS[0] <= int(draws) <= DRAWS[1]):
+        raise InputError(f"draws are {DRAWS[0]} to {DRAWS[1]:,}, not {some([draws])}")
+    if not (isinstance(seed, Integral) and 0 <= int(seed) < 2**32):
+        raise InputError(f"seed is a whole number from 0 to 2^32 - 1, not {some([seed])}")
+
+
+def _posterior_group(summary: Summary, posterior: Posterior, trust: Trust) -> xr.Dataset:
+    """Draws as one chain; of regions only where a map is given."""
+    import xarray as xr
+
+    def chain(values: NDArray[Any], unit: str) -> tuple[tuple[str, ...], NDArray[Any], Any]:
+        dims = ("chain", "draw", "region")[: values.ndim + 1]
+        return dims, values[None], {"units": unit}
+
+    units = {"log_likelihood": "nats"}
+    group = {name: chain(np.asarray(v), units.get(name, "1")) for name, v in summary.states.items()}
+    group["silent"] = chain(summary.silent.astype(np.int8), "1")
+    coords: dict[str, Any] = {"chain": [0], "draw": np.arange(len(summary.peak))}
+    if trust.verdict is not Verdict.ABSTAIN and summary.active.shape[1]:
+        group["region_energy"] = chain(summary.region_energy.astype(np.float32), "A2")
+        group["region_active"] = chain(summary.active.astype(np.int8), "1")
+        group["region_peak"] = chain(summary.region_peak.astype(np.float32), "A m")
+        coords["region"] = _words(posterior.parcellation.names)
+    return xr.Dataset(group, coords)
+
+
+def _maps_group(posterior: Posterior, summary: Summary, level: float) -> xr.Dataset:
+    import xarray as xr
+
+    obs = posterior.obs
+    moments = slice(None, None, -(-len(obs.time_basis.times) // _MOMENTS))
+    space, functions = obs.source_space, obs.time_basis.functions[moments]
+    mean, sd = posterior.mean() @ functions.T, posterior.sd()
+    sd = np.sqrt(np.maximum(sd**2 @ (functions**2).T, 0.0))
+    if mean.ndim == 3:
+        mean, sd = np.linalg.norm(mean, axis=1), np.linalg.norm(sd, axis=1)
+    loud = summary.peak[~summary.silent]
+    peak = np.bincount(loud, minlength=space.n_sources) / max(len(loud), 1)
+    moment, share = {"units": "A m"}, {"units": "1"}
+    coords: dict[str, Any] = {
+        "time": ("time", obs.time_basis.times[moments], {"units": "s"}),
+        "position": (("source", "axis"), space.positions, {"units": "m"}),
+    }
+    if space.mesh is not None and space.vertices is not None:
+        side = space.hemisphere
+        coords |= {
+            "vertex": ("source", space.vertices - side * np.int64(space.mesh.n_left)),
+            "hemisphere": ("source", side.astype(np.int8)),
+            "area": ("source", space.areas, {"units": "m2"}),
+            "region_index": ("source", posterior.parcellation.labels.astype(np.int16)),
+        }
+    maps = {
+        "mean": (("source", "time"), mean.astype(np.float32), moment),
+        "sd": (("source", "time"), sd.astype(np.float32), moment),
+        "probability": ("source", summary.source_probability, share),
+        "peak_probability": ("source", peak, share),
+        "peak_set": ("source", _peak_set(peak, level).astype(np.int8), share),
+    }
+    return xr.Dataset(maps, coords, {"subject": _anatomy(obs), "level": _template_level(obs)})
+
+
+def _peak_set(probability: NDArray[np.float64], level: float) -> NDArray[np.bool_]:
+    """(S,) the fewest sources that hold the peak with probability ``level``."""
+    order = np.argsort(-probability, kind="stable")
+    total = np.cumsum(probability[order])
+    inside = np.zeros(len(order), bool)
+    inside[order[: int(np.searchsorted(total, level - 1e-9)) + 1]] = True
+    return inside
+
+
+def _anatomy(obs: Observation) -> str:
+    """The template's name; a subject's own is left out, it may be that of a person."""
+    subject = obs.source_space.subject
+    return subject if subject == template_mesh().subject else ""
+
+
+def _template_level(obs: Observation) -> int:
+    """Of the template's cortex, -1 for other sources."""
+    level = obs.source_space.level
+    return -1 if level is None else level
+
+
+def _regions_group(
+    regions: Parcellation, summary: Summary, inside: NDArray[np.bool_], level: float
+) -> xr.Dataset:
+    import xarray as xr
+
+    peaks = np.where(summary.active, summary.region_peak, np.nan)
+    tails = np.array([0.5, (1 - level) / 2, (1 + level) / 2])
+    quantiles = np.full((3, len(regions.regions)), np.nan)
+    ever = summary.active.any(axis=0)
+    quantiles[:, ever] = np.nanquantile(peaks[:, ever], tails, axis=0)
+    share, moment = {"units": "1"}, {"units": "A m"}
+    group = {
+        "probability": ("region", summary.active.mean(axis=0), share),
+        "in_credible_set": ("region", inside.astype(np.int8), share),
+        "peak_median": ("region", quantiles[0], moment),
+        "peak_low": ("region", quantiles[1], moment),
+        "peak_high": ("region", quantiles[2], moment),
+        "area": ("region", regions.areas, {"units": "m2"}),
+        "lobe": ("region", _words(r.lobe for r in regions.regions)),
+        "side": ("region", _words(r.side for r in regions.regions)),
+    }
+    return xr.Dataset(group, {"region": _words(regions.names)})
+
+
+def _recording_group(obs: Observation, explained: NDArray[np.float64]) -> xr.Dataset:
+    """Both in the reference and projection in which they were compared."""
+    import xarray as xr
+
+    whitener, sensors = obs.whitener, obs.sensors
+    measured = whitener.colorer @ whitener(obs.recording.values)
+    modelled = whitener.colorer @ explained @ obs.time_basis.functions.T
+    volts, dims = {"units": "V (T, T/m for magnetometers, gradiometers)"}, ("channel", "time")
+    group = {
+        "measured": (dims, measured, volts),
+        "explained": (dims, modelled, volts),
+        "position": (("channel", "axis"), sensors.positions, {"units": "m"}),
+        "kind": ("channel", _words(sensors.kinds)),
+    }
+    coords = {"channel": _words(sensors.names), "time": ("time", obs.time_basis.times)}
+    return xr.Dataset(group, coords)
+
+
+def _observed_group(obs: Observation, explained: NDArray[np.float64]) -> xr.Dataset:
+    import xarray as xr
+
+    dims = ("component", "function")
+    white = {"units": "standard deviations of the noise"}
+    return xr.Dataset({"values": (dims, obs.values, white), "explained": (dims, explained, white)})
+
+
+def _peak_area(obs: Observation, maps: xr.Dataset) -> dict[str, Any]:
+    """Cortex that holds the peak; nothing of it off the cortex."""
+    if "area" not in maps.coords:
+        return {}
+    area, inside = maps["area"].values, maps["peak_set"].values > 0
+    total = float(area.sum())
+    return {
+        "peak_area_m2": float(area[inside].sum()),
+        "peak_share": float(area[inside].sum()) / total,
+    }
+
+
+def _set_area(regions: Parcellation, inside: NDArray[np.bool_]) -> dict[str, Any]:
+    area = float(regions.areas[inside].sum())
+    return {
+        "n_regions": int(inside.sum()),
+        "area_m2": area,
+        "share_of_cortex": area / float(regions.areas.sum()),
+    }
+
+
+def _alternatives(regions: Parcellation, summary: Summary) -> list[dict[str, Any]]:
+    """The sets of regions that are active together most often, and in what share of all draws."""
+    found = Counter(tuple(np.flatnonzero(row).tolist()) for row in summary.active[~summary.silent])
+    names, n = regions.names, len(summary.peak)
+    return [
+        {"regions": [names[i] for i in together], "probability": count / n}
+        for together, count in found.most_common(_ALTERNATIVES)
+        if together
+    ]
+
+
+def _about(
+    obs: Observation,
+    model: Model,
+    posterior: Posterior,
+    trust: Trust,
+    explained: NDArray[np.float64],
+) -> dict[str, Any]:
+    from bayesesi import __version__
+
+    details = {**model.details(obs), **posterior.details()}
+    residual, power = ((obs.values - explained) ** 2).mean(), (obs.values**2).mean()
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "created": datetime.now(UTC).date().isoformat(),
+        "model": {"name": model.name, "details": details},
+        "observation": dict(obs.provenance),
+        "scale_known": obs.scale_known,
+        "trust": trust.to_dict(),
+        "checks": {
+            "chi2": float(residual),
+            "explained_share": float(1 - residual / power),
+            "snr_db": obs.snr_db,
+            "null_probability": float(posterior.null_probability),
+            "null_at_even_odds": at_even_odds(posterior.null_probability, model.prior_null),
+        },
+        "head": {
+            "forward": "own" if obs.forward.banked is None else "template",
+            "electrodes": obs.sensors.origin,
+            "heads_drawn": int(details.get("n_heads", 0)),
+        },
+    }
+
+
+def _result(groups: dict[str, xr.Dataset], about: dict[str, Any]) -> Result:
+    import arviz as az
+
+    text = json.dumps(_plain(about))
+    data: Any = az.InferenceData  # its signature has no room for groups of one's own
+    return Result(data(attrs={ATTRIBUTE: text}, **groups))
+
+
+def _plain(value: Any) -> Any:
+    """As JSON knows it, texts from outside cut to a length."""
+    if isinstance(value, dict):
+        return {_text(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value if isinstance(value, int | None) else _text(value)
+
+
+def _text(value: object) -> str:
+    """Up to 10,000 characters without those that end a text in C or belong to no alphabet."""
+    kept = str(value)[:_LONGEST].replace("\0", " ")
+    return kept.encode("utf-8", "replace").decode("utf-8")
+
+
+def _words(values: Any) -> NDArray[Any]:
+    """Texts as netCDF stores them."""
+    return np.array([_text(value) for value in values], dtype=object)

@@ -1,0 +1,216 @@
+"""Models: from an observation to its posterior, by name.
+
+The two here are exact and need no training; they have no weights to load.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from bayesesi.anatomy import SourceSpace, template_parcellation
+from bayesesi.errors import InputError, some
+from bayesesi.forward import ForwardOperator
+from bayesesi.observation import Observation
+from bayesesi.posterior import Posterior, gaussian_posterior, patch_posterior
+from bayesesi.posterior.gaussian import SHAPES, Shape
+from bayesesi.prior import HeadPrior, PatchPrior, read_prior
+from bayesesi.spec import PatchSpec, read_spec, shipped_specs, spec_hash
+
+#: Heads drawn from their prior, where they can be.
+N_HEADS = 32
+
+
+@dataclass(frozen=True)
+class Model(ABC):
+    """``posterior(obs)`` is p(j | v) under this model's beliefs.
+
+    Attributes
+    ----------
+    prior : of the sources: what the model's maker believes of them.
+    """
+
+    prior: str
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """By which ``load_model`` knows it."""
+
+    @property
+    @abstractmethod
+    def prior_null(self) -> float:
+        """Probability, before the data, that nothing is active."""
+
+    @abstractmethod
+    def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
+        """The posterior of one observation; the same for the same seed."""
+
+    def oriented(self, forward: ForwardOperator) -> ForwardOperator:
+        """The forward with its sources as this model takes them; its provenance says so."""
+        return forward
+
+    def details(self, obs: Observation) -> dict[str, Any]:
+        """What a methods section would say; can be written as JSON."""
+        return {"family": self.name, "prior": self.prior}
+
+
+#: The Gaussian prior by the sources: what ``GaussianModel`` takes if nobody says otherwise.
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class GaussianModel(Model):
+    """Gaussian sources: ``identity``, ``depth`` or ``smooth``; see ``gaussian_posterior``.
+
+    ``auto`` is smooth on the template's cortex, where moments then follow the area a source stands
+    for (independent ones make the smallest cells the most active), and identity elsewhere.
+    """
+
+    prior: str = AUTO
+
+    def __post_init__(self) -> None:
+        allowed = (AUTO, *SHAPES)
+        if self.prior not in allowed:
+            raise InputError(
+                f"the prior of 'gaussian' is one of {', '.join(allowed)}, not {some([self.prior])}"
+            )
+
+    @property
+    def name(self) -> str:
+        return "gaussian"
+
+    @property
+    def prior_null(self) -> float:
+        return 0.1
+
+    def _shape(self, obs: Observation) -> Shape:
+        if self.prior != AUTO:
+            return cast("Shape", self.prior)
+        fixed = obs.forward.orientation == "fixed"
+        return "smooth" if fixed and obs.source_space.level is not None else "identity"
+
+    def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
+        return gaussian_posterior(obs, self._shape(obs))
+
+    def details(self, obs: Observation) -> dict[str, Any]:
+        return {**super().details(obs), "prior": self._shape(obs)}
+
+
+@dataclass(frozen=True)
+class PatchModel(Model):
+    """Patches of cortex along its normals, the head drawn where it can be.
+
+    Attributes
+    ----------
+    prior : a source prior of the family ``patch`` that ships, or the path of a TOML file.
+    n_heads : drawn from ``template-digitised`` or ``template-nominal``, by who measured the
+        electrodes; a forward model of one's own is taken for the true head.
+    """
+
+    prior: str = "focal"
+    n_heads: int = N_HEADS
+
+    def __post_init__(self) -> None:
+        _ = self._spec
+
+    @property
+    def name(self) -> str:
+        return "patches"
+
+    @property
+    def prior_null(self) -> float:
+        return self._spec.count.null
+
+    @property
+    def _spec(self) -> PatchSpec:
+        spec = read_spec(self.prior)
+        if not isinstance(spec, PatchSpec):
+            names = [n for n in shipped_specs() if isinstance(read_spec(n), PatchSpec)]
+            raise InputError(
+                f"the prior of 'patches' is of the family patch, {self.prior[:60]!r} is not; "
+                f"give one of {some(names)} or a file of that family"
+            )
+        return spec
+
+    def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
+        prior = patch_prior(self._spec, obs.source_space)
+        return patch_posterior(obs, prior, _heads(obs), n_heads=self.n_heads, seed=seed)
+
+    def oriented(self, forward: ForwardOperator) -> ForwardOperator:
+        if forward.orientation == "fixed":
+            return forward
+        said = "fixed along the cortex' normals, as patches are (the forward is {})"
+        along = forward.fixed()
+        note = {"orientation": said.format(forward.orientation)}
+        return replace(along, provenance={**forward.provenance, **note})
+
+    def details(self, obs: Observation) -> dict[str, Any]:
+        heads = _heads(obs)
+        own = "none: the forward came from no bank, its head is taken for the true one"
+        return {
+            **super().details(obs),
+            "prior_hash": spec_hash(self._spec),
+            "heads": own if heads is None else heads.spec.name,
+            "n_heads": 0 if heads is None else self.n_heads,
+        }
+
+
+MODELS: dict[str, type[Model]] = {"patches": PatchModel, "gaussian": GaussianModel}
+
+
+def list_models() -> tuple[str, ...]:
+    """Names that ``load_model`` knows."""
+    return tuple(MODELS)
+
+
+def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
+    """A model by its name.
+
+    Parameters
+    ----------
+    name : ``"patches"``: few patches of cortex, or nothing, in heads that are drawn;
+        ``"gaussian"``: the minimum norm and its uncertainty.
+    prior : of the sources, the model's own default if not given: for patches a spec of that
+        family by name or path, for Gaussian ones ``"identity"``, ``"depth"`` or ``"smooth"``.
+
+    Raises
+    ------
+    InputError : no such model or prior.
+    """
+    if str(name) not in MODELS:
+        raise InputError(f"no such model {some([name])}; models are {', '.join(MODELS)}")
+    family = MODELS[str(name)]
+    return family() if prior is None else family(str(prior))  # type: ignore[call-arg]
+
+
+def patch_prior(spec: PatchSpec, space: SourceSpace) -> PatchPrior:
+    """A prior of patches for any sources on a cortex.
+
+    A level of the template has its own regions, sources on another mesh take those of the nearest
+    on the template.
+
+    Raises
+    ------
+    InputError : sources in a volume, or none near a region that the prior allows.
+    """
+    if space.mesh is None:
+        raise InputError(
+            "patches spread along a cortex, and these sources are on none; give a forward whose "
+            "source space is a cortex, or use the model 'gaussian'"
+        )
+    if space.level is not None:
+        return PatchPrior(spec, template_parcellation(space.level))
+    return PatchPrior(spec, template_parcellation(5).on(space))
+
+
+def _heads(obs: Observation) -> HeadPrior | None:
+    """What the true head may be, given the assumed one; None where it cannot be redrawn."""
+    if obs.forward.banked is None:
+        return None
+    measured = obs.sensors.origin == "measured"
+    heads = read_prior("template-digitised" if measured else "template-nominal")
+    assert isinstance(heads, HeadPrior)
+    return heads

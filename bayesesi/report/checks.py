@@ -1,0 +1,106 @@
+"""Doubts about a result that its own numbers raise, in words and as a list of checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bayesesi.report.reading import Reading
+from bayesesi.report.words import counted, figures, percent, plain
+from bayesesi.trust import NULL_CAUTION
+
+#: A set of this share of the cortex, or a larger one, says that nothing was localised well.
+WIDE_SHARE = 0.3
+#: An average of this many trials or fewer is called one of few.
+FEW_TRIALS = 10
+
+
+def much_left(reading: Reading) -> list[str]:
+    """A sentence where the answer leaves more than noise unexplained."""
+    if float(reading.about["checks"]["chi2"]) <= chi2_band(reading)[1]:
+        return []
+    return [
+        "The answer does not explain all of the recording: more is left over than noise would "
+        "leave, so there may be another source, or another place than this one."
+    ]
+
+
+def few_trials(reading: Reading) -> list[str]:
+    """A sentence where little was averaged."""
+    n = reading.nave
+    if n > FEW_TRIALS:
+        return []
+    if n <= 1:
+        return ["Nothing was averaged: another stretch as short may look different."]
+    return [f"This is an average of only {counted(n, 'trial')}: another may look different."]
+
+
+def chi2_band(reading: Reading) -> tuple[float, float]:
+    """What pure noise gives in all but three of a thousand recordings, and at least 0.7 to 1.3."""
+    values = reading.group("observed_data")
+    n = 100 if values is None else int(np.prod(values["values"].shape))
+    reach = max(0.3, 3 * float(np.sqrt(2 / max(n, 1))))
+    return max(0.0, 1 - reach), 1 + reach
+
+
+def chi2_meaning(reading: Reading) -> str:
+    """What the power that is left over says."""
+    low, high = chi2_band(reading)
+    chi2 = float(reading.about["checks"]["chi2"])
+    if chi2 > high:
+        return (
+            "more is left over than noise explains: something in the recording (a further source, "
+            "an artifact, another head) is not in the answer"
+        )
+    if chi2 < low:
+        return (
+            "less is left over than noise should leave: the noise was taken for larger than it is, "
+            "or noise was explained as if it were signal"
+        )
+    return "what is left over looks like noise"
+
+
+def checks(reading: Reading) -> list[dict[str, Any]]:
+    """Every check, its number, and whether it raised a doubt."""
+    found, head = reading.about["checks"], reading.about["head"]
+    low, high = chi2_band(reading)
+    rows = [
+        _check(
+            "Something is there",
+            reading.null_at_even_odds < NULL_CAUTION,
+            "probability that nothing is active, after even odds: "
+            f"{percent(reading.null_at_even_odds)}",
+        ),
+        _check(
+            "What is left over looks like noise",
+            low <= found["chi2"] <= high,
+            f"residual power a number: {figures(found['chi2'], 3)}, "
+            f"expected {low:.1f} to {high:.1f}",
+        ),
+        _check(
+            f"More than {FEW_TRIALS} trials were averaged",
+            reading.nave > FEW_TRIALS,
+            counted(reading.nave, "trial"),
+        ),
+        _check(
+            "Sensor positions were measured",
+            head["electrodes"] == "measured",
+            str(head["electrodes"]),
+        ),
+        _check(
+            "Doubt about the head is in the numbers",
+            (head["heads_drawn"] or 0) > 1,
+            counted(max(int(head["heads_drawn"] or 0), 1), "head"),
+        ),
+        _check("The unit of the recording is known", reading.scale_known, ""),
+    ]
+    if reading.has_regions:
+        share = reading.result.credible_set.share
+        wide = f"{percent(share)} of the cortex"
+        rows.append(_check("The credible set is small", share <= WIDE_SHARE, wide))
+    return rows
+
+
+def _check(name: str, passed: bool, value: str) -> dict[str, Any]:
+    return {"name": name, "passed": bool(passed), "value": plain(value, 200)}

@@ -1,0 +1,152 @@
+"""A ``Result`` as a page reads it: everything from outside already harmless and short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import template_mesh
+from bayesesi.anatomy.template import SUBJECT
+from bayesesi.report.observation_figure import UNITS
+from bayesesi.report.words import plain, plain_tree
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from bayesesi.result import Result
+
+#: Characters of a sentence, which may hold names from outside.
+_SENTENCE = 600
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a page says is read through this, and nowhere else from the result."""
+
+    result: Result
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What the result says of itself beside its arrays."""
+        return dict(plain_tree(self.result.about, _SENTENCE))
+
+    @property
+    def localisable(self) -> bool:
+        return self.result.localisable
+
+    @property
+    def level(self) -> float:
+        return float(self.about["level"])
+
+    @property
+    def scale_known(self) -> bool:
+        return bool(self.about["scale_known"])
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Of the recording and its forward model, names in it shortened."""
+        return dict(plain_tree(self.about["observation"]))
+
+    @cached_property
+    def truth(self) -> dict[str, Any] | None:
+        """Of a simulated patient: the regions that were active, and where (m, head frame)."""
+        return self.about.get("truth") or None
+
+    @property
+    def null_at_even_odds(self) -> float:
+        """Probability that nothing is active, as the verdict weighs it."""
+        found = self.about["checks"]
+        return float(found.get("null_at_even_odds", found["null_probability"]))
+
+    @property
+    def nave(self) -> float:
+        return float(self.provenance.get("nave") or 1)
+
+    def group(self, name: str) -> xr.Dataset | None:
+        """A group of the result, or None where it has none."""
+        tree = self.result.inference_data
+        return tree[name] if name in tree.groups() else None
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether there is a table of named regions: never where nothing is localisable."""
+        return self.localisable and self.group("regions") is not None
+
+    @cached_property
+    def regions(self) -> pd.DataFrame:
+        """The result's own table, most probable first."""
+        return self.result.region_table()
+
+    @cached_property
+    def template_vertices(self) -> NDArray[np.int64] | None:
+        """(S,) vertices of the template's mesh that sources sit on; None on another cortex."""
+        maps = self.group("maps")
+        if maps is None or "vertex" not in maps.coords or maps.attrs.get("subject") != SUBJECT:
+            return None
+        own, right = np.asarray(maps["vertex"], np.int64), np.asarray(maps["hemisphere"]) == 1
+        n_left = template_mesh().n_left
+        # finer meshes of fsaverage begin with the vertices of this one
+        return own + n_left * right if own.max(initial=0) < n_left else None
+
+
+@dataclass(frozen=True, eq=False)
+class Volts:
+    """The recording's window as it is drawn: one kind of channel, in its own unit.
+
+    Attributes
+    ----------
+    measured, explained : (C, T). ``explained`` is None where nothing is.
+    positions : (C, 3) m. times : (T,) ms. peak : index of the sample of most power.
+    """
+
+    measured: NDArray[np.float64]
+    explained: NDArray[np.float64] | None
+    positions: NDArray[np.float64]
+    times: NDArray[np.float64]
+    peak: int
+    kind: str
+    unit: str
+    n_all: int
+
+    @property
+    def n_channels(self) -> int:
+        return len(self.measured)
+
+    @property
+    def peak_ms(self) -> int:
+        return round(float(self.times[self.peak]))
+
+
+def read_volts(reading: Reading) -> Volts | None:
+    """Of several kinds of channel the first of EEG, magnetometers, gradiometers."""
+    recording = reading.group("recording")
+    if recording is None:
+        return None
+    kinds = np.array([str(kind) for kind in recording["kind"].values])
+    kind = next((k for k in UNITS if k in kinds), None)
+    if kind is None:
+        return None
+    scale, unit = UNITS[kind] if reading.scale_known else (1.0, "unknown unit")
+    rows = kinds == kind
+    centre = kind == "eeg"
+
+    def drawn(name: str) -> NDArray[np.float64]:
+        values = np.asarray(recording[name].transpose("channel", "time"), float)[rows] * scale
+        return values - values.mean(axis=0) if centre else values
+
+    measured = drawn("measured")
+    return Volts(
+        measured,
+        drawn("explained") if "explained" in recording else None,
+        np.asarray(recording["position"].transpose("channel", ...), float)[rows],
+        np.asarray(recording["time"], float) * 1e3,
+        int((measured**2).sum(axis=0).argmax()),
+        {"eeg": "EEG", "mag": "magnetometer", "grad": "gradiometer"}[kind],
+        plain(unit),
+        len(kinds),
+    )

@@ -1,0 +1,183 @@
+"""Pictures of a result. None of them holds text from outside: names stand in the page beside."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.report.cortex_picture import plot_cortex, sequential_colours, spot_on_cortex
+from bayesesi.report.observation_figure import draw_topography
+from bayesesi.report.reading import Volts
+from bayesesi.report.words import figures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_INK, _BLUE, _AMBER = "#1f2a36", "#1d5b8a", "#b3590a"
+#: Blue below zero, yellow above; its lightness only rises, so greyscale keeps the order.
+SIGNED = "cividis"
+_VIEWS = (("left", "lateral"), ("right", "lateral"), ("left", "medial"), ("right", "medial"))
+
+
+def new_figure(width: float, height: float, **layout: Any) -> Figure:
+    """A figure of its own: pyplot's list of open figures is never touched."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), **layout)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def data_uri(figure: Figure, dpi: int = 150) -> str:
+    """The figure as a PNG inside an address; the same figure gives the same bytes."""
+    buffer = BytesIO()
+    figure.savefig(buffer, dpi=dpi, format="png", metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def plot_maps(
+    values: NDArray[np.float64],
+    limit: float,
+    label: str,
+    edge: NDArray[np.bool_] | None = None,
+    spots: Sequence[int] = (),
+    percent: bool = False,
+) -> Figure:
+    """(20484,) values on both hemispheres from outside and inside, with a scale below.
+
+    ``edge`` is drawn black; ``spots`` are vertices that get a ring.
+    """
+    figure = new_figure(5.6, 4.6)
+    colours = sequential_colours(values, limit, edge)
+    for i, (side, view) in enumerate(_VIEWS):
+        middle = (0.25 + 0.5 * (i % 2), 0.775 - 0.44 * (i // 2))
+        corner = (middle[0] - 0.31, middle[1] - 0.27)
+        axis = figure.add_axes((*corner, 0.62, 0.54), projection="3d")
+        axis.patch.set_alpha(0)
+        plot_cortex(axis, colours.copy(), side, view)
+        axis.collections[0].set_clip_on(False)
+        for spot in spots:
+            _ring(axis, spot, side, view)
+        name = f"{side}, from {'outside' if view == 'lateral' else 'inside'}"
+        figure.text(middle[0], middle[1] + 0.195, name, ha="center", fontsize=9, color=_INK)
+    _scale(figure, limit, label, percent)
+    return figure
+
+
+def _ring(axis: Any, spot: int, side: str, view: str) -> None:
+    own, place, seen = spot_on_cortex(spot)
+    if own != side or not seen[view]:
+        return
+    x = place + np.array([60.0 * np.sign(place[0] or 1) * (1 if view == "lateral" else -1), 0, 0])
+    for size, colour in ((13, "white"), (11, "#c2185b")):
+        axis.plot(*x[:, None], "o", mfc="none", mec=colour, ms=size, mew=2.2, zorder=50)
+
+
+def _scale(figure: Figure, limit: float, label: str, percent: bool) -> None:
+    axis = figure.add_axes((0.25, 0.1, 0.5, 0.022))
+    axis.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap="viridis_r", extent=(0, 1, 0, 1))
+    axis.set_yticks([])
+    ticks = (0, 0.5, 1)
+    words = [f"{100 * t * limit:.3g} %" if percent else figures(t * limit) for t in ticks]
+    axis.set_xticks(ticks, words, fontsize=8.5, color=_INK)
+    axis.tick_params(length=2)
+    axis.spines[:].set_visible(False)
+    axis.set_xlabel(label, fontsize=9, color=_INK)
+
+
+def plot_places(
+    positions: NDArray[np.float64], values: NDArray[np.float64], limit: float
+) -> Figure:
+    """(S, 3) sources of another head as dots from three sides, the largest values in front."""
+    figure = new_figure(7.6, 2.9, layout="constrained")
+    axes = figure.subplots(1, 3)
+    order = np.argsort(values)
+    x = positions[order] * 1e3
+    views = (("from above", (0, 1)), ("from behind", (0, 2)), ("from the right", (1, 2)))
+    for axis, (title, (across, up)) in zip(axes, views, strict=True):
+        dots = axis.scatter(
+            x[:, across], x[:, up], c=values[order], s=5, cmap="viridis_r", vmin=0, vmax=limit
+        )
+        axis.set(aspect="equal")
+        axis.set_title(title, fontsize=9, color=_INK)
+        axis.set_axis_off()
+    figure.colorbar(dots, ax=axes, shrink=0.7, format=lambda v, _: f"{100 * v:.3g} %")
+    return figure
+
+
+def plot_window(volts: Volts, narrow: bool = False) -> Figure:
+    """Every channel over the window, and the map at the moment of most power.
+
+    ``narrow`` is for a phone: one below the other.
+    """
+    figure = new_figure(*((4.2, 5.4) if narrow else (7.6, 3.0)), layout="constrained")
+    shape = {"height_ratios": (1, 1.1)} if narrow else {"width_ratios": (1.7, 1)}
+    butterfly, topography = figure.subplots(*((2, 1) if narrow else (1, 2)), **shape)
+    _butterfly(butterfly, volts.measured, volts)
+    butterfly.axvline(volts.peak_ms, color=_AMBER, lw=1.2, zorder=0)
+    values = volts.measured[:, volts.peak]
+    image = draw_topography(topography, values, volts.positions, _limit(volts), SIGNED)
+    topography.set_title(f"at {volts.peak_ms} ms", fontsize=10, color=_INK)
+    _colour_bar(figure, image, topography, volts.unit)
+    return figure
+
+
+def plot_explained(volts: Volts, narrow: bool = False) -> Figure:
+    """Measured, explained and what is left at the peak, on one scale, and over the window.
+
+    Parts stand side by side; ``narrow``, for a phone, one below the other.
+    """
+    assert volts.explained is not None
+    parts = {
+        "measured": volts.measured,
+        "explained": volts.explained,
+        "left over": volts.measured - volts.explained,
+    }
+    figure = new_figure(*((4.2, 5.4) if narrow else (7.6, 4.3)), layout="constrained")
+    axes = figure.subplots(3, 2, width_ratios=(1, 1.2)) if narrow else figure.subplots(2, 3).T
+    reach = 1.05 * max(float(np.abs(values).max()) for values in parts.values()) or 1.0
+    for (title, values), (above, below) in zip(parts.items(), axes, strict=True):
+        map_now = values[:, volts.peak]
+        image = draw_topography(above, map_now, volts.positions, _limit(volts), SIGNED)
+        above.set_title(title, fontsize=10, color=_INK)
+        _butterfly(below, values, volts)
+        below.set_ylim(-reach, reach)
+        if not narrow and title != "measured":
+            below.set(ylabel="", yticklabels=[])
+        if narrow and title != "left over":
+            below.set(xlabel="", xticklabels=[])
+    if not narrow:  # on a phone the axes beside the maps say the same
+        _colour_bar(figure, image, list(axes[:, 0]), volts.unit)
+    return figure
+
+
+def _limit(volts: Volts) -> float:
+    """The end of a colour scale: the largest value measured at the peak."""
+    return float(np.abs(volts.measured[:, volts.peak]).max()) or 1.0
+
+
+def _butterfly(axis: Any, values: NDArray[np.float64], volts: Volts) -> None:
+    single = len(volts.times) == 1
+    axis.plot(volts.times, values.T, "o" if single else "-", color=_INK, lw=0.6, ms=2, alpha=0.75)
+    axis.axhline(0, color="0.7", lw=0.6, zorder=0)
+    axis.set_xlabel("time (ms)", fontsize=9, color=_INK)
+    axis.set_ylabel(volts.unit, fontsize=9, color=_INK)
+    axis.tick_params(labelsize=8.5, colors=_INK)
+    axis.spines[["top", "right"]].set_visible(False)
+    if not single:
+        axis.set_xlim(volts.times[0], volts.times[-1])
+
+
+def _colour_bar(figure: Figure, image: Any, axes: Any, unit: str) -> None:
+    if image is None:
+        return
+    bar = figure.colorbar(image, ax=axes, shrink=0.75, pad=0.02)
+    bar.set_label(unit, fontsize=9, color=_INK)
+    bar.ax.tick_params(labelsize=8.5, colors=_INK)
+    bar.outline.set_visible(False)

@@ -1,0 +1,142 @@
+"""Numbers and names in a reader's words; text from outside made harmless to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+#: Characters of a name from outside that are shown.
+NAME_LENGTH = 80
+#: Entries of a list or table from outside that are shown.
+_MOST = 200
+
+# Desikan-Killiany region -> what it is called on a ward
+_REGIONS = {
+    "bankssts": "banks of the superior temporal sulcus",
+    "caudalanteriorcingulate": "caudal anterior cingulate",
+    "caudalmiddlefrontal": "caudal middle frontal gyrus",
+    "cuneus": "cuneus",
+    "entorhinal": "entorhinal cortex",
+    "frontalpole": "frontal pole",
+    "fusiform": "fusiform gyrus",
+    "inferiorparietal": "inferior parietal lobule",
+    "inferiortemporal": "inferior temporal gyrus",
+    "insula": "insula",
+    "isthmuscingulate": "isthmus of the cingulate",
+    "lateraloccipital": "lateral occipital cortex",
+    "lateralorbitofrontal": "lateral orbitofrontal cortex",
+    "lingual": "lingual gyrus",
+    "medialorbitofrontal": "medial orbitofrontal cortex",
+    "middletemporal": "middle temporal gyrus",
+    "paracentral": "paracentral lobule",
+    "parahippocampal": "parahippocampal gyrus",
+    "parsopercularis": "pars opercularis",
+    "parsorbitalis": "pars orbitalis",
+    "parstriangularis": "pars triangularis",
+    "pericalcarine": "pericalcarine cortex",
+    "postcentral": "postcentral gyrus",
+    "posteriorcingulate": "posterior cingulate",
+    "precentral": "precentral gyrus",
+    "precuneus": "precuneus",
+    "rostralanteriorcingulate": "rostral anterior cingulate",
+    "rostralmiddlefrontal": "rostral middle frontal gyrus",
+    "superiorfrontal": "superior frontal gyrus",
+    "superiorparietal": "superior parietal lobule",
+    "superiortemporal": "superior temporal gyrus",
+    "supramarginal": "supramarginal gyrus",
+    "temporalpole": "temporal pole",
+    "transversetemporal": "transverse temporal gyrus",
+}
+_SIDES = {"lh": "left", "rh": "right"}
+
+
+def plain(text: object, limit: int = NAME_LENGTH) -> str:
+    """Text from outside on one line: no control or direction characters, shortened."""
+    # far beyond the limit nothing would be shown, so nothing there is looked at
+    shown = "".join(c if c.isprintable() else " " for c in str(text)[: 4 * limit + 4])
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= limit else shown[:limit].rstrip() + "…"
+
+
+def plain_tree(value: Any, limit: int = NAME_LENGTH) -> Any:
+    """Tables and lists of what came from outside, every text in them through ``plain``."""
+    if isinstance(value, str):
+        return plain(value, limit)
+    if isinstance(value, Mapping):
+        return {plain(k): plain_tree(v, limit) for k, v in list(value.items())[:_MOST]}
+    if isinstance(value, Sequence):
+        return [plain_tree(item, limit) for item in value[:_MOST]]
+    return value
+
+
+def region_words(name: str) -> str:
+    """``middletemporal-rh`` is the right middle temporal gyrus; a strange name stays itself."""
+    stem, _, hemi = name.rpartition("-")
+    if stem in _REGIONS and hemi in _SIDES:
+        return f"{_SIDES[hemi]} {_REGIONS[stem]}"
+    return plain(name)
+
+
+def percent(share: float) -> str:
+    """Whole percent; what rounds to none or all is said to be less or more than that."""
+    if share != share:
+        return "–"
+    if 0 < share < 0.005:
+        return "<1\u00a0%"
+    if 0.995 <= share < 1:
+        return ">99\u00a0%"
+    return f"{100 * share:.0f}\u00a0%"
+
+
+def chance(probability: float) -> str:
+    """A share of draws in whole percent: finitely many draws say neither never nor always."""
+    if probability == 0:
+        return "<1\u00a0%"
+    return ">99\u00a0%" if probability == 1 else percent(probability)
+
+
+def square_cm(area: float) -> str:
+    """Of an area in cm², whole ones."""
+    return f"{area:.0f}" if area >= 1 else "less than 1"
+
+
+def figures(value: float, digits: int = 2) -> str:
+    """A number to so many significant digits, never in powers of ten where it can be helped."""
+    if value != value:
+        return "–"
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        decimals = 0 if value == 0 else max(0, digits - 1 - _exponent(value))
+        return f"{value:.{decimals}f}"
+    return f"{value:.{digits - 1}e}"
+
+
+def _exponent(value: float) -> int:
+    return int(f"{abs(value):e}".rpartition("e")[2])
+
+
+def listed(words: Sequence[str], most: int = 6) -> str:
+    """``a, b and c``; of many the first, and how many more."""
+    words = list(words)
+    if len(words) > most:
+        return f"{', '.join(words[:most])} and {len(words) - most} more"
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def counted(n: float, word: str) -> str:
+    """``1 trial``, ``6 trials``."""
+    return f"{n:g} {word}" + ("" if n == 1 else "s")
+
+
+def said(value: Any) -> str:
+    """A value of a table of provenance: numbers to four digits, lists without brackets."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "not known"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {said(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(said, value)) or "none"
+    return str(value)

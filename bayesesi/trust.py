@@ -1,0 +1,92 @@
+"""Whether a result should be believed: a verdict, with the reasons for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Verdict(StrEnum):
+    """What a reader should do with a result."""
+
+    RELIABLE = "reliable"
+    CAUTION = "caution"
+    ABSTAIN = "abstain"
+
+
+class ReasonCode(StrEnum):
+    """Why a result is doubted."""
+
+    NOTHING_THERE = "nothing_there"
+
+
+#: Probability that nothing is active, had it begun at even odds, from which on a result is doubted
+#: and not given at all: evidence for an event below 19 and below 3 to 1, "positive" evidence in the
+#: words of Kass & Raftery 1995 (doi:10.1080/01621459.1995.10476572). Of windows of pure noise (63
+#: dimensions, 1 to 17 functions of time, 200 each) 98 % or more are above the second.
+NULL_CAUTION, NULL_ABSTAIN = 0.05, 0.25
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One doubt, in a sentence, with the number behind it."""
+
+    code: ReasonCode
+    sentence: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The verdict, and one reason or more where it is not "reliable".
+
+    "reliable" says that no check of this version raised a doubt; it is no measured coverage.
+    """
+
+    verdict: Verdict
+    reasons: tuple[Reason, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain text and numbers, for a file."""
+        reasons = [
+            {"code": str(r.code), "sentence": r.sentence, "value": r.value} for r in self.reasons
+        ]
+        return {"verdict": str(self.verdict), "reasons": reasons}
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> Trust:
+        reasons = tuple(
+            Reason(ReasonCode(r["code"]), str(r["sentence"]), float(r["value"]))
+            for r in table["reasons"]
+        )
+        return cls(Verdict(table["verdict"]), reasons)
+
+
+def assess(null_probability: float, prior_null: float) -> Trust:
+    """The verdict on a posterior that gives ``null_probability`` to nothing being active.
+
+    A prior that gives it little, ``prior_null``, would call noise an event: what counts is what the
+    data say, by the probability that even odds would have become.
+    """
+    value = at_even_odds(null_probability, prior_null)
+    if value < NULL_CAUTION:
+        return Trust(Verdict.RELIABLE)
+    became = f"that nothing is active has probability {value:.0%} after even odds before the data"
+    if value >= NULL_ABSTAIN:
+        verdict, sentence = Verdict.ABSTAIN, f"not localisable: this could be noise ({became})"
+    else:
+        verdict, sentence = Verdict.CAUTION, f"this could be noise ({became})"
+    return Trust(verdict, (Reason(ReasonCode.NOTHING_THERE, sentence, value),))
+
+
+def at_even_odds(probability: float, prior: float) -> float:
+    """What a posterior probability would be, had the prior been one half.
+
+    0 and 1 stay, as does a probability whose prior was certain.
+    """
+    if not (0 < prior < 1 and 0 < probability < 1):
+        return float(probability)
+    odds = probability / (1 - probability) * (1 - prior) / prior
+    return float(odds / (1 + odds))

@@ -1,0 +1,388 @@
+"""What a reader opens: right numbers, honest words, nothing fetched, whatever names came in."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+import pytest
+
+from bayesesi.anatomy import SourceSpace, template_parcellation, template_source_space
+from bayesesi.errors import InputError
+from bayesesi.forward import ForwardOperator, template_forward
+from bayesesi.inference import infer
+from bayesesi.observation import Observation, observe
+from bayesesi.report import Report, make_report
+from bayesesi.report.words import chance, figures, listed, percent, plain, region_words
+from bayesesi.result import ATTRIBUTE, Result, read_result
+from bayesesi.spec import templates_folder
+
+HOSTILE = {
+    "script": "<script>alert(1)</script><img src=x onerror=alert(1)>",
+    "long": "x" * 10_000,
+    "right-to-left": "مرحبا \u202egnp.exe שלום",
+    "alphabets": "脳波 ΕΕΓ ЭЭГ \x07\x00 🧠",
+    "template": "{{ 7 * 7 }}{% include 'style.css' %}",
+}
+#: Elements that may fetch or run something.
+ACTIVE = {"script", "iframe", "object", "embed", "link", "base", "form", "video", "audio"}
+
+
+class Page(HTMLParser):
+    """Elements of a page with their attributes, its text, and its table rows."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.rows: list[list[str]] = []
+        self._silent = self._in_cell = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._silent = tag in ("style", "title")
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent = False
+        self._in_cell = self._in_cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self._silent:
+            return
+        self.text.append(data)
+        if self._in_cell:
+            self.rows[-1][-1] += data.strip()
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+    def has_section(self, name: str) -> bool:
+        return ("section", {"id": name}) in self.elements
+
+
+def simulated(comment: str = "spike", nave: int = 40) -> mne.EvokedArray:
+    """32 channels over 40 ms of a dipole in the left precentral gyrus, with white noise."""
+    montage = mne.channels.make_standard_montage("biosemi32")
+    info = mne.create_info(montage.ch_names, 500.0, "eeg").set_montage(montage)
+    forward = template_forward(info, level=3)
+    rng = np.random.default_rng(0)
+    volts = np.outer(forward.leadfield[:, true_source()], 80e-9 * np.hanning(20))
+    volts += 1e-6 * rng.standard_normal(volts.shape)
+    return mne.EvokedArray(volts, info, nave=nave, comment=comment, verbose="error")
+
+
+def true_source() -> int:
+    return int(template_parcellation(3).sources_of("precentral-lh")[3])
+
+
+def observed(comment: str = "spike", nave: int = 40) -> Observation:
+    evoked = simulated(comment, nave)
+    forward = template_forward(evoked.info, level=3)
+    covariance = mne.Covariance(
+        nave * 1e-12 * np.eye(32), evoked.ch_names, [], [], nfree=10_000, verbose="error"
+    )
+    return observe(evoked, forward, covariance, autocorrelation="white")
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    found = infer(observed(), "gaussian", draws=200)
+    space = template_source_space(3)
+    return found.with_truth(("precentral-lh",), space.positions[true_source()])
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages in no time, for tests of words: every picture is left blank."""
+    from bayesesi.report import result_figure
+
+    monkeypatch.setattr(result_figure, "data_uri", lambda figure: "data:image/png;base64,AA==")
+    for name in ("plot_maps", "plot_places", "plot_window", "plot_explained"):
+        monkeypatch.setattr(result_figure, name, lambda *_, **__: None)
+
+
+@pytest.fixture(scope="module")
+def report(result: Result) -> Report:
+    return make_report(result)
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> Page:
+    return Page(report.html)
+
+
+def changed(result: Result, without: tuple[str, ...] = (), **about: Any) -> Result:
+    """The same result with other words in it, and without some groups."""
+    import arviz as az
+
+    tree = result.inference_data
+    groups = {name: tree[name].copy(deep=True) for name in tree.groups() if name not in without}
+    text = json.dumps({**result.about, **about})
+    return Result(az.InferenceData(**groups, attrs={ATTRIBUTE: text}))
+
+
+def silent(result: Result) -> Result:
+    """As ``infer`` gives it where nothing is there."""
+    reason = {
+        "code": "nothing_there",
+        "sentence": "not localisable: this could be noise (that nothing is active has probability "
+        "83% after even odds before the data)",
+        "value": 0.83,
+    }
+    checks = {**result.about["checks"], "null_probability": 0.5, "null_at_even_odds": 0.83}
+    trust = {"verdict": "abstain", "reasons": [reason]}
+    about = {"trust": trust, "checks": checks, "truth": None, "credible": None, "alternatives": []}
+    return changed(result, ("maps", "regions"), **about)
+
+
+def test_nothing_is_fetched_and_nothing_runs(report: Report, page: Page) -> None:
+    assert not ACTIVE & {tag for tag, _ in page.elements}
+    for tag, attributes in page.elements:
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (tag, name)
+            if name in ("src", "href", "srcset", "action", "poster", "data"):
+                assert (value or "").startswith("data:image/png;base64,"), (tag, name)
+    style = re.sub(r"data:[^\"]*", "", report.html)
+    assert not re.search(r"url\(|@import|https?://", style)
+    assert "default-src 'none'" in report.html
+
+
+def test_every_figure_has_words_and_the_page_is_small(report: Report, page: Page) -> None:
+    images = [attributes for tag, attributes in page.elements if tag == "img"]
+    assert len(images) == 4
+    assert all(len(image.get("alt") or "") > 40 for image in images)
+    assert len(report.html.encode()) < 5_000_000
+
+
+def test_the_page_is_readable_on_a_phone_and_prints(report: Report) -> None:
+    assert 'name="viewport" content="width=device-width' in report.html
+    assert "@media print" in report.html
+    assert "size: A4" in report.html
+
+
+def test_sections_stand_in_the_order_of_a_reader(page: Page) -> None:
+    order = [a["id"] for tag, a in page.elements if tag == "section"]
+    assert order == "where truth regions cortex recording forward sureness methods".split()
+    first = page.words.index("Most probably") if "Most probably" in page.words else 0
+    assert first < 400
+    assert "Research use only." in page.words
+
+
+def test_the_table_says_what_the_result_says(result: Result, page: Page) -> None:
+    rows = {row[0]: row for row in page.rows if len(row) == 7}
+    table = result.region_table()
+    table = table[table.probability > 0]
+    assert len(table) > 3
+    for region in table.itertuples():
+        row = rows[region_words(region.region)]
+        assert row[1] == ("yes" if region.in_set else "")
+        assert row[2] == chance(region.probability)
+        if region.probability * 200 < 10:
+            assert row[4] == row[6] == "–"
+            continue
+        assert row[4] == figures(region.peak_nAm)
+        assert row[6] == f"{figures(region.low_nAm)} to {figures(region.high_nAm)}"
+
+
+def test_the_credible_set_is_a_belief_with_its_size(result: Result, page: Page) -> None:
+    found = result.credible_set
+    assert f"{found.area_cm2:.0f}\u00a0cm²" in "".join(page.text)
+    assert percent(found.share).split()[0] in page.words
+    assert "It carries no guarantee" in page.words
+    assert "guarantee: " in page.words or "no guarantee yet" in page.words
+
+
+def test_a_simulated_patient_shows_its_truth(result: Result, page: Page) -> None:
+    assert page.has_section("truth")
+    assert "left precentral gyrus" in page.words
+    rank = result.region_table().region.tolist().index("precentral-lh") + 1
+    row = next(row for row in page.rows if row[0] == "left precentral gyrus" and len(row) == 4)
+    assert row[2] == str(rank)
+
+
+def test_the_same_result_gives_the_same_page(
+    result: Result, report: Report, tmp_path: Path
+) -> None:
+    assert make_report(read_result(result.save(tmp_path / "x-post.nc"))).html == report.html
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_page_that_is_not_localisable_has_no_map_and_no_table(result: Result) -> None:
+    page = Page(make_report(silent(result)).html)
+    start = page.words.index("Not localisable, because this could be noise (that nothing is active")
+    assert start < 200
+    for name in ("where", "truth", "regions", "cortex"):
+        assert not page.has_section(name)
+    assert page.has_section("recording")
+    assert [a["alt"][:5] for tag, a in page.elements if tag == "img"] == ["All 3"]
+    assert "gyrus" not in page.words
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_names_are_text(result: Result, name: str) -> None:
+    observation = {**result.about["observation"], "condition": name, "bads": [name], name: name}
+    model = {"name": name, "details": {name: name}}
+    truth = {"regions": [name], "position": []}
+    html = make_report(changed(result, observation=observation, model=model, truth=truth)).html
+    page = Page(html)
+    assert not ACTIVE & {tag for tag, _ in page.elements}
+    assert len([tag for tag, _ in page.elements if tag == "img"]) == 4
+    assert plain(name) in page.words
+    assert "x" * 170 not in re.sub(r"data:[^\"]*", "", html)
+    assert not any(c in html for c in "\u202e\x07\x00")
+    assert "49" not in plain(name)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_few_trials_and_an_unknown_unit_are_said() -> None:
+    found = infer(observed(nave=6), "gaussian", draws=50)
+    assert "an average of only 6 trials" in Page(make_report(found).html).words
+    unknown = changed(found, scale_known=False)
+    page = Page(make_report(unknown).html)
+    assert "nAm" not in page.words
+    assert "unit is unknown" in page.words
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_an_answer_that_leaves_much_over_says_so_at_once(result: Result, page: Page) -> None:
+    sentence = "The answer does not explain all of the recording"
+    assert sentence not in page.words
+    poor = changed(result, checks={**result.about["checks"], "chi2": 2.5})
+    words = Page(make_report(poor).html).words
+    assert words.index(sentence) < words.index("Where")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_set_over_most_of_the_cortex_is_called_what_it_is(result: Result) -> None:
+    wide = changed(result, credible={**result.about["credible"], "share_of_cortex": 0.57})
+    words = Page(make_report(wide).html).words
+    assert words.index("This recording does not localise well") < 200
+    assert "57 %" in words.replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize("case", ["one sample", "no positions", "magnetometers", "no explanation"])
+def test_recordings_that_lack_something_still_give_a_page(result: Result, case: str) -> None:
+    poor = changed(silent(result))
+    recording = poor.inference_data["recording"]
+    if case == "one sample":
+        recording = recording.isel(time=[3])
+    elif case == "no positions":
+        recording["position"][:] = np.nan
+    elif case == "magnetometers":
+        recording["kind"][:] = "mag"
+    else:
+        recording = recording.drop_vars("explained")
+    poor.inference_data["recording"] = recording
+    page = Page(make_report(poor).html)
+    assert page.has_section("recording")
+    assert page.has_section("forward") is (case != "no explanation")
+
+
+def test_sources_that_are_not_on_the_template_are_points(result: Result) -> None:
+    own = changed(result)
+    own.inference_data["maps"].attrs["subject"] = ""
+    page = Page(make_report(own).html)
+    assert "shown as points" in page.words
+    assert page.has_section("regions")
+
+
+def test_sources_on_no_cortex_have_no_table() -> None:
+    obs = observed()
+    rng = np.random.default_rng(0)
+    space = SourceSpace(template_source_space(2).positions)
+    leadfield = 100 * rng.standard_normal((32, space.n_sources))
+    bare = ForwardOperator(leadfield, space, sensors=obs.sensors)
+    recording = simulated()
+    covariance = mne.Covariance(
+        40e-12 * np.eye(32), recording.ch_names, [], [], nfree=10_000, verbose="error"
+    )
+    found = infer(
+        observe(recording, bare, covariance, autocorrelation="white"), "gaussian", draws=50
+    )
+    page = Page(make_report(found).html)
+    assert not page.has_section("regions")
+    assert page.has_section("cortex")
+
+
+def test_a_report_is_saved_whole_or_not_at_all(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = report.save(tmp_path / "report.html")
+    assert path.read_text(encoding="utf-8") == report.html
+
+    def full_disk(self: Path, text: str, **_: object) -> int:
+        with self.open("w") as file:
+            file.write(text[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    with pytest.raises(InputError, match="No space left"):
+        Report("new").save(path)
+    monkeypatch.undo()
+    assert path.read_text(encoding="utf-8") == report.html
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_an_unknown_spec_is_one_sentence(result: Result) -> None:
+    with pytest.raises(InputError, match="allowed are clinical"):
+        make_report(result, "poster")
+
+
+def test_every_section_has_its_template_and_every_template_its_section() -> None:
+    from bayesesi.report.report import SPECS
+
+    named = {section.__name__ for spec in SPECS.values() for _, section in spec}
+    assert named == {path.stem for path in (templates_folder() / "sections").glob("*.html")}
+
+
+def test_no_figure_is_left_open(result: Result) -> None:
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    make_report(result)
+    assert plt.get_fignums() == before
+
+
+def test_the_import_of_reports_is_light() -> None:
+    heavy = "{'matplotlib', 'mne', 'jinja2', 'torch'}"
+    code = f"import sys, bayesesi.report; print(sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_words() -> None:
+    assert [percent(x) for x in (0, 0.004, 0.101, 0.996, 1)] == [
+        "0\u00a0%",
+        "<1\u00a0%",
+        "10\u00a0%",
+        ">99\u00a0%",
+        "100\u00a0%",
+    ]
+    assert [figures(x) for x in (0, 0.0123, 4.44, 45.2, 123.4)] == [
+        "0",
+        "0.012",
+        "4.4",
+        "45",
+        "123",
+    ]
+    assert [chance(x) for x in (0, 0.5, 1)] == ["<1\u00a0%", "50\u00a0%", ">99\u00a0%"]
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert listed(list("abcdefgh"), 2) == "a, b and 6 more"
+    assert region_words("middletemporal-rh") == "right middle temporal gyrus"
+    assert region_words("<b>-lh") == "<b>-lh"
+    assert len(plain("y" * 1000)) == 81
