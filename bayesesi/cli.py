@@ -229,8 +229,8 @@ def _found(result: Any) -> dict[str, str]:
         f"{row.region} {row.probability:.2f}" for row in table.head(3).itertuples()
     )
     rows[f"{found.level:.0%} credible set"] = (
-        f"{_counted(len(found.regions), 'region')}, {found.area_cm2:.0f} cm², {found.share:.1%} of the cortex "
-        "(the model's belief, no guarantee)"
+        f"{_counted(len(found.regions), 'region')}, {found.area_cm2:.0f} cm², {found.share:.1%} of "
+        "the cortex (the model's belief, no guarantee)"
     )
     return rows
 
