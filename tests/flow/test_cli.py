@@ -57,7 +57,7 @@ def test_the_demo_shows_its_truth(tmp_path: Path) -> None:
     code, said, _ = run("demo", "-o", folder)
     assert code == 0
     assert (folder / "simulated-ave.fif").stat().st_size > 10_000
-    assert all((folder / name).read_bytes()[:4] == PNG for name in ("head.png", "observation.png"))
+    assert (folder / "observation.png").read_bytes()[:4] == PNG
     assert "middletemporal-rh" in said
     assert "middletemporal-rh" in (folder / "report.html").read_text(encoding="utf-8")
 

@@ -253,14 +253,14 @@ def test_no_subject_is_named(files: dict[str, Path], tmp_path: Path) -> None:
 @pytest.mark.usefixtures("quick")
 def test_the_demo_on_a_coarse_cortex(tmp_path: Path) -> None:
     """The FIF path equals the array path; the truth is beside the result."""
-    shown = run_demo(tmp_path / "demo", level=3, draws=100)
+    shown = run_demo(tmp_path / "demo", level=LEVEL, draws=100)
     assert shown.array_difference < 1e-6
     assert shown.peak_error_mm < 40
     assert all(file.is_file() for file in shown.files)
     again = read_result(tmp_path / "demo" / "result-post.nc")
     assert again.about["truth"]["regions"] == list(shown.true_regions)
     assert again.about["head"]["heads_drawn"] > 1
-    run_demo(tmp_path / "demo", level=3, draws=100)  # its own folder again
+    run_demo(tmp_path / "demo", level=LEVEL, draws=100)  # its own folder again
     (tmp_path / "demo" / "simulated-ave.fif").unlink()
     with pytest.raises(InputError, match="has files in it"):
         run_demo(tmp_path / "demo")
