@@ -120,7 +120,9 @@ def _posterior_group(summary: Summary, posterior: Posterior, trust: Trust) -> xr
         return dims, values[None], {"units": unit}
 
     units = {"log_likelihood": "nats"}
-    group = {name: chain(np.asarray(v), units.get(name, "1")) for name, v in summary.states.items()}
+    group = {
+        name: chain(np.asarray(v), units.get(name, "1")) for name, v in summary.latents.items()
+    }
     group["silent"] = chain(summary.silent.astype(np.int8), "1")
     coords: dict[str, Any] = {"chain": [0], "draw": np.arange(len(summary.peak))}
     if trust.verdict is not Verdict.ABSTAIN and summary.active.shape[1]:

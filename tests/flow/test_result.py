@@ -15,7 +15,7 @@ from bayesesi.inference import credible_regions
 from bayesesi.posterior import gaussian_posterior
 from bayesesi.result import ATTRIBUTE, Result
 from bayesesi.trust import Verdict, assess, at_even_odds
-from tests.flow.small import LEVEL, SOURCE, observation
+from tests.flow.small import LEVEL, SOURCE, forward, observation
 
 DRAWS = 200
 HOSTILE = ("<script>alert(1)</script>", "x" * 10_000, "мозг 脳 מוח", "nul\0 and \x1b[31m", "\ud800")
@@ -205,11 +205,17 @@ def test_a_prior_of_another_model_is_a_sentence(model: str, prior: str, sentence
     assert model in list_models()
 
 
-def test_patches_on_no_cortex_or_free_are_a_sentence() -> None:
+def test_patches_on_no_cortex_are_a_sentence() -> None:
     with pytest.raises(InputError, match="on none"):
         infer(observation(kind="volume"), "patches")
-    with pytest.raises(InputError, match=r"forward\.fixed\(\)"):
-        infer(observation(kind="free"), "patches")
+
+
+def test_patches_want_free_sources_along_the_normals() -> None:
+    free = forward("free")
+    along = load_model("patches").oriented(free)
+    assert along.orientation == "fixed"
+    assert "the forward is free" in along.provenance["orientation"]
+    assert load_model("gaussian").oriented(free) is free
 
 
 def test_patches_live_on_another_cortex_too() -> None:
@@ -237,9 +243,9 @@ def test_the_model_says_how_it_was_done(result: Result) -> None:
 def test_hostile_names_are_text(name: str, tmp_path: Path) -> None:
     obs = observation()
     sensors = replace(obs.sensors, names=(name, *obs.sensors.names[1:]))
-    forward = replace(obs.forward, sensors=sensors)
+    named = replace(obs.forward, sensors=sensors)
     recording = replace(obs.recording, name=name, ch_names=sensors.names)
-    obs = replace(obs, forward=forward, recording=recording).with_note({"condition": name})
+    obs = replace(obs, forward=named, recording=recording).with_note({"condition": name})
     result = infer(obs, load_model("gaussian", "identity"), draws=20)
     again = read_result(result.save(tmp_path / "x-post.nc"))
     kept = str(again.inference_data["recording"]["channel"].values[0])
