@@ -280,7 +280,7 @@ def _about(
 ) -> dict[str, Any]:
     from bayesesi import __version__
 
-    details = {**model.details(obs), **posterior.details()}
+    details = {**posterior.details(), **model.details(obs)}
     residual, power = ((obs.values - explained) ** 2).mean(), (obs.values**2).mean()
     return {
         "schema": SCHEMA,
