@@ -92,7 +92,7 @@ def demo(
     """
     from bayesesi.demo import run_demo
 
-    with console.status("simulating, observing, inferring: about a minute, more the first time"):
+    with console.status("simulating, observing, inferring: about a minute"):
         shown = run_demo(out, seed)
     obs, result = shown.observation, shown.result
     rows = {
