@@ -208,6 +208,8 @@ def test_a_prior_of_another_model_is_a_sentence(model: str, prior: str, sentence
 def test_patches_on_no_cortex_are_a_sentence() -> None:
     with pytest.raises(InputError, match="on none"):
         infer(observation(kind="volume"), "patches")
+    with pytest.raises(InputError, match="on none"):
+        load_model("patches").oriented(forward("volume"))
 
 
 def test_patches_want_free_sources_along_the_normals() -> None:
