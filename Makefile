@@ -11,7 +11,7 @@ TEST_ENV := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} MPLBACKEND=agg
 help:  ## list these targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1@\2/p' Makefile | awk -F@ '{printf "%-12s %s\n", $$1, $$2}'
 
-demo: $(READY)  ## simulate a recording, observe it, write pictures
+demo: $(READY)  ## simulate a patient, localise the spike, show the truth beside it
 	@$(BIN)/bayesesi demo
 
 test: $(READY)  ## run the tests that take seconds

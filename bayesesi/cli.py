@@ -92,7 +92,7 @@ def demo(
     """
     from bayesesi.demo import run_demo
 
-    with console.status("simulating, observing, inferring: about a minute, more the first time"):
+    with console.status("simulating, observing, inferring: about a minute"):
         shown = run_demo(out, seed)
     obs, result = shown.observation, shown.result
     rows = {
@@ -225,12 +225,13 @@ def _found(result: Any) -> dict[str, str]:
     if not result.has_regions:
         return rows
     table, found = result.region_table(), result.credible_set
+    likely = table[table["probability"] >= 0.01].head(3)
     rows["most probable"] = ", ".join(
-        f"{row.region} {row.probability:.2f}" for row in table.head(3).itertuples()
+        f"{row.region} {min(row.probability, 0.99):.2f}" for row in likely.itertuples()
     )
     rows[f"{found.level:.0%} credible set"] = (
-        f"{_counted(len(found.regions), 'region')}, {found.area_cm2:.0f} cm², {found.share:.1%} of the cortex "
-        "(the model's belief, no guarantee)"
+        f"{_counted(len(found.regions), 'region')}, {found.area_cm2:.0f} cm², {found.share:.1%} of "
+        "the cortex (the model's belief, no guarantee)"
     )
     return rows
 

@@ -41,7 +41,7 @@ TRUE_HEAD = HeadSetting(2, Conductivities(brain=0.30, csf=1.7, skull=0.006, scal
 SFREQ, N_TRIALS, TRIAL_NOISE = 500.0, 40, 6e-6
 #: s: the window that is observed.
 WINDOW = (0.0, 0.05)
-FILE, PICTURES = "simulated-ave.fif", ("head.png", "observation.png")
+FILE, PICTURE = "simulated-ave.fif", "observation.png"
 
 
 @dataclass(frozen=True)
@@ -114,14 +114,13 @@ def run_demo(folder: Path, seed: int = 0, level: int = 4, draws: int = 1000) -> 
 
     ``level`` of the assumed cortex. An earlier demo in the folder is replaced.
     """
-    from bayesesi.report.head_figure import plot_head
     from bayesesi.report.observation_figure import plot_observation
 
     again = (folder / FILE).is_file()
     check_folder(folder, again)
     patient = simulate_patient(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    with draft_folder(folder, True, (FILE, *PICTURES)) as draft:
+    with draft_folder(folder, True, (FILE, PICTURE)) as draft:
         patient.evoked.save(draft / FILE, overwrite=True, verbose="error")
         read = read_recording(draft / FILE)
         forward = template_forward(read.info, level=level)
@@ -133,9 +132,7 @@ def run_demo(folder: Path, seed: int = 0, level: int = 4, draws: int = 1000) -> 
             tmax=WINDOW[1],
             autocorrelation="white",  # as the noise was made
         )
-        figures = (plot_head(forward.sensors), plot_observation(obs))
-        for name, figure in zip(PICTURES, figures, strict=True):
-            figure.savefig(draft / name, dpi=110)
+        plot_observation(obs).savefig(draft / PICTURE, dpi=110)
     result = infer(obs, "patches", draws=draws, seed=seed)
     result = result.with_truth(patient.regions, patient.centre)
     written = write_folder(result, folder, overwrite=True)
@@ -145,7 +142,7 @@ def run_demo(folder: Path, seed: int = 0, level: int = 4, draws: int = 1000) -> 
         patient.regions,
         _peak_error(result, patient.centre) * 1e3,
         _array_difference(patient, forward, obs),
-        (folder / FILE, *(folder / name for name in PICTURES), *written),
+        (folder / FILE, folder / PICTURE, *written),
     )
 
 

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 from bayesesi.errors import InputError
 
@@ -86,10 +87,10 @@ def check_folder(path: str | Path, overwrite: bool = False) -> None:
                 f"{path} has files in it; choose an empty or new folder, or give --overwrite"
             )
         above = next(place for place in (path, *path.parents) if place.exists())
+        # rights alone do not tell: root has them all, and a disk may be read-only
+        os.rmdir(mkdtemp(_ENDING, ".", above))
     except OSError as error:
         raise _not_written(path, error) from error
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise InputError(f"{path} cannot be written (no right to {above}); choose another folder")
 
 
 def _fill(path: Path, draft: Path, former: Sequence[str]) -> None:

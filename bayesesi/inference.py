@@ -120,7 +120,9 @@ def _posterior_group(summary: Summary, posterior: Posterior, trust: Trust) -> xr
         return dims, values[None], {"units": unit}
 
     units = {"log_likelihood": "nats"}
-    group = {name: chain(np.asarray(v), units.get(name, "1")) for name, v in summary.states.items()}
+    group = {
+        name: chain(np.asarray(v), units.get(name, "1")) for name, v in summary.latents.items()
+    }
     group["silent"] = chain(summary.silent.astype(np.int8), "1")
     coords: dict[str, Any] = {"chain": [0], "draw": np.arange(len(summary.peak))}
     if trust.verdict is not Verdict.ABSTAIN and summary.active.shape[1]:
@@ -278,7 +280,7 @@ def _about(
 ) -> dict[str, Any]:
     from bayesesi import __version__
 
-    details = {**model.details(obs), **posterior.details()}
+    details = {**posterior.details(), **model.details(obs)}
     residual, power = ((obs.values - explained) ** 2).mean(), (obs.values**2).mean()
     return {
         "schema": SCHEMA,

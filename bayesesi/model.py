@@ -140,6 +140,7 @@ class PatchModel(Model):
         return patch_posterior(obs, prior, _heads(obs), n_heads=self.n_heads, seed=seed)
 
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
+        _check_cortex(forward.source_space)
         if forward.orientation == "fixed":
             return forward
         said = "fixed along the cortex' normals, as patches are (the forward is {})"
@@ -196,14 +197,18 @@ def patch_prior(spec: PatchSpec, space: SourceSpace) -> PatchPrior:
     ------
     InputError : sources in a volume, or none near a region that the prior allows.
     """
+    _check_cortex(space)
+    if space.level is not None:
+        return PatchPrior(spec, template_parcellation(space.level))
+    return PatchPrior(spec, template_parcellation(5).on(space))
+
+
+def _check_cortex(space: SourceSpace) -> None:
     if space.mesh is None:
         raise InputError(
             "patches spread along a cortex, and these sources are on none; give a forward whose "
             "source space is a cortex, or use the model 'gaussian'"
         )
-    if space.level is not None:
-        return PatchPrior(spec, template_parcellation(space.level))
-    return PatchPrior(spec, template_parcellation(5).on(space))
 
 
 def _heads(obs: Observation) -> HeadPrior | None:

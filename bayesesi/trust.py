@@ -73,7 +73,8 @@ def assess(null_probability: float, prior_null: float) -> Trust:
     value = at_even_odds(null_probability, prior_null)
     if value < NULL_CAUTION:
         return Trust(Verdict.RELIABLE)
-    became = f"that nothing is active has probability {value:.0%} after even odds before the data"
+    size = f"{value:.0%}" if value < 0.995 else "more than 99%"
+    became = f"that nothing is active has probability {size} after even odds before the data"
     if value >= NULL_ABSTAIN:
         verdict, sentence = Verdict.ABSTAIN, f"not localisable: this could be noise ({became})"
     else:

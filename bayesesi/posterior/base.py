@@ -43,7 +43,7 @@ class Summary:
     source_probability : (S,) share of draws with any activity in which the source's moment density
         (root mean square over the window) is at least half of the largest.
     peak : (n,) source of the largest such density, -1 where a draw has no activity.
-    states : (n,) each: what else the family knows of a draw, see ``Posterior.states``.
+    latents : (n,) each: what else the family knows of a draw, see ``Posterior.latents``.
 
     P is 0 for sources that are on no cortex.
     """
@@ -53,7 +53,7 @@ class Summary:
     region_peak: NDArray[np.float64]
     source_probability: NDArray[np.float64]
     peak: NDArray[np.int64]
-    states: Mapping[str, NDArray[Any]]
+    latents: Mapping[str, NDArray[Any]]
 
     @property
     def silent(self) -> NDArray[np.bool_]:
@@ -105,7 +105,7 @@ class Posterior(ABC):
         """What a methods section would say of how this was computed; can be written as JSON."""
         return {}
 
-    def states(self, n: int, seed: int = 0) -> dict[str, NDArray[Any]]:
+    def latents(self, n: int, seed: int = 0) -> dict[str, NDArray[Any]]:
         """(n,) each, by name: what a family knows of the draws of ``sample(n, seed)`` besides them.
 
         For instance the ``count`` of patches, the ``log_likelihood``, the number of the ``head``.
@@ -165,7 +165,7 @@ class Posterior(ABC):
             self._region_peak(draws, regions),
             (densities[loud] >= _HALF * largest[loud]).sum(axis=0).astype(float),
             np.where(loud, densities.argmax(axis=1), -1),
-            self.states(n, seed),
+            self.latents(n, seed),
         )
 
     def _region_peak(
@@ -265,5 +265,5 @@ def _joined(parts: list[Summary]) -> Summary:
         np.concatenate([part.region_peak for part in parts]),
         np.sum([part.source_probability for part in parts], axis=0) / n_loud,
         peak,
-        {name: np.concatenate([part.states[name] for part in parts]) for name in parts[0].states},
+        {name: np.concatenate([part.latents[name] for part in parts]) for name in parts[0].latents},
     )

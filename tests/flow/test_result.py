@@ -1,0 +1,333 @@
+"""From an observation to a result: what it says, what it leaves out, what its file keeps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bayesesi import infer, list_models, load_model, read_result
+from bayesesi.errors import InputError
+from bayesesi.inference import credible_regions
+from bayesesi.posterior import gaussian_posterior
+from bayesesi.result import ATTRIBUTE, Result
+from bayesesi.trust import Verdict, assess, at_even_odds
+from tests.flow.small import LEVEL, SOURCE, forward, observation
+
+DRAWS = 200
+HOSTILE = ("<script>alert(1)</script>", "x" * 10_000, "мозг 脳 מוח", "nul\0 and \x1b[31m", "\ud800")
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    return infer(observation(), "patches", draws=DRAWS)
+
+
+def test_the_table_names_the_source(result: Result) -> None:
+    table = result.region_table()
+    obs = observation()
+    parcellation = load_model("patches").posterior(obs).parcellation
+    truth = parcellation.names[parcellation.labels[SOURCE]]
+    assert table["region"][0] == truth
+    assert table["probability"].is_monotonic_decreasing
+    assert table["probability"].between(0, 1).all()
+    assert (table["low_nAm"][0] < table["peak_nAm"][0]) & (table["peak_nAm"][0] < 200)
+    assert truth in result.credible_set.regions
+    assert result.credible_set.regions == tuple(table["region"][table["in_set"]])
+    assert 0 < result.credible_set.share < 1
+    assert result.region_set is None
+    assert result.trust.verdict is Verdict.RELIABLE
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.99])
+def test_the_credible_set_is_the_shortest_that_holds(level: float) -> None:
+    """In a share `level` of draws every active region is inside; without its last, in fewer."""
+    summary = gaussian_posterior(observation(20.0)).summarise(500, seed=1)
+    inside = credible_regions(summary, level)
+    assert (~(summary.active & ~inside).any(axis=1)).mean() >= level
+    share = summary.active.mean(axis=0)
+    last = np.flatnonzero(inside)[share[inside].argmin()]
+    fewer = inside & (np.arange(len(inside)) != last)
+    assert (~(summary.active & ~fewer).any(axis=1)).mean() < level
+    assert share[inside].min() >= share[~inside].max()
+
+
+def test_the_peak_set_is_the_smallest_that_holds(result: Result) -> None:
+    maps = result.inference_data["maps"]
+    share, inside = maps["peak_probability"].values, maps["peak_set"].values > 0
+    assert share.sum() == pytest.approx(1)
+    assert share[inside].sum() >= 0.9 - 1e-9
+    assert share[inside].sum() - share[inside].min() < 0.9
+    assert share[inside].min() >= share[~inside].max()
+
+
+def test_a_summary_is_that_of_the_draws() -> None:
+    """A run of one chunk, done again by hand from its draws."""
+    obs = observation()
+    post = gaussian_posterior(obs)
+    summary = post.summarise(20, seed=7)
+    own = int(np.random.SeedSequence(7).generate_state(1)[0])
+    draws = post.sample(20, own)
+    course = draws @ obs.time_basis.functions.T
+    density = np.sqrt((course**2).sum(axis=2)) / obs.source_space.areas
+    assert np.allclose(post.energy(draws), (course**2).sum(axis=2))
+    assert (summary.peak == density.argmax(axis=1)).all()
+    half = density >= 0.5 * density.max(axis=1, keepdims=True)
+    assert np.allclose(summary.source_probability, half.mean(axis=0))
+    member = post.parcellation.membership
+    peak = np.abs(np.einsum("ps,dst->dpt", member, course)).max(axis=2)
+    assert np.allclose(summary.region_peak, peak)
+    assert not summary.silent.any()
+
+
+def test_what_is_explained_is_the_mean_seen_through_the_leadfield(result: Result) -> None:
+    observed = result.inference_data["observed_data"]
+    post = load_model("patches").posterior(observation())
+    assert np.allclose(observed["explained"], post.obs.leadfield @ post.mean())
+    recording = result.inference_data["recording"]
+    rest = (recording["measured"] - recording["explained"]).values
+    assert (rest**2).mean() < 0.5 * (recording["measured"].values ** 2).mean()
+    assert result.about["checks"]["chi2"] < 1.5
+
+
+@pytest.mark.parametrize("kind", ["cortex", "free", "volume"])
+def test_gaussian_takes_any_sources(kind: str, tmp_path: Path) -> None:
+    result = infer(observation(kind=kind), "gaussian", draws=50)
+    result = read_result(result.save(tmp_path / "x-post.nc"))
+    assert result.has_regions == (kind != "volume")
+    maps = result.inference_data["maps"]
+    assert (maps["sd"] > 0).all()
+    if kind == "volume":
+        for asked in (result.region_table, result.source_estimate, lambda: result.credible_set):
+            with pytest.raises(InputError, match="on no"):
+                asked()
+    else:
+        assert result.source_estimate("mean").data.shape == maps["mean"].shape
+        assert len(result.region_table()) == 68
+
+
+def test_a_file_holds_all_of_it(result: Result, tmp_path: Path) -> None:
+    again = read_result(result.save(tmp_path / "x-post.nc"))
+    assert again.about == result.about
+    assert again.region_table().equals(result.region_table())
+    assert again.credible_set == result.credible_set
+    assert repr(again) == repr(result)
+    for which in ("mean", "sd", "probability"):
+        ours, theirs = result.source_estimate(which), again.source_estimate(which)
+        assert np.array_equal(ours.data, theirs.data)
+    for group in result.inference_data.groups():
+        assert result.inference_data[group].identical(again.inference_data[group]), group
+    assert [file.name for file in tmp_path.iterdir()] == ["x-post.nc"]
+    json.dumps(again.to_dict(), allow_nan=False)
+
+
+def test_the_same_seed_gives_the_same(result: Result) -> None:
+    again = infer(observation(), load_model("patches"), draws=DRAWS)
+    assert again.inference_data["posterior"].identical(result.inference_data["posterior"])
+    other = infer(observation(), "patches", draws=DRAWS, seed=1)
+    assert not other.inference_data["posterior"].identical(result.inference_data["posterior"])
+
+
+def test_noise_has_no_map(tmp_path: Path) -> None:
+    noise = infer(observation(0.0), "patches", draws=50)
+    assert noise.trust.verdict is Verdict.ABSTAIN
+    assert not noise.localisable
+    assert "not localisable" in repr(noise)
+    assert {"maps", "regions"}.isdisjoint(noise.inference_data.groups())
+    assert "region" not in noise.inference_data["posterior"].dims
+    for asked in (noise.region_table, noise.source_estimate, lambda: noise.credible_set):
+        with pytest.raises(InputError, match="not localisable"):
+            asked()
+    again = read_result(noise.save(tmp_path / "x-post.nc"))
+    assert not again.localisable
+    assert "regions" not in again.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("probability", "prior", "verdict"),
+    [
+        (0.0, 0.0, "reliable"),
+        (0.004, 0.1, "reliable"),
+        (0.01, 0.1, "caution"),
+        (0.03, 0.5, "reliable"),
+        (0.1, 0.1, "abstain"),
+        (0.25, 0.5, "abstain"),
+        (1.0, 0.1, "abstain"),
+    ],
+)
+def test_a_verdict_does_not_hang_on_the_priors_odds(
+    probability: float, prior: float, verdict: str
+) -> None:
+    trust = assess(probability, prior)
+    assert trust.verdict == verdict
+    assert len(trust.reasons) == (verdict != "reliable")
+    assert type(trust).from_dict(trust.to_dict()) == trust
+    assert at_even_odds(0.1, 0.1) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"level": 0.49}, "level is a number from 0.5 to 0.99"),
+        ({"level": 1.0}, "level is a number"),
+        ({"level": "high"}, "'high'"),
+        ({"level": float("nan")}, "level is a number"),
+        ({"draws": 0}, "draws are 20 to 100,000"),
+        ({"draws": 10**9}, "draws are"),
+        ({"draws": 50.5}, "draws are"),
+        ({"seed": -1}, "seed is a whole number"),
+        ({"model": "atoms"}, "no such model 'atoms'; models are patches, gaussian"),
+        ({"model": "x" * 10_000}, "models are patches, gaussian"),
+        ({"obs": "x-ave.fif"}, "infer takes what observe gives"),
+    ],
+)
+def test_numbers_out_of_range_are_a_sentence(change: dict[str, object], sentence: str) -> None:
+    arguments: dict[str, object] = {"obs": observation(), "model": "gaussian", "draws": 20} | change
+    with pytest.raises(InputError, match=sentence) as caught:
+        infer(**arguments)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("model", "prior", "sentence"),
+    [
+        ("patches", "focl", "did you mean 'focal'"),
+        ("patches", "distributed", "is of the family patch"),
+        ("gaussian", "focal", "auto, identity, depth, smooth"),
+    ],
+)
+def test_a_prior_of_another_model_is_a_sentence(model: str, prior: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        load_model(model, prior)
+    assert model in list_models()
+
+
+def test_patches_on_no_cortex_are_a_sentence() -> None:
+    with pytest.raises(InputError, match="on none"):
+        infer(observation(kind="volume"), "patches")
+    with pytest.raises(InputError, match="on none"):
+        load_model("patches").oriented(forward("volume"))
+
+
+def test_patches_want_free_sources_along_the_normals() -> None:
+    free = forward("free")
+    along = load_model("patches").oriented(free)
+    assert along.orientation == "fixed"
+    assert "the forward is free" in along.provenance["orientation"]
+    assert load_model("gaussian").oriented(free) is free
+
+
+def test_patches_live_on_another_cortex_too() -> None:
+    """Sources that are no level of the template take its regions from the nearest ones."""
+    obs = observation()
+    space = replace(obs.source_space, level=None, subject="somebody")
+    own = replace(obs, forward=replace(obs.forward, source_space=space))
+    result = infer(own, "patches", draws=50)
+    assert (
+        result.region_table()["region"][0]
+        == infer(obs, "patches", draws=50).region_table()["region"][0]
+    )
+    assert result.inference_data["maps"].attrs == {"subject": "", "level": -1}
+
+
+def test_the_model_says_how_it_was_done(result: Result) -> None:
+    details = result.about["model"]["details"]
+    assert (details["prior"], details["heads"][:5]) == ("focal", "none:")
+    assert result.about["head"] == {"forward": "own", "electrodes": "unknown", "heads_drawn": 0}
+    assert result.about["observation"]["n_functions"] == observation().n_functions
+    assert result.inference_data["maps"].attrs["level"] == LEVEL
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_text(name: str, tmp_path: Path) -> None:
+    obs = observation()
+    sensors = replace(obs.sensors, names=(name, *obs.sensors.names[1:]))
+    named = replace(obs.forward, sensors=sensors)
+    recording = replace(obs.recording, name=name, ch_names=sensors.names)
+    obs = replace(obs, forward=named, recording=recording).with_note({"condition": name})
+    result = infer(obs, load_model("gaussian", "identity"), draws=20)
+    again = read_result(result.save(tmp_path / "x-post.nc"))
+    kept = str(again.inference_data["recording"]["channel"].values[0])
+    assert kept == again.about["observation"]["condition"]
+    assert kept == name or {"\0", "\ud800"} & set(name)
+    assert len(repr(again)) < 300
+
+
+def test_nobodys_name_is_kept(tmp_path: Path) -> None:
+    obs = observation()
+    space = replace(obs.source_space, subject="Doe_Jane_1980", level=None)
+    own = replace(obs, forward=replace(obs.forward, source_space=space))
+    result = infer(own, "gaussian", draws=20)
+    file = result.save(tmp_path / "x-post.nc")
+    assert b"Doe" not in file.read_bytes()
+    assert "Doe" not in json.dumps(result.about) + repr(result.inference_data["maps"].attrs)
+
+
+def damaged(file: Path, change: str) -> None:
+    """A result's file in one of the ways a file goes wrong."""
+    import h5py
+
+    if change == "truncated":
+        file.write_bytes(file.read_bytes()[:5000])
+    elif change == "empty":
+        file.write_bytes(b"")
+    elif change == "foreign":
+        file.write_text("region,probability\n")
+    elif change == "missing":
+        file.unlink()
+    else:
+        with h5py.File(file, "r+") as data:
+            about = json.loads(data.attrs[ATTRIBUTE])
+            if change == "other netCDF":
+                del data.attrs[ATTRIBUTE]
+            elif change == "no JSON":
+                data.attrs[ATTRIBUTE] = "{"
+            elif change == "older":
+                data.attrs[ATTRIBUTE] = json.dumps({**about, "schema": 0})
+            elif change == "no map":
+                del data["maps"]
+            elif change == "no model":
+                data.attrs[ATTRIBUTE] = json.dumps({k: about[k] for k in about if k != "model"})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("missing", "is no file"),
+        ("empty", "no readable result"),
+        ("truncated", "no readable result"),
+        ("foreign", "no readable result"),
+        ("other netCDF", "holds no result of bayesesi"),
+        ("no JSON", "holds no result of bayesesi"),
+        ("older", "has schema 0, this version reads 1"),
+        ("no map", "lacks 'maps'"),
+        ("no model", "lacks 'model'"),
+    ],
+)
+def test_a_damaged_file_is_one_sentence(
+    result: Result, tmp_path: Path, change: str, sentence: str
+) -> None:
+    file = result.save(tmp_path / "x-post.nc")
+    damaged(file, change)
+    with pytest.raises(InputError, match=sentence) as caught:
+        read_result(file)
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
+
+
+def test_saving_where_nothing_can_be_written(result: Result, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for place in (tmp_path / "none" / "x-post.nc", tmp_path / "folder", Path("/proc/x-post.nc")):
+        with pytest.raises(InputError, match=r"cannot be written|is a folder"):
+            result.save(place)
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+
+
+def test_a_truth_is_kept_beside_what_was_inferred(result: Result, tmp_path: Path) -> None:
+    known = result.with_truth(("cuneus-lh",), np.array([0.0, -0.08, 0.04]))
+    again = read_result(known.save(tmp_path / "x-post.nc"))
+    assert again.about["truth"] == {"regions": ["cuneus-lh"], "position": [0.0, -0.08, 0.04]}
+    assert "truth" not in result.about
