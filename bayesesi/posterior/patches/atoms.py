@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
 from bayesesi.prior import DipolePrior, PatchPrior, block_generator, distribution_of
+from bayesesi.spec.source import Profile
 
 #: Sizes of a moment that are weighed where the unit is known and where not, and extents.
 _N_SIZES, _N_SIZES_UNKNOWN, _N_EXTENTS = 8, 12, 6
@@ -86,6 +88,45 @@ def make_atoms(prior: PatchPrior | DipolePrior, n_extents: int = _N_EXTENTS) -> 
     return Atoms(prior.shapes(sites), centres, log_place, extents)
 
 
+def shape_variants(
+    prior: PatchPrior | DipolePrior, atoms: Atoms, extent: int, n: int
+) -> list[sp.csr_array]:
+    """n times (N, S): a draw of what each centre may stand for at one extent of the grid.
+
+    A source is no atom of the grid: its extent lies anywhere in the share of the prior that the
+    grid's stands for, its profile is any of the prior's, its centre lies between sources.
+    """
+    rng = np.random.default_rng(extent)
+    return [_variant(prior, atoms, extent, rng) for _ in range(n)]
+
+
+def _variant(
+    prior: PatchPrior | DipolePrior, atoms: Atoms, extent: int, rng: np.random.Generator
+) -> sp.csr_array:
+    from scipy.spatial import cKDTree
+
+    centres = atoms.centres
+    positions = prior.source_space.positions[centres]
+    near = cKDTree(positions).query(positions, min(7, len(centres)))[1].reshape(len(centres), -1)
+    beside = near[np.arange(len(centres)), rng.integers(near.shape[1], size=len(centres))]
+    share = rng.uniform(0, 0.5, len(centres))
+    sites: dict[str, NDArray[Any]] = {"centre": centres}
+    if isinstance(prior, PatchPrior):
+        with block_generator("validate", 0, 0):
+            drawn = distribution_of(prior.spec.extent_mm).sample((4096,)).double().numpy()
+        level = (extent + rng.random(len(centres))) / atoms.n_extents
+        names: list[Profile] = list(prior.spec.profile)
+        kinds = np.array([get_args(Profile).index(name) for name in names])
+        chances = np.array([prior.spec.profile[name] for name in names])
+        sites |= {
+            "extent_mm": np.quantile(drawn, level),
+            "profile": rng.choice(kinds, len(centres), p=chances / chances.sum()),
+            "edge": rng.standard_normal((len(centres), 3)),
+        }
+    rows = prior.shapes(sites)
+    return sp.csr_array(sp.diags_array(1 - share) @ rows + sp.diags_array(share) @ rows[beside])
+
+
 def moment_sizes(
     prior: PatchPrior | DipolePrior, obs: Observation, topographies: NDArray[np.floating]
 ) -> NDArray[np.float64]:
@@ -102,7 +143,7 @@ def moment_sizes(
         return np.asarray(np.sqrt(power / (gain * course)))
     with block_generator("validate", 0, 1):
         peak = distribution_of(prior.spec.moment_nAm).sample((4096,)).double().numpy()
-    share = np.exp(np.random.default_rng(0).uniform(*np.log(_RMS_OF_PEAK), size=4096))
+    share = np.exp(np.random.default_rng(0).uniform(*map(float, np.log(_RMS_OF_PEAK)), size=4096))
     return np.asarray(np.quantile(peak * share, middles(_N_SIZES)) * 1e-9)
 
 

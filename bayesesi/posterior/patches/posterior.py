@@ -31,7 +31,7 @@ def patch_posterior(
     prior: PatchPrior | DipolePrior,
     heads: HeadPrior | None = None,
     head_model: HeadModel = "spread",
-    n_heads: int = 64,
+    n_heads: int = 128,
     seed: int = 0,
     atoms: Atoms | None = None,
     ess: float = 200.0,

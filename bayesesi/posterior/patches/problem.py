@@ -18,11 +18,12 @@ from math import comb
 from typing import Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bayesesi.errors import InputError, some
 from bayesesi.observation import Observation
-from bayesesi.posterior.patches.atoms import Atoms, make_atoms, moment_sizes
+from bayesesi.posterior.patches.atoms import Atoms, make_atoms, moment_sizes, shape_variants
 from bayesesi.posterior.patches.spread import HeadSpread, spread_of
 from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior, block_generator
 
@@ -33,6 +34,8 @@ HeadModel = Literal["spread", "draws"]
 HEAD_MODELS: tuple[HeadModel, ...] = ("spread", "draws")
 #: Extents, as shares of their number, whose spread is computed.
 _SPREAD_EXTENTS = (0.25, 0.75)
+#: Draws of what an atom may stand for, shared out among heads.
+_N_VARIANTS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +150,7 @@ def make_problem(
     prior: PatchPrior | DipolePrior,
     heads: HeadPrior | None = None,
     head_model: HeadModel = "spread",
-    n_heads: int = 64,
+    n_heads: int = 128,
     seed: int = 0,
     atoms: Atoms | None = None,
 ) -> PatchProblem:
@@ -161,17 +164,18 @@ def make_problem(
         raise InputError(f"head_model is one of {', '.join(HEAD_MODELS)}, not {some([head_model])}")
     atoms = atoms or make_atoms(prior)
     draws: Mapping[str, NDArray[Any]] = {}
+    topographies: NDArray[np.floating]
     spread = None
     if heads is None:
         topographies = _assumed(obs, atoms)[None]
     else:
-        views = HeadViews.drawn(obs, atoms, heads, n_heads, seed)
+        views = HeadViews.drawn(obs, heads, n_heads, seed)
         draws = views.draws
         if head_model == "draws":
-            topographies = views.each(slice(None))
+            topographies = views.each([atoms.weights])
         else:
-            topographies = views.mean()
-            spread = _spread(views, topographies[0], atoms)
+            topographies = views.mean(atoms.weights)[None]
+            spread = _spread(views, topographies[0], prior, atoms)
     projector = obs.time_basis.projector
     variance, turn = np.linalg.eigh(projector.T @ projector)
     shape = (len(topographies), atoms.n_extents, atoms.n_centres, -1, obs.n_eff)
@@ -205,23 +209,21 @@ def _assumed(obs: Observation, atoms: Atoms) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class HeadViews:
-    """Atoms as seen in heads drawn from a prior, each with a cap of its own.
+    """Heads drawn from a prior, each with a cap of its own, and what atoms look like in them.
 
     Atoms are brought into the bank's source modes once: a head is then one small product.
 
     Attributes
     ----------
-    draws : sites of the heads. modes : (A, B) of atoms. electrodes : (H, n_eff, B), whitened.
+    draws : sites of the heads. electrodes : (H, n_eff, B), whitened. to_modes : (B, S).
     """
 
     draws: Mapping[str, NDArray[Any]]
-    modes: NDArray[np.float32]
     electrodes: NDArray[np.float32]
+    to_modes: NDArray[np.float32]
 
     @classmethod
-    def drawn(
-        cls, obs: Observation, atoms: Atoms, heads: HeadPrior, n: int, seed: int
-    ) -> HeadViews:
+    def drawn(cls, obs: Observation, heads: HeadPrior, n: int, seed: int) -> HeadViews:
         if obs.leadfield.ndim != 2:
             raise InputError(
                 "heads are drawn for sources along the cortex' normal; use forward.fixed(), or "
@@ -245,27 +247,37 @@ class HeadViews:
             @ (banked.bank.electrode_modes(settings[k], where[k]) / size[k] ** 2)
             for k in range(n)
         ]
-        modes = np.asarray(atoms.weights @ banked.bank.cortex_modes(banked.level).T, np.float32)
-        return cls(draws, modes, np.array(whitened, np.float32))
+        modes = np.asarray(banked.bank.cortex_modes(banked.level), np.float32)
+        return cls(draws, np.array(whitened, np.float32), modes)
 
-    def each(self, atoms: slice) -> NDArray[np.float32]:
-        """(H, some atoms, n_eff)."""
-        return np.stack([self.modes[atoms] @ head.T for head in self.electrodes])
+    def modes(self, weights: sp.csr_array) -> NDArray[np.float32]:
+        """(m, B) of (m, S) sources."""
+        return np.asarray(weights @ self.to_modes.T, np.float32)
 
-    def mean(self) -> NDArray[np.float32]:
-        """(1, A, n_eff) mean over heads."""
-        return (self.modes @ self.electrodes.mean(axis=0).T)[None]
+    def each(self, weights: list[sp.csr_array]) -> NDArray[np.float32]:
+        """(H, m, n_eff): sources in every head; of several kinds, one after the other."""
+        modes = [self.modes(kind) for kind in weights]
+        return np.stack([modes[h % len(modes)] @ e.T for h, e in enumerate(self.electrodes)])
+
+    def mean(self, weights: sp.csr_array) -> NDArray[np.float32]:
+        """(m, n_eff) mean over heads."""
+        return self.modes(weights) @ self.electrodes.mean(axis=0).T
 
 
-def _spread(views: HeadViews, mean: NDArray[np.float32], atoms: Atoms) -> HeadSpread:
+def _spread(
+    views: HeadViews,
+    mean: NDArray[np.float32],
+    prior: PatchPrior | DipolePrior,
+    atoms: Atoms,
+) -> HeadSpread:
     """Of every atom; an extent borrows the relative spread of the nearest one of a few."""
     n, extents = atoms.n_centres, atoms.n_extents
     known = np.unique([int(extents * share) for share in _SPREAD_EXTENTS])
-    rows = [slice(e * n, (e + 1) * n) for e in known]
-    directions, variance, rest = (
-        np.stack(part)
-        for part in zip(*(spread_of(views.each(r), mean[r]) for r in rows), strict=True)
-    )
+    found = []
+    for e in known:
+        variants = shape_variants(prior, atoms, int(e), _N_VARIANTS)
+        found.append(spread_of(views.each(variants), mean[e * n : (e + 1) * n]))
+    directions, variance, rest = (np.stack(part) for part in zip(*found, strict=True))
     source = np.abs(known - np.arange(extents)[:, None]).argmin(axis=1)
     size = (mean.reshape(extents, n, -1) ** 2).sum(axis=2)
     ratio = size / size[known[source]]

@@ -1,4 +1,4 @@
-"""How a source's topography varies with the head: a Gaussian for each, from draws of the head.
+"""How a source's topography varies: a Gaussian for each, from draws of heads and of shapes.
 
     g ~ N(mean, Q' diag(mu - rho) Q + rho I)
 
@@ -147,16 +147,22 @@ def spread_of(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Directions (N, m, n), variances (N, m) and rest (N,) of (H, N, n) topographies about a mean.
 
-    Each head's is first scaled to have the mean's size along the mean.
+    Each is first scaled to have the mean's size along the mean. Directions come from three draws of
+    four and variances from the fourth: of the draws that chose them they would be too large, and
+    what is left too small by several times.
     """
     centre, draws = torch.from_numpy(mean), torch.from_numpy(seen).transpose(0, 1).contiguous()
     power = centre.square().sum(-1)
     likeness = (draws @ centre[..., None]) / power[:, None, None]
     draws = draws / likeness.clamp(min=_LEAST_LIKENESS) - centre[:, None]
-    n_heads, n = draws.shape[1:]
-    values, vectors = torch.linalg.eigh(draws.transpose(1, 2) @ draws / n_heads)
+    kept = torch.arange(draws.shape[1]) % 4 == 0
+    chosen, n = draws[:, ~kept], draws.shape[2]
     m = min(N_DIRECTIONS, n - 1)
-    values = torch.maximum(values, (_LEAST * power / n)[:, None])
+    _, vectors = torch.linalg.eigh(chosen.transpose(1, 2) @ chosen)
     directions = vectors[:, :, n - m :].transpose(1, 2).flip(1).contiguous()
-    variance, rest = values[:, n - m :].flip(1).contiguous(), values[:, : n - m].mean(1)
-    return directions.numpy(), variance.numpy(), rest.numpy()
+    held = draws[:, kept]
+    along = (held @ directions.transpose(1, 2)).square().mean(1)
+    least = (_LEAST * power / n)[:, None]
+    rest = (held.square().sum(2).mean(1) - along.sum(1)) / (n - m)
+    variance = torch.maximum(along, least)
+    return directions.numpy(), variance.numpy(), torch.maximum(rest, least[:, 0]).numpy()
