@@ -20,7 +20,7 @@ from bayesesi.prior import HeadPrior, PatchPrior, read_prior
 from bayesesi.spec import PatchSpec, read_spec, shipped_specs, spec_hash
 
 #: Heads drawn from their prior, where they can be.
-N_HEADS = 32
+N_HEADS = 16
 
 
 @dataclass(frozen=True)

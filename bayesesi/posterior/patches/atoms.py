@@ -15,10 +15,12 @@ from bayesesi.prior import DipolePrior, PatchPrior, block_generator, distributio
 from bayesesi.spec.source import Profile
 
 #: Sizes of a moment that are weighed where the unit is known and where not, and extents.
-_N_SIZES, _N_SIZES_UNKNOWN, _N_EXTENTS = 8, 12, 6
+_N_SIZES, _N_SIZES_UNKNOWN, _N_EXTENTS = 10, 12, 6
 #: Of a source's moment at its peak, its root mean square over a window: log-uniform between these.
 #: A spike fills a tenth of a long window, a steady source in a short one all of it.
 _RMS_OF_PEAK = (0.2, 1.0)
+#: Spread of the log of a head's gain over another's, and of all sizes, the quantiles that are weighed.
+_LOG_GAIN, _TAILS = 0.4, (0.002, 0.998)
 #: Where the unit is unknown: power of a source over that of noise, mean over sensors and time.
 _POWER_RANGE = (1e-3, 1e3)
 
@@ -129,22 +131,29 @@ def _variant(
 
 def moment_sizes(
     prior: PatchPrior | DipolePrior, obs: Observation, topographies: NDArray[np.floating]
-) -> NDArray[np.float64]:
-    """(M,) A m: root mean squares of a moment over the window, alike before the data.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(M,) A m root mean squares of a moment over the window, and (M,) their log probabilities.
 
-    The middles of equal shares of the prior's moments. Where the recording's unit is unknown the
-    prior's nAm mean nothing: sizes are then spread so that a source of median gain, among
-    ``topographies`` (..., n_eff), has between a thousandth and a thousand times the noise's power.
+    Evenly spaced in logs over what the prior's moments, how a course of time fills the window and
+    how much stronger or weaker than drawn a head may show it allow. Where the recording's unit is
+    unknown the prior's nAm mean nothing: sizes are then alike before the data, and such that a
+    source of median gain, among ``topographies`` (..., n_eff), has between a thousandth and a
+    thousand times the noise's power.
     """
     if not obs.scale_known:
         gain = float(np.median((topographies**2).mean(axis=-1)))
         course = float((obs.time_basis.projector**2).sum(axis=0).mean())
         power = np.geomspace(*_POWER_RANGE, _N_SIZES_UNKNOWN)
-        return np.asarray(np.sqrt(power / (gain * course)))
+        return np.sqrt(power / (gain * course)), np.full(len(power), -np.log(len(power)))
     with block_generator("validate", 0, 1):
         peak = distribution_of(prior.spec.moment_nAm).sample((4096,)).double().numpy()
-    share = np.exp(np.random.default_rng(0).uniform(*map(float, np.log(_RMS_OF_PEAK)), size=4096))
-    return np.asarray(np.quantile(peak * share, middles(_N_SIZES)) * 1e-9)
+    rng = np.random.default_rng(0)
+    low, high = map(float, np.log(_RMS_OF_PEAK))
+    log = np.log(peak * 1e-9) + rng.uniform(low, high, 4096) + _LOG_GAIN * rng.standard_normal(4096)
+    ends = np.quantile(log, _TAILS)
+    grid = np.linspace(ends[0], ends[1], _N_SIZES)
+    nearest = np.abs(log[:, None] - grid).argmin(axis=1)
+    return np.exp(grid), np.log(np.bincount(nearest, minlength=_N_SIZES) / len(log))
 
 
 def middles(n: int) -> NDArray[np.float64]:

@@ -26,7 +26,13 @@ from scipy.special import logsumexp
 
 from bayesesi.posterior.patches.problem import PatchProblem
 from bayesesi.posterior.patches.scan import Scan
-from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
+from bayesesi.posterior.patches.states import (
+    Amplitudes,
+    PatchStates,
+    log_prior,
+    log_seen,
+    log_shape,
+)
 
 #: Centres of a local move are a centre's nearest and those it is nearest to.
 _N_NEAREST = 6
@@ -37,10 +43,12 @@ class Kernel:
     """The moves of all chains at once; each leaves p(state) p(v~ | state)^beta as it is.
 
     ``beta`` below 1 flattens the likelihood: chains that warm up so find their way between peaks.
+    States have ``least`` sources or more.
     """
 
     scan: Scan
     beta: float = 1.0
+    least: int = 0
 
     @property
     def problem(self) -> PatchProblem:
@@ -48,9 +56,10 @@ class Kernel:
 
     def score(self, states: PatchStates) -> NDArray[np.float64]:
         """(B,) log p(v~, state), extents and sizes of unused slots included as of their prior."""
-        grids = np.log(self.problem.atoms.n_extents * len(self.problem.sizes))
+        unused = np.where(states.used, 0.0, log_shape(self.problem, states)).sum(axis=1)
         likelihood = self.beta * Amplitudes(self.problem, states).log_likelihood
-        return likelihood + log_prior(self.problem, states) + states.count * grids
+        enough = np.where(states.count >= self.least, 0.0, -np.inf)
+        return likelihood + log_prior(self.problem, states) + unused + enough
 
     def sweep(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
         """Every move, as often as there are slots; the head's once."""
@@ -65,16 +74,25 @@ class Kernel:
                 states = self.topographies(states, rng)
             if self.problem.n_slots > 1:
                 states = self.shear(states, rng)
-        elif self.problem.n_heads > 1:
+        if self.problem.n_heads > 1:
             states = self.head(states, rng)
             states = self.other_head(states, rng)
         return states
 
     def started(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
-        """States of at most one source, as drawn from a table, with what it looks like."""
-        first = np.zeros(len(states), np.int64)
-        others = Amplitudes(self.problem, self._without(states, first))
-        return self.scan.see(others, states, first, rng, self.beta)[0]
+        """States of one source at most, as drawn from a table, with what it looks like; and with
+        more sources, by their conditional probabilities, until there are as many as there must be.
+        """
+        slot = np.zeros(len(states), np.int64)
+        others = Amplitudes(self.problem, self._without(states, slot))
+        states = self.scan.see(others, states, slot, rng, self.beta)[0]
+        for k in range(1, self.least):
+            states, slot = self._refreshed(states, np.full(len(states), k), rng)
+            others = Amplitudes(self.problem, states)
+            options = self._options(states, others, slot)
+            options[:, 0] = -np.inf
+            states, _ = self._filled(states, slot, _pick(options, rng), others, rng)
+        return states
 
     def redraw(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
         """A slot emptied and filled again or not: birth, death, a jump anywhere."""
@@ -96,13 +114,14 @@ class Kernel:
         step = rng.integers(1, self.problem.n_slots, size=len(states))
         states, second = self._refreshed(states, (first + step) % self.problem.n_slots, rng)
         bare = Amplitudes(self.problem, self._without(self._without(states, first), second))
-        options = self._options(states, bare, first)
+        options = replace(self, least=0)._options(states, bare, first)
         new, old = _pick(options, rng), _standing(states, first)
         half, seen = self._filled(self._without(states, second), first, new, bare, rng)
         balance = _at(options, old) + self._log_seen(bare, states, first)
         balance -= _at(options, new) + seen
         beside = Amplitudes(self.problem, half)
         options = self._options(half, beside, second)
+        # after an empty first slot the second may not be enough; what then comes is not accepted
         new = _pick(options, rng)
         proposal, seen = self._filled(half, second, new, beside, rng)
         balance -= _log_share(options, new) + seen
@@ -122,40 +141,57 @@ class Kernel:
             self._options(s, o, slot) for s, o in zip((states, there), others, strict=True)
         )
         new, old = _pick(there_options, rng), _standing(states, slot)
-        proposal, _ = self._filled(there, slot, new, others[1], rng)
+        proposal, seen = self._filled(there, slot, new, others[1], rng)
         balance = _log_share(here_options, old) - _log_share(there_options, new)
+        balance += self._log_seen(others[0], states, slot) - seen
         return self._accept(states, proposal, balance, rng)
 
     def local(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
-        """Centre and extent of a source among those about a pivot near its centre.
+        """Centre and extent of a source among those about a pivot near its centre, and the head
+        where topographies spread.
 
         The pivot is drawn among the centre's neighbours, so an option weighs by one over its own
         number of them.
         """
+        rows, some = np.arange(len(states)), states.used.any(axis=1)
         slot = _pick(np.where(states.used, 0.0, -np.inf), rng)
-        some = states.used.any(axis=1)
-        rows = np.arange(len(states))
-        centre = states.centre[rows, slot]
-        ring, n_ring = self._neighbours
-        pivot = ring[centre, rng.integers(n_ring[centre])]
-        near = ring[pivot]
         others = Amplitudes(self.problem, self._without(states, slot))
-        options = self.scan.around(others, near, states.size[rows, slot], self.beta)
+        ring, n_ring = self._neighbours
+        centre = states.centre[rows, slot]
+        pivot = ring[centre, rng.integers(n_ring[centre])]
+        near, heads = ring[pivot], self._heads(states)
+        options = self.scan.around(others, heads, near, states.size[rows, slot], self.beta)
         place = self._log_place(others.states)[rows[:, None], near] - np.log(n_ring[near])
         real = np.arange(ring.shape[1]) < n_ring[pivot][:, None]
-        options = options + np.where(real, place, -np.inf)[:, None]
-        new = _pick(options.reshape(len(states), -1), rng)
-        extent, at = np.unravel_index(new, options.shape[1:])
-        proposal = _changed(states, slot, centre=near[rows, at], extent=extent)
-        proposal = _where(some, proposal, states)
+        options = options + np.where(real, place, -np.inf)[:, None, None]
+        options = options + self._log_seen_in(others.states, heads)[:, :, None, None]
+        picked = _pick(options.reshape(len(states), -1), rng)
+        head, extent, at = np.unravel_index(picked, options.shape[1:])
+        moved = _changed(states, slot, centre=near[rows, at], extent=extent)
+        moved = _where(some, replace(moved, head=heads[rows, head]), states)
+        old_head = (heads == states.head[:, None]).argmax(axis=1)
         old_at = (near == centre[:, None]).argmax(axis=1)
-        old = options[rows, states.extent[rows, slot], old_at]
-        balance = np.where(some, old - options[rows, extent, at], 0.0)
-        ring_sizes = np.log(n_ring[proposal.centre[rows, slot]]) - np.log(n_ring[centre])
-        proposal, seen = self.scan.see(others, proposal, slot, rng, self.beta)
-        balance = balance - np.where(some, ring_sizes, 0.0)
+        old = options[rows, old_head, states.extent[rows, slot], old_at]
+        balance = np.where(some, old - options[rows, head, extent, at], 0.0)
+        ring_sizes = np.log(n_ring[moved.centre[rows, slot]]) - np.log(n_ring[centre])
+        balance -= np.where(some, ring_sizes, 0.0)
+        there = Amplitudes(self.problem, self._without(moved, slot))
+        proposal, seen = self.scan.see(there, moved, slot, rng, self.beta)
         balance += self._log_seen(others, states, slot) - seen
         return self._accept(states, proposal, balance, rng)
+
+    def _heads(self, states: PatchStates) -> NDArray[np.int64]:
+        """(B, H) heads a local move may go to: any that leaves the other sources as they look."""
+        if self.problem.spread is None:
+            return states.head[:, None]
+        return np.tile(np.arange(self.problem.n_heads), (len(states), 1))
+
+    def _log_seen_in(self, others: PatchStates, heads: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(B, H) log density of what the other sources look like, in each head."""
+        n_heads = heads.shape[1]
+        each = others[np.repeat(np.arange(len(others)), n_heads)]
+        each = replace(each, head=heads.ravel())
+        return log_seen(self.problem, each).reshape(-1, n_heads)
 
     def size(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
         """The size of a slot, all else given."""
@@ -165,20 +201,19 @@ class Kernel:
         each = _changed(
             repeated, np.repeat(slot, n_sizes), size=np.tile(np.arange(n_sizes), len(states))
         )
-        weight = self.beta * Amplitudes(self.problem, each).log_likelihood.reshape(
-            len(states), n_sizes
-        )
-        return _changed(states, slot, size=_pick(weight, rng))
+        weight = self.beta * Amplitudes(self.problem, each).log_likelihood
+        options = weight.reshape(len(states), n_sizes) + self.problem.log_size
+        return _changed(states, slot, size=_pick(options, rng))
 
     def head(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
         """Any head, the sources given."""
         n_heads = self.problem.n_heads
         rows = np.repeat(np.arange(len(states)), n_heads)
         each = replace(states[rows], head=np.tile(np.arange(n_heads), len(states)))
-        weight = self.beta * Amplitudes(self.problem, each).log_likelihood.reshape(
-            len(states), n_heads
-        )
-        return replace(states, head=_pick(weight, rng))
+        weight = log_seen(self.problem, each)
+        if self.problem.spread is None:
+            weight = self.beta * Amplitudes(self.problem, each).log_likelihood
+        return replace(states, head=_pick(weight.reshape(len(states), n_heads), rng))
 
     def births(
         self, states: PatchStates, rng: np.random.Generator
@@ -218,8 +253,8 @@ class Kernel:
             used = states.used[:, k]
             power = np.where(used, (amplitude[:, k] ** 2).sum(axis=1), tau2)
             looked = (left @ amplitude[:, k, :, None])[..., 0] / power[:, None]
-            mean = problem.topographies[0, states.extent[:, k], states.centre[:, k], 0]
-            prior = spread.law(states.extent[:, k], states.centre[:, k], mean.astype(float))
+            extent, centre = states.extent[:, k], states.centre[:, k]
+            prior = spread.law(extent, centre, problem.topographies[states.head, extent, centre, 0])
             drawn = prior.given(looked, tau2 / power).draw(rng)
             seen[:, k] = np.where(used[:, None], drawn, 0.0)
         return replace(states, seen=seen)
@@ -235,8 +270,7 @@ class Kernel:
         j = (k + rng.integers(1, problem.n_slots, size=len(states))) % problem.n_slots
         both = states.used[rows, k] & states.used[rows, j]
         extent, centre = states.extent[rows, k], states.centre[rows, k]
-        mean = problem.topographies[0, extent, centre, 0].astype(float)
-        prior = spread.law(extent, centre, mean)
+        prior = spread.law(extent, centre, problem.topographies[states.head, extent, centre, 0])
         step = np.where(both[:, None], states.seen[rows, j], 1.0)
         here, precision = prior.line(states.seen[rows, k], step)
         multiple = here + rng.standard_normal(len(states)) / np.sqrt(precision)
@@ -287,7 +321,7 @@ class Kernel:
         """Extent and size of a slot of each chain from their prior if it is not used."""
         n, rows = len(states), np.arange(len(states))
         extent = rng.integers(self.problem.atoms.n_extents, size=n)
-        size = rng.integers(len(self.problem.sizes), size=n)
+        size = rng.choice(len(self.problem.sizes), size=n, p=np.exp(self.problem.log_size))
         redrawn = _changed(states, slot, extent=extent, size=size)
         return _where(~states.used[rows, slot], redrawn, states), slot
 
@@ -299,6 +333,7 @@ class Kernel:
         extent, size = states.extent[rows, slot], states.size[rows, slot]
         prior, count = self.problem.log_slots, without.count
         empty = prior[count] + self.beta * others.log_likelihood
+        empty = np.where(count >= self.least, empty, -np.inf)
         used = self.scan.anywhere(others, extent, size, self.beta) + self._log_place(without)
         return np.column_stack([empty, prior[count + 1][:, None] + used])
 

@@ -33,9 +33,9 @@ class Enumeration:
     @cached_property
     def _log_each(self) -> NDArray[np.float64]:
         """(H, E, N, M) likelihood times prior of a state of one source, given that there is one."""
-        heads, extents, _, sizes = self.log_likelihood.shape
-        place = self.problem.atoms.log_place[:, None]
-        return self.log_likelihood + place - np.log(heads * extents * sizes)
+        heads, extents = self.log_likelihood.shape[:2]
+        prior = self.problem.atoms.log_place[:, None] + self.problem.log_size
+        return self.log_likelihood + prior - np.log(heads * extents)
 
     @cached_property
     def log_evidences(self) -> NDArray[np.float64]:

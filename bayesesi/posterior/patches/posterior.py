@@ -13,6 +13,7 @@ from bayesesi.errors import InputError
 from bayesesi.observation import Observation
 from bayesesi.posterior.base import Posterior
 from bayesesi.posterior.patches.atoms import Atoms
+from bayesesi.posterior.patches.chains import Kernel
 from bayesesi.posterior.patches.enumeration import Enumeration
 from bayesesi.posterior.patches.field import chunks, fields, source_rows, source_weights
 from bayesesi.posterior.patches.problem import HeadModel, PatchProblem, make_problem
@@ -31,16 +32,17 @@ def patch_posterior(
     prior: PatchPrior | DipolePrior,
     heads: HeadPrior | None = None,
     head_model: HeadModel = "spread",
-    n_heads: int = 128,
+    n_heads: int = 16,
     seed: int = 0,
     atoms: Atoms | None = None,
     ess: float = 200.0,
+    most_sweeps: int = 200,
 ) -> PatchPosterior:
     """The posterior over sources, and over the head where ``heads`` is given.
 
     Where the prior allows one source at most, states are drawn from an enumeration; else by chains
     that start from it, until the bulk effective sample size of the log-likelihood and of the energy
-    of each lobe is ``ess``, or a limit of sweeps is reached (``details`` says what came).
+    of each lobe is ``ess``, or ``most_sweeps`` were made (``details`` says what came).
 
     Parameters
     ----------
@@ -57,10 +59,11 @@ def patch_posterior(
     scan = DrawScan(problem) if problem.spread is None else SpreadScan(problem)
     table = Enumeration.of(scan)
     rng = np.random.default_rng(seed)
-    if problem.n_slots == 1 and problem.spread is None:
-        return PatchPosterior(obs, problem, table, table.draw(_N_EXACT, rng), None)
-    run = run_chains(scan, table, rng, ess)
-    return PatchPosterior(obs, problem, table, run.states, run)
+    if problem.n_slots == 1:
+        states = Kernel(scan).started(table.draw(_N_EXACT, rng), rng)
+        return PatchPosterior(obs, problem, table, states, None)
+    run = run_chains(scan, table, rng, ess, most_sweeps)
+    return PatchPosterior(obs, problem, table, run.mixed(scan, table, rng), run)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,16 +173,26 @@ class PatchPosterior(Posterior):
         parts = [fields(self.problem, states[r], amplitude[r]) for r in chunks(n)]
         return np.concatenate(parts)
 
-    def draw(self, n: int, seed: int = 0) -> tuple[PatchStates, NDArray[np.float64]]:
-        """n states and their (n, K, d, R) amplitudes; a state comes again where there are fewer."""
+    def draw_states(self, n: int, seed: int = 0) -> PatchStates:
+        """n of the states, each once before any comes again."""
         if n < 1:
             raise InputError(f"draw at least once, not {n} times")
-        rng = np.random.default_rng(seed)
-        times = -(-n // len(self.states))
+        rng, times = np.random.default_rng(seed), -(-n // len(self.states))
         order = np.concatenate([rng.permutation(len(self.states)) for _ in range(times)])
-        states = self.states[order[:n]]
+        return self.states[order[:n]]
+
+    def draw(self, n: int, seed: int = 0) -> tuple[PatchStates, NDArray[np.float64]]:
+        """n states and their (n, K, d, R) amplitudes."""
+        states, rng = self.draw_states(n, seed), np.random.default_rng([seed, 1])
         parts = [Amplitudes(self.problem, states[rows]).draw(rng) for rows in chunks(n)]
         return states, np.concatenate(parts)
+
+    def latents(self, n: int, seed: int = 0) -> dict[str, NDArray[Any]]:
+        """Of ``sample(n, seed)``: how many sources, the log-likelihood, which head."""
+        states = self.draw_states(n, seed)
+        parts = [Amplitudes(self.problem, states[r]).log_likelihood for r in chunks(n)]
+        known = {"count": states.count, "log_likelihood": np.concatenate(parts)}
+        return known | {"head": states.head} if self.problem.heads else known
 
     def _shaped(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
         """(S, d R) to (S, R) or (S, 3, R)."""

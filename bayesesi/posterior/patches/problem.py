@@ -29,13 +29,15 @@ from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior, block_generator
 
 #: Degrees of freedom of the noise's scale: its logarithm has an sd of about .2.
 NOISE_DOF = 12.0
-#: How an unknown head enters: each topography as a Gaussian, or one of the heads drawn.
+#: How an unknown head enters: as one of the heads drawn and a spread about it, or as that alone.
 HeadModel = Literal["spread", "draws"]
 HEAD_MODELS: tuple[HeadModel, ...] = ("spread", "draws")
 #: Extents, as shares of their number, whose spread is computed.
 _SPREAD_EXTENTS = (0.25, 0.75)
 #: Draws of what an atom may stand for, shared out among heads.
 _N_VARIANTS = 8
+#: Heads that are drawn to learn how topographies differ from those in the nearest of the others.
+_N_FURTHER = 192
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,18 +46,19 @@ class PatchProblem:
 
     Attributes
     ----------
-    atoms, sizes : the grids; sizes (M,) A m.
+    atoms, sizes : the grids; sizes (M,) A m, log_size (M,) their log probabilities.
     topographies : (H, E, N, d, n_eff) of a unit moment at each extent and centre, in each head; d
         is 1, or 3 for free orientation.
     turned : (n_eff, R) data; turn : (R, R) orthonormal, values = turned turn'; variance : (R,) q.
     heads : sites of the heads drawn, empty where the assumed head is taken for the true one.
-    spread : of topographies about that of the one, mean head; None where heads are H draws.
+    spread : of topographies about those in the nearest head; None where they do not spread.
     """
 
     obs: Observation
     prior: PatchPrior | DipolePrior
     atoms: Atoms
     sizes: NDArray[np.float64]
+    log_size: NDArray[np.float64]
     topographies: NDArray[np.floating]
     turned: NDArray[np.float64]
     turn: NDArray[np.float64]
@@ -150,7 +153,7 @@ def make_problem(
     prior: PatchPrior | DipolePrior,
     heads: HeadPrior | None = None,
     head_model: HeadModel = "spread",
-    n_heads: int = 128,
+    n_heads: int = 16,
     seed: int = 0,
     atoms: Atoms | None = None,
 ) -> PatchProblem:
@@ -171,11 +174,10 @@ def make_problem(
     else:
         views = HeadViews.drawn(obs, heads, n_heads, seed)
         draws = views.draws
-        if head_model == "draws":
-            topographies = views.each([atoms.weights])
-        else:
-            topographies = views.mean(atoms.weights)[None]
-            spread = _spread(views, topographies[0], prior, atoms)
+        topographies = views.each([atoms.weights])
+        if head_model == "spread":
+            further = HeadViews.drawn(obs, heads, _N_FURTHER, seed + 1)
+            spread = _spread(further, topographies, prior, atoms)
     projector = obs.time_basis.projector
     variance, turn = np.linalg.eigh(projector.T @ projector)
     shape = (len(topographies), atoms.n_extents, atoms.n_centres, -1, obs.n_eff)
@@ -184,7 +186,7 @@ def make_problem(
         obs,
         prior,
         atoms,
-        moment_sizes(prior, obs, topographies[0]),
+        *moment_sizes(prior, obs, topographies[0]),
         topographies,
         obs.values @ turn,
         turn,
@@ -259,26 +261,19 @@ class HeadViews:
         modes = [self.modes(kind) for kind in weights]
         return np.stack([modes[h % len(modes)] @ e.T for h, e in enumerate(self.electrodes)])
 
-    def mean(self, weights: sp.csr_array) -> NDArray[np.float32]:
-        """(m, n_eff) mean over heads."""
-        return self.modes(weights) @ self.electrodes.mean(axis=0).T
-
 
 def _spread(
-    views: HeadViews,
-    mean: NDArray[np.float32],
+    further: HeadViews,
+    heads: NDArray[np.float32],
     prior: PatchPrior | DipolePrior,
     atoms: Atoms,
 ) -> HeadSpread:
-    """Of every atom; an extent borrows the relative spread of the nearest one of a few."""
+    """About each atom in (H, A, n_eff) ``heads``; an extent has that of the nearest of a few."""
     n, extents = atoms.n_centres, atoms.n_extents
     known = np.unique([int(extents * share) for share in _SPREAD_EXTENTS])
     found = []
     for e in known:
         variants = shape_variants(prior, atoms, int(e), _N_VARIANTS)
-        found.append(spread_of(views.each(variants), mean[e * n : (e + 1) * n]))
-    directions, variance, rest = (np.stack(part) for part in zip(*found, strict=True))
+        found.append(spread_of(further.each(variants), heads[:, e * n : (e + 1) * n]))
     source = np.abs(known - np.arange(extents)[:, None]).argmin(axis=1)
-    size = (mean.reshape(extents, n, -1) ** 2).sum(axis=2)
-    ratio = size / size[known[source]]
-    return HeadSpread(source, directions, variance[source] * ratio[..., None], rest[source] * ratio)
+    return HeadSpread(source, *(np.stack(part) for part in zip(*found, strict=True)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,32 +13,33 @@ from scipy.special import logsumexp
 from bayesesi.posterior.patches.chains import Kernel
 from bayesesi.posterior.patches.enumeration import Enumeration
 from bayesesi.posterior.patches.field import LOBE_NAMES, lobe_energy
-from bayesesi.posterior.patches.problem import PatchProblem
 from bayesesi.posterior.patches.scan import Scan
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
 N_CHAINS = 8
 #: Powers of the likelihood that chains warm up with, and sweeps in each, thrown away.
-_BETAS, _N_WARM = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), 4
-#: Sweeps between looks at the effective sample size, and at most.
-_N_ROUND, _N_MOST = 25, 400
-#: Lobes with less of the energy are not watched; states of each count that evidence is taken from.
-_LEAST_SHARE, _N_BRIDGE = 0.01, 64
+_BETAS, _N_WARM = (0.03, 0.1, 0.25, 0.5, 1.0), 3
+#: Sweeps between looks at the effective sample size.
+_N_ROUND = 25
+#: Below this probability of two sources or more their chains need not be long.
+_HARDLY = 0.02
+#: Lobes with less of the energy are not watched; states of each count that evidence is taken from;
+#: states that are given out.
+_LEAST_SHARE, _N_BRIDGE, _N_STATES = 0.01, 64, 1600
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What ``run_chains`` kept.
+    """Chains over events of two sources or more.
 
     Attributes
     ----------
-    states : (chains x sweeps), chain by chain. n_chains.
+    states : (chains x sweeps), chain by chain.
     monitored : names and (chains, sweeps) values that were watched.
     log_evidences : (K + 1,) log p(v~ | K), nats.
     """
 
     states: PatchStates
-    n_chains: int
     monitored: dict[str, NDArray[np.float64]]
     log_evidences: NDArray[np.float64]
 
@@ -54,20 +55,36 @@ class Run:
 
     def details(self) -> dict[str, Any]:
         return {
-            "chains": self.n_chains,
-            "sweeps": len(self.states) // self.n_chains,
+            "chains": N_CHAINS,
+            "sweeps": len(self.states) // N_CHAINS,
             "ess": {name: round(value, 1) for name, value in self.ess.items()},
             "r_hat": {name: round(value, 3) for name, value in self.r_hat.items()},
         }
 
+    def mixed(self, scan: Scan, table: Enumeration, rng: np.random.Generator) -> PatchStates:
+        """States of any count, by their probabilities: of one source from the table."""
+        joint = self.log_evidences + scan.problem.log_count
+        share = np.exp(joint - logsumexp(joint))
+        counts = rng.multinomial(_N_STATES, share / share.sum())
+        few = table.draw(counts[:2].sum(), rng, 1)
+        few.used[: counts[0]] = False
+        parts = [Kernel(scan).started(few, rng)] if len(few) else []
+        for k in range(2, len(counts)):
+            rows = np.flatnonzero(self.states.count == k)
+            if counts[k] and len(rows):
+                parts.append(
+                    self.states[rng.choice(rows, counts[k], replace=counts[k] > len(rows))]
+                )
+        return PatchStates.joined(parts)
+
 
 def run_chains(
-    scan: Scan, table: Enumeration, rng: np.random.Generator, ess: float, most: int = _N_MOST
+    scan: Scan, table: Enumeration, rng: np.random.Generator, ess: float, most: int
 ) -> Run:
-    """Chains from the posterior of at most one source, until each monitored value has ``ess``."""
-    states = table.draw(N_CHAINS, rng)
+    """Until each monitored value has ``ess``, or hardly anything speaks for two sources."""
+    states = table.draw(N_CHAINS, rng, 1)
     for beta in _BETAS:
-        kernel = Kernel(scan, beta)
+        kernel = Kernel(scan, beta, least=2)
         states = kernel.started(states, rng) if beta == _BETAS[0] else states
         for _ in range(_N_WARM):
             states = kernel.sweep(states, rng)
@@ -76,26 +93,29 @@ def run_chains(
         for _ in range(_N_ROUND):
             states = kernel.sweep(states, rng)
             kept.append(states)
-        run = _collect(scan.problem, kept, rng)
-        if min(run.ess.values()) >= ess or len(kept) + _N_ROUND > most:
-            break
-    return replace(run, log_evidences=_log_evidences(kernel, table, run.states, rng))
+        run = _collect(scan, table, kept, rng)
+        joint = run.log_evidences + scan.problem.log_count
+        hardly = logsumexp(joint[2:]) - logsumexp(joint) < np.log(_HARDLY)
+        if hardly or min(run.ess.values()) >= ess or len(kept) + _N_ROUND > most:
+            return run
 
 
-def _collect(problem: PatchProblem, kept: list[PatchStates], rng: np.random.Generator) -> Run:
+def _collect(
+    scan: Scan, table: Enumeration, kept: list[PatchStates], rng: np.random.Generator
+) -> Run:
     """Chain by chain, with what is watched: lobes are left out that hold next to nothing."""
     by_sweep = PatchStates.joined(kept)
     order = np.arange(len(by_sweep)).reshape(len(kept), N_CHAINS).T.ravel()
     states = by_sweep[order]
-    law = Amplitudes(problem, states)
-    lobes = lobe_energy(problem, states, law.draw(rng))
+    law = Amplitudes(scan.problem, states)
+    lobes = lobe_energy(scan.problem, states, law.draw(rng))
     share = lobes / np.maximum(lobes.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     watched = {"log_likelihood": law.log_likelihood}
     watched |= {
         name: lobes[:, k] for k, name in enumerate(LOBE_NAMES) if share[:, k].mean() > _LEAST_SHARE
     }
     shaped = {name: value.reshape(N_CHAINS, -1) for name, value in watched.items()}
-    return Run(states, N_CHAINS, shaped, np.zeros(0))
+    return Run(states, shaped, _log_evidences(Kernel(scan), table, states, rng))
 
 
 def _diagnose(which: str, values: NDArray[np.float64]) -> float:
@@ -105,8 +125,7 @@ def _diagnose(which: str, values: NDArray[np.float64]) -> float:
     if np.ptp(values) == 0:
         return 1.0 if which == "rhat" else float(values.size)
     method = {"method": "bulk"} if which == "ess" else {"method": "rank"}
-    found = getattr(az, which)(values, **method)
-    return float(np.asarray(found))
+    return float(np.asarray(getattr(az, which)(values, **method)))
 
 
 def _log_evidences(

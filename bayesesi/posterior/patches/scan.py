@@ -48,11 +48,12 @@ class Scan(ABC):
     def around(
         self,
         others: Amplitudes,
+        heads: NDArray[np.int64],
         centres: NDArray[np.int64],
         size: NDArray[np.int64],
         beta: float = 1.0,
     ) -> NDArray[np.float64]:
-        """(D, E, n) at (D, n) centres, of each extent, of (D,) sizes; times beta."""
+        """(D, H, E, n) in (D, H) heads at (D, n) centres, of each extent, of (D,) sizes."""
 
     def see(
         self,
@@ -128,13 +129,16 @@ class DrawScan(Scan):
     def around(
         self,
         others: Amplitudes,
+        heads: NDArray[np.int64],
         centres: NDArray[np.int64],
         size: NDArray[np.int64],
         beta: float = 1.0,
     ) -> NDArray[np.float64]:
+        if heads.shape[1] > 1:
+            raise ValueError("the other sources look as the state's head shows them")
         extents = np.arange(self.problem.atoms.n_extents)[:, None]
         each = [self._beside(others, d, extents, near, size[d]) for d, near in enumerate(centres)]
-        return beta * np.stack(each)
+        return beta * np.stack(each)[:, None]
 
     def _beside(
         self,
@@ -172,7 +176,7 @@ class DrawScan(Scan):
         left = rest - explained.sum(-1).double()
         dof = NOISE_DOF + self.problem.n_numbers
         log_det = log_det + log_sum(determinant).double()
-        return np.asarray(-0.5 * log_det - 0.5 * dof * left.log())
+        return np.asarray(-0.5 * log_det - 0.5 * dof * left.clamp(min=NOISE_DOF).log())
 
 
 def _pairs(n_axes: int) -> list[tuple[int, int]]:

@@ -136,41 +136,41 @@ class SpreadScan(Scan):
 
     @cached_property
     def _variances(self) -> tuple[Tensor, Tensor]:
-        """(E, N, m) mu and (E, N) rho."""
+        """(F, N, m) mu and (F, N) rho, over the power of what a head shows."""
         return self._tensor(self._spread.variance), self._tensor(self._spread.rest)
 
     @cached_property
     def _means(self) -> Tensor:
-        """(E, N, n)."""
-        return self._topographies[0, :, :, 0]
+        """(H, E, N, n)."""
+        return self._topographies[:, :, :, 0]
 
     @cached_property
     def _powers(self) -> Tensor:
-        """(E, N): |mean|²."""
+        """(H, E, N): |mean|²."""
         return self._means.square().sum(-1)
 
     @cached_property
     def _isotropic(self) -> Tensor:
-        """(E, N): mean variance over directions."""
+        """(F, N): mean over directions of the variance over the power."""
         mu, rho = self._variances
         n, m = self._means.shape[-1], mu.shape[-1]
         return (mu.sum(-1) + (n - m) * rho) / n
 
     def alone(self) -> NDArray[np.float64]:
         problem = self.problem
-        n_extents, n_sizes = problem.atoms.n_extents, len(problem.sizes)
+        shape = (problem.n_heads, problem.atoms.n_extents, problem.atoms.n_centres)
         frame = self._frames(Amplitudes(problem, PatchStates.empty(1, 1, len(problem.turned))))
-        rough = [[self._roughly(frame, e, m) for m in range(n_sizes)] for e in range(n_extents)]
-        table = np.moveaxis(np.array(rough), 1, 2).copy()
+        table = np.empty((*shape, len(problem.sizes)))
+        for h, e, m in np.ndindex(shape[0], shape[1], len(problem.sizes)):
+            table[h, e, :, m] = self._roughly(frame, h, e, m)
         n_best = min(_N_BEST_ALONE, table[..., 0].size)
-        best = np.argpartition(table.max(axis=2).ravel(), -n_best)[-n_best:]
-        extent, centre = np.unravel_index(best, table.shape[:2])
+        best = np.argpartition(table.max(axis=3).ravel(), -n_best)[-n_best:]
         for first in range(0, n_best, _CHUNK):
-            e, i = extent[first : first + _CHUNK], centre[first : first + _CHUNK]
-            for m in range(n_sizes):
-                peaks = self._peaks(frame, e[None], i[None], np.array([m]))
-                table[e, i, m] = peaks.log_weight[0].numpy()
-        return table[None]
+            some = np.unravel_index(best[first : first + _CHUNK], shape)
+            for m in range(len(problem.sizes)):
+                peaks = self._peaks(frame, *(index[None] for index in some), np.array([m]))
+                table[(*some, m)] = peaks.log_weight[0].numpy()
+        return table
 
     def anywhere(
         self,
@@ -180,27 +180,33 @@ class SpreadScan(Scan):
         beta: float = 1.0,
     ) -> NDArray[np.float64]:
         frames = self._frames(others, beta)
-        each = [self._roughly(frames[d], int(extent[d]), int(size[d])) for d in range(len(extent))]
+        kinds = zip(others.states.head, extent, size, strict=True)
+        each = [self._roughly(frames[d], *map(int, kind)) for d, kind in enumerate(kinds)]
         weight = np.stack(each)
         for n_best, turns in ((_N_BEST, _N_FEW_TURNS), (_N_BEST_AGAIN, _N_TURNS)):
             n_best = min(n_best, weight.shape[1])
             best = np.argpartition(weight, -n_best, axis=1)[:, -n_best:]
-            extents = np.repeat(extent[:, None], n_best, axis=1)
-            peaks = self._peaks(frames, extents, best, size, turns)
+            head, extents = others.states.head[:, None], extent[:, None]
+            peaks = self._peaks(frames, head, extents, best, size, turns)
             np.put_along_axis(weight, best, peaks.log_weight.numpy(), axis=1)
         return weight
 
     def around(
         self,
         others: Amplitudes,
+        heads: NDArray[np.int64],
         centres: NDArray[np.int64],
         size: NDArray[np.int64],
         beta: float = 1.0,
     ) -> NDArray[np.float64]:
-        n_extents, (n, n_near) = self.problem.atoms.n_extents, centres.shape
-        extent = np.tile(np.repeat(np.arange(n_extents), n_near), (n, 1))
-        peaks = self._peaks(self._frames(others, beta), extent, np.tile(centres, n_extents), size)
-        return peaks.log_weight.numpy().reshape(n, n_extents, n_near)
+        (n, n_near), n_heads = centres.shape, heads.shape[1]
+        shape = (n, n_heads, self.problem.atoms.n_extents, n_near)
+        extents = np.arange(shape[2])[:, None]
+        kinds = (heads[:, :, None, None], extents, centres[:, None, None])
+        head, extent, centre = (np.broadcast_to(k, shape).reshape(n, -1) for k in kinds)
+        frames = self._frames(others, beta)
+        peaks = self._peaks(frames, head, extent, centre, size, _N_FEW_TURNS)
+        return peaks.log_weight.numpy().reshape(shape)
 
     def see(
         self,
@@ -232,14 +238,15 @@ class SpreadScan(Scan):
         self, others: Amplitudes, states: PatchStates, slot: NDArray[np.int64], beta: float
     ) -> TopographyLaw:
         """N(g^, cov) of a slot of each state."""
-        rows = np.arange(len(states))
+        rows, head = np.arange(len(states)), states.head
         extent, centre = states.extent[rows, slot], states.centre[rows, slot]
-        size = states.size[rows, slot]
-        peaks = self._peaks(self._frames(others, beta), extent[:, None], centre[:, None], size)
+        size, frames = states.size[rows, slot], self._frames(others, beta)
+        peaks = self._peaks(frames, head[:, None], extent[:, None], centre[:, None], size)
         at, eps, unseen = (
             part[:, 0].double().numpy() for part in (peaks.at, peaks.eps, peaks.unseen)
         )
-        return self._spread.law(extent, centre, at).shrunk(eps, unseen)
+        seen = self.problem.topographies[head, extent, centre, 0]
+        return self._spread.law(extent, centre, seen, at).shrunk(eps, unseen)
 
     def _frames(self, others: Amplitudes, beta: float = 1.0) -> _Frames:
         made = np.swapaxes(others.basis, 1, 2) @ (others.shrunk * others.match)
@@ -248,10 +255,11 @@ class SpreadScan(Scan):
         exact = (others.log_determinant, others.rest)
         return _Frames(*map(self._tensor, parts), *map(torch.from_numpy, exact), beta)
 
-    def _roughly(self, frame: _Frames, extent: int, size: int) -> NDArray[np.float64]:
+    def _roughly(self, frame: _Frames, head: int, extent: int, size: int) -> NDArray[np.float64]:
         """(N,) one state, Sigma isotropic."""
         basis, shrunk, left = frame.basis[0], frame.shrunk[0], frame.left[0]
-        means, power, t = self._means[extent], self._powers[extent], self._isotropic[extent]
+        means, power = self._means[head, extent], self._powers[head, extent]
+        t = self._isotropic[int(self._spread.source[extent])] * power
         u = self._tensor(self.problem.sizes[size] ** 2 * self.problem.variance)
         match = means @ left
         gain = power[:, None] - (means @ basis.T).square() @ shrunk
@@ -272,15 +280,18 @@ class SpreadScan(Scan):
     def _peaks(
         self,
         frames: _Frames,
+        head: NDArray[np.int64],
         extent: NDArray[np.int64],
         centre: NDArray[np.int64],
         size: NDArray[np.int64],
         turns: int = _N_TURNS,
     ) -> _Peaks:
-        """Of (D, A) atoms of (D,) sizes."""
-        mean = self._means[extent, centre]
-        axes = self._directions[self._spread.source[extent], centre]
-        mu, rho = (part[extent, centre] for part in self._variances)
+        """Of (D, A) atoms in (D, A) heads, of (D,) sizes."""
+        mean, power = self._means[head, extent, centre], self._powers[head, extent, centre]
+        kind = self._spread.source[extent]
+        axes = self._directions[kind, centre]
+        mu, rho = (part[kind, centre] for part in self._variances)
+        mu, rho = mu * power[..., None], rho * power
         u = self._tensor(self.problem.sizes[size][:, None] ** 2 * self.problem.variance)[:, None]
         basis, shrunk, left = frames.basis, frames.shrunk, frames.left
         rest, log_det = frames.rest[:, None], frames.log_determinant[:, None]
@@ -318,4 +329,7 @@ class SpreadScan(Scan):
         determinant = 1 + u * gain
         left = rest - (match.square() * u / determinant).sum(-1).double()
         dof = NOISE_DOF + self.problem.n_numbers
-        return -0.5 * (log_det + log_sum(determinant).double()) - 0.5 * dof * left.log()
+        return (
+            -0.5 * (log_det + log_sum(determinant).double())
+            - 0.5 * dof * left.clamp(min=NOISE_DOF).log()
+        )

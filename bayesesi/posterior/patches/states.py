@@ -170,10 +170,15 @@ class Amplitudes:
 def log_prior(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
     """(D,) log p(state): heads, slots, places, and extents and sizes of the used slots."""
     count = states.count
-    grids = np.log(problem.atoms.n_extents) + np.log(len(problem.sizes))
     place = problem.log_place(states.centre, states.used)
-    known = problem.log_slots[count] + place - count * grids - np.log(problem.n_heads)
+    shape = np.where(states.used, log_shape(problem, states), 0.0).sum(axis=1)
+    known = problem.log_slots[count] + place + shape - np.log(problem.n_heads)
     return np.asarray(known + log_seen(problem, states))
+
+
+def log_shape(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
+    """(D, K) log p(extent, size) of each slot."""
+    return problem.log_size[states.size] - np.log(problem.atoms.n_extents)
 
 
 def log_seen(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
@@ -182,6 +187,7 @@ def log_seen(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
         return np.zeros(len(states))
     slots, n_seen = states.used.shape, states.seen.shape[-1]
     extent, centre = states.extent.ravel(), states.centre.ravel()
-    law = problem.spread.law(extent, centre, problem.topographies[0, extent, centre, 0])
+    head = np.repeat(states.head, slots[1])
+    law = problem.spread.law(extent, centre, problem.topographies[head, extent, centre, 0])
     each = law.log_density(states.seen.reshape(-1, n_seen)).reshape(slots)
     return np.where(states.used, each, 0.0).sum(axis=1)
