@@ -119,7 +119,7 @@ def run(arm: str, n_cases: int = N_CASES) -> None:
         line = json.dumps(row(arm, simulation, k))
         with path.open("a") as file:
             file.write(line + "\n")
-        print(arm, line[:150], flush=True)
+        sys.stdout.write(f"{arm}: case {k} of {n_cases}\n")
 
 
 def rows(arm: str) -> list[dict[str, Any]]:
@@ -165,7 +165,7 @@ FOOTER = (
     "",
     "![Coverage](patches.png)",
     "",
-    "Columns 50 to 95 %: share of cases whose true event (number of patches and their centres) lies "
+    "Columns 50 to 95 %: share of cases whose true event (number of patches, their centres) lies "
     "in the highest-density set of that probability, by the randomised mass in "
     "`tests/oracle/coverage.py`; in brackets the 95 % binomial band about the nominal level. "
     "Regions: share of cases with something active whose truly active regions all lie in the "

@@ -19,7 +19,7 @@ _N_SIZES, _N_SIZES_UNKNOWN, _N_EXTENTS = 10, 12, 6
 #: Of a source's moment at its peak, its root mean square over a window: log-uniform between these.
 #: A spike fills a tenth of a long window, a steady source in a short one all of it.
 _RMS_OF_PEAK = (0.2, 1.0)
-#: Spread of the log of a head's gain over another's, and of all sizes, the quantiles that are weighed.
+#: Spread of the log of a head's gain over another's; quantiles of all sizes that are weighed.
 _LOG_GAIN, _TAILS = 0.4, (0.002, 0.998)
 #: Where the unit is unknown: power of a source over that of noise, mean over sensors and time.
 _POWER_RANGE = (1e-3, 1e3)
@@ -148,7 +148,7 @@ def moment_sizes(
     with block_generator("validate", 0, 1):
         peak = distribution_of(prior.spec.moment_nAm).sample((4096,)).double().numpy()
     rng = np.random.default_rng(0)
-    low, high = map(float, np.log(_RMS_OF_PEAK))
+    low, high = (float(np.log(share)) for share in _RMS_OF_PEAK)
     log = np.log(peak * 1e-9) + rng.uniform(low, high, 4096) + _LOG_GAIN * rng.standard_normal(4096)
     ends = np.quantile(log, _TAILS)
     grid = np.linspace(ends[0], ends[1], _N_SIZES)

@@ -3,8 +3,8 @@
 Each chain holds a head and K slots, used or not (extent and size of a slot that is not used follow
 their prior and mean nothing; Carlin & Chib 1995, doi:10.1111/j.2517-6161.1995.tb02042.x). A sweep:
 
-- a slot (then two, one after the other) emptied and drawn anew, from "not used" and every centre of the cortex, by their
-  conditional probabilities given its extent and size: birth, death, a jump anywhere;
+- a slot (then two, one after the other) emptied and drawn anew, from "not used" and every centre of
+  the cortex, by their conditional probabilities given its extent and size: birth, death, a jump;
 - a local move: centre and extent of a source together, among centres near by; then its size;
 - the head given the sources; then another head with a slot drawn anew in it.
 
@@ -153,7 +153,7 @@ class Kernel:
         The pivot is drawn among the centre's neighbours, so an option weighs by one over its own
         number of them.
         """
-        rows, some = np.arange(len(states)), states.used.any(axis=1)
+        rows, some = np.arange(len(states)), states.count > 0
         slot = _pick(np.where(states.used, 0.0, -np.inf), rng)
         others = Amplitudes(self.problem, self._without(states, slot))
         ring, n_ring = self._neighbours

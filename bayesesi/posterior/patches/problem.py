@@ -4,9 +4,9 @@
     tau² ~ nu / chi²_nu
 
 h a head, w_k the weights of source k (a patch of cortex about a centre, or a point; sum 1), a_k its
-amplitudes: one along the normal, or three where the orientation is free; s_k the size of its moment,
-q the variances that a moment of white course would have in the time functions, turned so that they
-are independent.
+amplitudes: one along the normal, or three where the orientation is free; s_k the size of its
+moment, q the variances that a moment of white course would have in the time functions, turned so
+that they are independent.
 """
 
 from __future__ import annotations

@@ -175,8 +175,8 @@ class DrawScan(Scan):
         determinant, explained = _fit(gains, match, u)
         left = rest - explained.sum(-1).double()
         dof = NOISE_DOF + self.problem.n_numbers
-        log_det = log_det + log_sum(determinant).double()
-        return np.asarray(-0.5 * log_det - 0.5 * dof * left.clamp(min=NOISE_DOF).log())
+        grown = log_det + log_sum(determinant).double()
+        return np.asarray(-0.5 * grown - 0.5 * dof * left.clamp(min=NOISE_DOF).log())
 
 
 def _pairs(n_axes: int) -> list[tuple[int, int]]:

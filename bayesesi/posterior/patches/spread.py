@@ -27,9 +27,9 @@ from torch import Tensor
 
 #: Directions of most variance.
 N_DIRECTIONS = 24
-#: Power of d that is spread over all directions alike, besides. Heads are no Gaussians: in directions
-#: where most hardly differ a few differ much, and without this the posterior is sure of the wrong
-#: place. Chosen on simulated heads that no report uses.
+#: Power of d that is spread over all directions alike, besides. Heads are no Gaussians: where most
+#: hardly differ a few differ much, and without this the posterior is sure of the wrong place.
+#: Chosen on simulated heads that no report uses.
 DISCREPANCY = 0.25
 #: A draw that is less alike to every head than this is scaled no further.
 _LEAST_LIKENESS = 0.3

@@ -76,8 +76,8 @@ class _Law:
     """cov = (Sigma^-1 + (I - U'U) / eps)^-1 of (D, A) topographies.
 
     U (J, n) is ``unseen``: data say nothing of what a source has in common with the others' look,
-    since their amplitudes give way. With C0 = (Sigma^-1 + I / eps)^-1, a diagonal matrix in the axes
-    of Sigma, cov = C0 + C0 U' (eps I - U C0 U')^-1 U C0.
+    since their amplitudes give way. With C0 = (Sigma^-1 + I / eps)^-1, diagonal in the axes of
+    Sigma, cov = C0 + C0 U' (eps I - U C0 U')^-1 U C0.
     """
 
     axes: Tensor
@@ -166,10 +166,10 @@ class SpreadScan(Scan):
         n_best = min(_N_BEST_ALONE, table[..., 0].size)
         best = np.argpartition(table.max(axis=3).ravel(), -n_best)[-n_best:]
         for first in range(0, n_best, _CHUNK):
-            some = np.unravel_index(best[first : first + _CHUNK], shape)
+            h, e, i = np.unravel_index(best[first : first + _CHUNK], shape)
             for m in range(len(problem.sizes)):
-                peaks = self._peaks(frame, *(index[None] for index in some), np.array([m]))
-                table[(*some, m)] = peaks.log_weight[0].numpy()
+                peaks = self._peaks(frame, h[None], e[None], i[None], np.array([m]))
+                table[h, e, i, m] = peaks.log_weight[0].numpy()
         return table
 
     def anywhere(
@@ -252,8 +252,9 @@ class SpreadScan(Scan):
         made = np.swapaxes(others.basis, 1, 2) @ (others.shrunk * others.match)
         # frames come in order of gain, and at least the slot that is weighed has none
         parts = (others.basis[:, 1:], others.shrunk[:, 1:], self.problem.turned - made)
-        exact = (others.log_determinant, others.rest)
-        return _Frames(*map(self._tensor, parts), *map(torch.from_numpy, exact), beta)
+        basis, shrunk, left = map(self._tensor, parts)
+        log_determinant, rest = map(torch.from_numpy, (others.log_determinant, others.rest))
+        return _Frames(basis, shrunk, left, log_determinant, rest, beta)
 
     def _roughly(self, frame: _Frames, head: int, extent: int, size: int) -> NDArray[np.float64]:
         """(N,) one state, Sigma isotropic."""

@@ -58,9 +58,9 @@ class PatchStates:
     @classmethod
     def empty(cls, n: int, n_slots: int, n_seen: int = 0) -> PatchStates:
         """n states without a source."""
-        index = (np.zeros((n, n_slots), np.int64) for _ in range(3))
-        used = np.zeros((n, n_slots), bool)
-        return cls(np.zeros(n, np.int64), used, *index, np.zeros((n, n_slots, n_seen)))
+        centre, extent, size = (np.zeros((n, n_slots), np.int64) for _ in range(3))
+        used, seen = np.zeros((n, n_slots), bool), np.zeros((n, n_slots, n_seen))
+        return cls(np.zeros(n, np.int64), used, centre, extent, size, seen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Amplitudes:
     def _columns(self) -> NDArray[np.float64]:
         """(D, K d, n_eff): G', columns of unused slots 0."""
         states = self.states
-        rows = states.seen[:, :, None]
+        rows: NDArray[np.floating] = states.seen[:, :, None]
         if self.problem.spread is None:
             rows = self.problem.topographies[states.head[:, None], states.extent, states.centre]
         scaled = rows.astype(float) * self._scale[..., None, None]
