@@ -12,6 +12,8 @@ from bayesesi.trust import NULL_CAUTION
 
 #: A set of this share of the cortex, or a larger one, says that nothing was localised well.
 WIDE_SHARE = 0.3
+#: R-hat above which chains are said to disagree (Vehtari et al. 2021 ask for 1.01).
+MOST_R_HAT = 1.1
 #: An average of this many trials or fewer is called one of few.
 FEW_TRIALS = 10
 
@@ -34,6 +36,22 @@ def few_trials(reading: Reading) -> list[str]:
     if n <= 1:
         return ["Nothing was averaged: another stretch as short may look different."]
     return [f"This is an average of only {counted(n, 'trial')}: another may look different."]
+
+
+def unmixed(reading: Reading) -> list[str]:
+    """A sentence where chains were used and do not agree."""
+    if worst_r_hat(reading) <= MOST_R_HAT:
+        return []
+    return [
+        "The sampling chains behind this answer do not agree well: probabilities of places that "
+        "compete may be off, so take them as rough."
+    ]
+
+
+def worst_r_hat(reading: Reading) -> float:
+    """The largest R-hat of what was watched; 1 where no chain was needed."""
+    found = reading.about["model"]["details"].get("r_hat") or {}
+    return max([1.0, *(float(value) for value in found.values() if value is not None)])
 
 
 def chi2_band(reading: Reading) -> tuple[float, float]:
@@ -94,6 +112,11 @@ def checks(reading: Reading) -> list[dict[str, Any]]:
             counted(max(int(head["heads_drawn"] or 0), 1), "head"),
         ),
         _check("The unit of the recording is known", reading.scale_known, ""),
+        _check(
+            "Sampling chains agree",
+            worst_r_hat(reading) <= MOST_R_HAT,
+            f"largest R-hat {worst_r_hat(reading):.2f}, wanted up to {MOST_R_HAT}",
+        ),
     ]
     if reading.has_regions:
         share = reading.result.credible_set.share

@@ -36,6 +36,8 @@ from bayesesi.posterior.patches.states import (
 
 #: Centres of a local move are a centre's nearest and those it is nearest to.
 _N_NEAREST = 6
+#: Heads a local move weighs besides the one a state is in.
+_N_OTHER_HEADS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +161,7 @@ class Kernel:
         ring, n_ring = self._neighbours
         centre = states.centre[rows, slot]
         pivot = ring[centre, rng.integers(n_ring[centre])]
-        near, heads = ring[pivot], self._heads(states)
+        near, heads = ring[pivot], self._heads(states, rng)
         options = self.scan.around(others, heads, near, states.size[rows, slot], self.beta)
         place = self._log_place(others.states)[rows[:, None], near] - np.log(n_ring[near])
         real = np.arange(ring.shape[1]) < n_ring[pivot][:, None]
@@ -180,11 +182,15 @@ class Kernel:
         balance += self._log_seen(others, states, slot) - seen
         return self._accept(states, proposal, balance, rng)
 
-    def _heads(self, states: PatchStates) -> NDArray[np.int64]:
-        """(B, H) heads a local move may go to: any that leaves the other sources as they look."""
+    def _heads(self, states: PatchStates, rng: np.random.Generator) -> NDArray[np.int64]:
+        """(B, H) heads a local move may go to, the state's first: a few others at random where the
+        other sources may go on looking as they do.
+        """
         if self.problem.spread is None:
             return states.head[:, None]
-        return np.tile(np.arange(self.problem.n_heads), (len(states), 1))
+        n = self.problem.n_heads
+        others = rng.random((len(states), n - 1)).argsort(axis=1)[:, :_N_OTHER_HEADS]
+        return np.column_stack([states.head, (states.head[:, None] + 1 + others) % n])
 
     def _log_seen_in(self, others: PatchStates, heads: NDArray[np.int64]) -> NDArray[np.float64]:
         """(B, H) log density of what the other sources look like, in each head."""

@@ -36,7 +36,7 @@ def patch_posterior(
     seed: int = 0,
     atoms: Atoms | None = None,
     ess: float = 200.0,
-    most_sweeps: int = 200,
+    most_sweeps: int = 50,
 ) -> PatchPosterior:
     """The posterior over sources, and over the head where ``heads`` is given.
 

@@ -31,6 +31,8 @@ N_DIRECTIONS = 24
 #: hardly differ a few differ much, and without this the posterior is sure of the wrong place.
 #: Chosen on simulated heads that no report uses.
 DISCREPANCY = 0.25
+#: By which data are held to say a little even of what they say nothing of, against rounding.
+ROUNDING = 1e-4
 #: A draw that is less alike to every head than this is scaled no further.
 _LEAST_LIKENESS = 0.3
 
@@ -111,7 +113,7 @@ class TopographyLaw:
         more = (self.variance - self.rest[:, None])[:, None] * along
         spread = self.rest[:, None, None] * self.blind
         spread = spread + np.einsum("dmn,djm->djn", self.directions, more, optimize=True)
-        left = np.eye(self.blind.shape[1]) * (1 + 1e-6) - spread @ np.swapaxes(self.blind, 1, 2)
+        left = np.eye(self.blind.shape[1]) * (1 + ROUNDING) - spread @ np.swapaxes(self.blind, 1, 2)
         return spread, left
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:

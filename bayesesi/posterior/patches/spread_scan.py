@@ -25,7 +25,7 @@ from torch import Tensor
 
 from bayesesi.posterior.patches.problem import NOISE_DOF
 from bayesesi.posterior.patches.scan import Scan, log_sum
-from bayesesi.posterior.patches.spread import HeadSpread, TopographyLaw
+from bayesesi.posterior.patches.spread import ROUNDING, HeadSpread, TopographyLaw
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
 #: Centres that are weighed anew, and of these again; atoms when there is no other source.
@@ -101,7 +101,7 @@ class _Law:
     def _left(self) -> Tensor:
         """(D, A, J, J): I - U C0 U' / eps."""
         inner = self._shrunk @ self.unseen.transpose(2, 3)
-        return torch.eye(inner.shape[-1], dtype=inner.dtype) * (1 + 1e-6) - inner
+        return torch.eye(inner.shape[-1], dtype=inner.dtype) * (1 + ROUNDING) - inner
 
     def corrected(self, at: Tensor) -> Tensor:
         """cov times what C0 was applied to, from its product."""
@@ -276,7 +276,8 @@ class SpreadScan(Scan):
         n = means.shape[-1]
         prior = -0.5 * share**2 * off / t - 0.5 * n * torch.log1p(t / eps)
         found = self._log_likelihood(match, gain, u, frame.log_determinant[0], frame.rest[0])
-        return np.asarray(frame.beta * found + prior.double())
+        weight = frame.beta * found + prior.double()
+        return np.asarray(weight.nan_to_num(-torch.inf, -torch.inf, -torch.inf))
 
     def _peaks(
         self,
@@ -310,7 +311,9 @@ class SpreadScan(Scan):
         prior = -0.5 * (across / rho + (along / mu).sum(-1) + law.log_grown())
         gain = _gain(at, basis, shrunk)
         found = self._log_likelihood(at @ left, gain, u, log_det, rest)
-        return _Peaks(at, eps, law.unseen, frames.beta * found + prior.double())
+        weight = frames.beta * found + prior.double()
+        # single precision may fail where a source looks like the others: it is not proposed there
+        return _Peaks(at, eps, law.unseen, weight.nan_to_num(-torch.inf, -torch.inf, -torch.inf))
 
     def _amplitudes(
         self, match: Tensor, gain: Tensor, u: Tensor, rest: Tensor
