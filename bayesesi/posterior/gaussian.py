@@ -200,13 +200,13 @@ class GaussianPosterior(Posterior):
         return float(-spread - 0.5 * (_NOISE_DOF + count) * np.log(_NOISE_DOF + power))
 
     def details(self) -> dict[str, Any]:
-        """What a methods section would say; ``scale_nAm``, where volts are known, of a source."""
+        """What a methods section would say; ``scale`` in A m where volts are known."""
         return {
             "family": "gaussian",
             "prior": self.shape.name,
             "orientation": self.obs.forward.orientation,
             "loose": self.shape.loose,
-            **({"scale_nAm": self.scale * 1e9} if self.obs.scale_known else {}),
+            "scale": self.scale,
             "log_evidence": self.log_evidence,
         }
 

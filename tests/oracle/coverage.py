@@ -1,12 +1,12 @@
 """How often posteriors of patches hold the truth, on simulated spikes in heads that differ.
 
-    python -m tests.oracle.coverage run drawn        # the head drawn
-    python -m tests.oracle.coverage run template     # the template taken for the true head
-    python -m tests.oracle.coverage report
+    python -m tests.oracle.coverage run drawn one       # the head drawn, one patch at most
+    python -m tests.oracle.coverage run template two    # the template taken for the true head
+    python -m tests.oracle.coverage report one
 
-Cases are those of ``spike-64`` with two patches at most, session by session, of the purpose
+Cases are those of ``spike-64`` with one patch, or two, at most, session by session, of the purpose
 "diagnose"; each goes once through ``patch_posterior``. Rows are kept in
-``reports/coverage/patches-ARM.jsonl``, so that a run goes on where it stopped.
+``reports/coverage/MOST-ARM.jsonl``, so that a run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ WIDTH = 0.010
 
 
 @cache
-def beliefs(arm: str) -> tuple[PatchPrior, HeadPrior, Atoms]:
-    prior, heads = read_prior(SPECS / "spike-of-two.toml", level=4), read_prior(ARMS[arm])
+def beliefs(arm: str, most: str) -> tuple[PatchPrior, HeadPrior, Atoms]:
+    prior, heads = read_prior(SPECS / f"spike-of-{most}.toml", level=4), read_prior(ARMS[arm])
     assert isinstance(prior, PatchPrior)
     assert isinstance(heads, HeadPrior)
     return prior, heads, make_atoms(prior)
 
 
-def row(arm: str, simulation: Simulation, k: int) -> dict[str, Any]:
+def row(arm: str, most: str, simulation: Simulation, k: int) -> dict[str, Any]:
     """What is kept of one case."""
-    prior, heads, atoms = beliefs(arm)
+    prior, heads, atoms = beliefs(arm, most)
     obs, truth = simulation.observation(k), simulation.truth(k)
     began = time.perf_counter()
     n_heads = 16 if arm == "drawn" else 1
@@ -105,30 +105,29 @@ def density(event: NDArray[np.float64], kernels: list[NDArray[np.float64]]) -> f
     return float(np.exp(-0.5 * np.minimum(straight, swapped) / WIDTH**2).sum() / len(kernels))
 
 
-def run(arm: str, n_cases: int = N_CASES) -> None:
+def run(arm: str, most: str, n_cases: int = N_CASES) -> None:
     """Rows of the cases that have none yet."""
     HERE.mkdir(parents=True, exist_ok=True)
-    path = HERE / f"patches-{arm}.jsonl"
-    done = {r["case"] for r in rows(arm)}
-    simulation = read_simulator(SPECS / "spike-64-of-two.toml", session=1).simulate(
-        n_cases, SEED, "diagnose"
-    )
+    path = HERE / f"{most}-{arm}.jsonl"
+    done = {r["case"] for r in rows(arm, most)}
+    simulator = read_simulator(SPECS / f"spike-64-of-{most}.toml", session=1)
+    simulation = simulator.simulate(n_cases, SEED, "diagnose")
     for k in range(n_cases):
         if k in done:
             continue
-        line = json.dumps(row(arm, simulation, k))
+        line = json.dumps(row(arm, most, simulation, k))
         with path.open("a") as file:
             file.write(line + "\n")
         sys.stdout.write(f"{arm}: case {k} of {n_cases}\n")
 
 
-def rows(arm: str) -> list[dict[str, Any]]:
-    path = HERE / f"patches-{arm}.jsonl"
+def rows(arm: str, most: str) -> list[dict[str, Any]]:
+    path = HERE / f"{most}-{arm}.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines]
 
 
-def report() -> None:
+def report(most: str) -> None:
     """Curves with binomial bands, and a table."""
     from matplotlib.figure import Figure
 
@@ -137,7 +136,7 @@ def report() -> None:
     axes.plot([0, 1], [0, 1], color="0.7", lw=1)
     lines = [*HEADER]
     for arm, marker in zip(ARMS, "os", strict=True):
-        found = rows(arm)
+        found = rows(arm, most)
         if not found:
             continue
         masses = np.array([r["mass"] for r in found])
@@ -147,15 +146,16 @@ def report() -> None:
         lines.append(table_line(arm, found, coverage(masses, LEVELS)))
     axes.set(xlabel="nominal level", ylabel="share of cases that hold the truth", xlim=(0, 1))
     axes.legend(frameon=False)
-    figure.savefig(HERE / "patches.png", dpi=120)
-    (HERE / "patches.md").write_text("\n".join([*lines, *FOOTER]) + "\n")
+    figure.savefig(HERE / f"{most}.png", dpi=120)
+    text = "\n".join([*lines, *FOOTER]).replace("MOST", most)
+    (HERE / f"{most}.md").write_text(text + "\n")
 
 
 WORDS = {"drawn": "head drawn", "template": "template taken for the true head"}
 HEADER = (
-    "# Coverage of `patches` on simulated spikes",
+    "# Coverage of `patches` on simulated spikes, MOST patch(es) at most",
     "",
-    "Made by `python -m tests.oracle.coverage run drawn`, `run template` and `report`.",
+    "Made by `python -m tests.oracle.coverage run drawn MOST`, `run template MOST`, `report MOST`.",
     "",
     "| head | cases | 50 % | 80 % | 90 % | 95 % | regions at 90 % | cortex at 90 % | smallest "
     "ESS, median | s a case |",
@@ -163,7 +163,7 @@ HEADER = (
 )
 FOOTER = (
     "",
-    "![Coverage](patches.png)",
+    "![Coverage](MOST.png)",
     "",
     "Columns 50 to 95 %: share of cases whose true event (number of patches, their centres) lies "
     "in the highest-density set of that probability, by the randomised mass in "
@@ -171,7 +171,7 @@ FOOTER = (
     "Regions: share of cases with something active whose truly active regions all lie in the "
     "credible set of regions; cortex: median share of the cortex of that set.",
     "",
-    "Cases: `spike-64` with two patches at most (`tests/oracle/specs`), truth on 20,484 sources, "
+    "Cases: `spike-64` with MOST patch(es) at most (`tests/oracle/specs`), truth on 20,484 sources, "
     "posterior on 5,124, each case with a head, a cap, a noise and an estimate of it of its own, "
     "clinical artifacts included. No inverse crime.",
 )
@@ -184,17 +184,18 @@ def table_line(arm: str, found: list[dict[str, Any]], curve: Any) -> str:
         for c, low, high in zip(curve.coverage, curve.low, curve.high, strict=True)
     ]
     ess = [r["ess"] for r in found if r["ess"]]
+    least = f"{np.median(ess):.0f}" if ess else "independent"
     return (
         f"| {WORDS[arm]} | {len(found)} | "
         + " | ".join(cells)
         + f" | {np.mean([r['inside']['0.9'] for r in some]):.2f}"
         + f" | {np.median([r['share']['0.9'] for r in some]):.3f}"
-        + f" | {np.median(ess):.0f} | {np.median([r['seconds'] for r in found]):.0f} |"
+        + f" | {least} | {np.median([r['seconds'] for r in found]):.0f} |"
     )
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "run":
-        run(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else N_CASES)
+        run(sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else N_CASES)
     else:
-        report()
+        report(sys.argv[2])

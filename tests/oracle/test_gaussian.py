@@ -223,7 +223,7 @@ def test_details_are_json() -> None:
     told = json.loads(json.dumps(post.details()))
     assert told["family"] == "gaussian"
     assert (told["prior"], told["orientation"], told["loose"]) == ("depth", "loose", 0.2)
-    assert told["scale_nAm"] == pytest.approx(20)
+    assert told["scale"] == pytest.approx(20e-9)
     assert told["log_evidence"] == post.log_evidence
 
 
