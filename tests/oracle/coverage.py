@@ -171,8 +171,8 @@ FOOTER = (
     "Regions: share of cases with something active whose truly active regions all lie in the "
     "credible set of regions; cortex: median share of the cortex of that set.",
     "",
-    "Cases: `spike-64` with MOST patch(es) at most (`tests/oracle/specs`), truth on 20,484 sources, "
-    "posterior on 5,124, each case with a head, a cap, a noise and an estimate of it of its own, "
+    "Cases: `spike-64` with MOST patch(es) at most (`tests/oracle/specs`), truth on 20,484, "
+    "posterior on 5,124 sources, each case with a head, a cap, a noise and an estimate of it of its own, "
     "clinical artifacts included. No inverse crime.",
 )
 
