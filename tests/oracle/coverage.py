@@ -172,8 +172,8 @@ FOOTER = (
     "credible set of regions; cortex: median share of the cortex of that set.",
     "",
     "Cases: `spike-64` with MOST patch(es) at most (`tests/oracle/specs`), truth on 20,484, "
-    "posterior on 5,124 sources, each case with a head, a cap, a noise and an estimate of it of its own, "
-    "clinical artifacts included. No inverse crime.",
+    "posterior on 5,124 sources, each case with a head, a cap, a noise and an estimate of it of "
+    "its own, clinical artifacts included. No inverse crime.",
 )
 
 
