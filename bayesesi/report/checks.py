@@ -14,6 +14,8 @@ from bayesesi.trust import NULL_CAUTION
 WIDE_SHARE = 0.3
 #: R-hat above which chains are said to disagree (Vehtari et al. 2021 ask for 1.01).
 MOST_R_HAT = 1.1
+#: Probability of the answers that chains gave from which their agreement matters.
+LEAST_CHAINED = 0.05
 #: An average of this many trials or fewer is called one of few.
 FEW_TRIALS = 10
 
@@ -49,8 +51,11 @@ def unmixed(reading: Reading) -> list[str]:
 
 
 def worst_r_hat(reading: Reading) -> float:
-    """The largest R-hat of what was watched; 1 where no chain was needed."""
-    found = reading.about["model"]["details"].get("r_hat") or {}
+    """The largest R-hat of what was watched; 1 where the answer hardly rests on chains."""
+    details = reading.about["model"]["details"]
+    found = details.get("r_hat") or {}
+    if sum(details.get("count_probability", [])[2:]) < LEAST_CHAINED:
+        return 1.0
     return max([1.0, *(float(value) for value in found.values() if value is not None)])
 
 
