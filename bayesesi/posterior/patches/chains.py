@@ -1,17 +1,17 @@
-"""More than one source: Markov chains over states, amplitudes and noise scale integrated.
+"""More than one source: Markov chains over states, all else integrated.
 
-Each chain holds a head and K slots, used or not (extent and size of a slot that is not used follow
-their prior and mean nothing; Carlin & Chib 1995, doi:10.1111/j.2517-6161.1995.tb02042.x). A sweep:
+Each chain holds a head and K slots, used or not (the extent of a slot that is not used follows its
+prior and means nothing; Carlin & Chib 1995, doi:10.1111/j.2517-6161.1995.tb02042.x). A sweep:
 
 - a slot (then two, one after the other) emptied and drawn anew, from "not used" and every centre of
-  the cortex, by their conditional probabilities given its extent and size: birth, death, a jump;
+  the cortex at every size, nearly by their probabilities given its extent: birth, death, a jump;
 - a local move: centre and extent of a source together, among centres near by; then its size;
-- the head given the sources; then another head with a slot drawn anew in it.
+- the head given the sources; where heads are an index, another one with a slot drawn anew in it.
 
-Where topographies spread, a state holds each source's; it is drawn with the source, and anew given
-amplitudes in every sweep. Options are weighed in single precision, with an approximate density of
-places and by Laplace where topographies spread; what is picked is then accepted or not by the exact
-density (Metropolis & Hastings), so that the chains are exact.
+Options are weighed in single precision, with an approximate density of places and, where
+topographies spread, with the others as they are likeliest to look. What is picked is accepted or
+not by ``Scan.settled`` (Metropolis & Hastings): exact, or the integral over topographies by Laplace,
+whose error the draws' weights then take back (``run``).
 """
 
 from __future__ import annotations
@@ -26,18 +26,21 @@ from scipy.special import logsumexp
 
 from bayesesi.posterior.patches.problem import PatchProblem
 from bayesesi.posterior.patches.scan import Scan
-from bayesesi.posterior.patches.states import (
-    Amplitudes,
-    PatchStates,
-    log_prior,
-    log_seen,
-    log_shape,
-)
+from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
 
 #: Centres of a local move are a centre's nearest and those it is nearest to.
 _N_NEAREST = 6
-#: Heads a local move weighs besides the one a state is in.
-_N_OTHER_HEADS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """States as their sources are likeliest to look, and (B,) log p(v~, state)."""
+
+    states: PatchStates
+    log_joint: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.states)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,292 +59,218 @@ class Kernel:
     def problem(self) -> PatchProblem:
         return self.scan.problem
 
-    def score(self, states: PatchStates) -> NDArray[np.float64]:
-        """(B,) log p(v~, state), extents and sizes of unused slots included as of their prior."""
-        unused = np.where(states.used, 0.0, log_shape(self.problem, states)).sum(axis=1)
-        likelihood = self.beta * Amplitudes(self.problem, states).log_likelihood
+    def weighed(self, states: PatchStates) -> Weighed:
+        settled, likelihood = self.scan.settled(states, self.beta)
         enough = np.where(states.count >= self.least, 0.0, -np.inf)
-        return likelihood + log_prior(self.problem, states) + unused + enough
+        return Weighed(settled, likelihood + log_prior(self.problem, states) + enough)
 
-    def sweep(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
+    def sweep(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
         """Every move, as often as there are slots; the head's once."""
         for _ in range(self.problem.n_slots):
-            states = self.redraw(states, rng)
-            states = self.local(states, rng)
-            states = self.size(states, rng)
+            chains = self.redraw(chains, rng)
+            chains = self.local(chains, rng)
+            chains = self.size(chains, rng)
         if self.problem.n_slots > 1:
-            states = self.redraw_two(states, rng)
-        if self.problem.spread is not None:
-            if self.beta == 1:
-                states = self.topographies(states, rng)
-            if self.problem.n_slots > 1:
-                states = self.shear(states, rng)
+            chains = self.redraw_two(chains, rng)
         if self.problem.n_heads > 1:
-            states = self.head(states, rng)
-            states = self.other_head(states, rng)
-        return states
+            chains = self.head(chains, rng)
+            if self.problem.spread is None:
+                chains = self.other_head(chains, rng)
+        return chains
 
-    def started(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
-        """States of one source at most, as drawn from a table, with what it looks like; and with
-        more sources, by their conditional probabilities, until there are as many as there must be.
-        """
-        slot = np.zeros(len(states), np.int64)
-        others = Amplitudes(self.problem, self._without(states, slot))
-        states = self.scan.see(others, states, slot, rng, self.beta)[0]
+    def filled(self, states: PatchStates, rng: np.random.Generator) -> Weighed:
+        """States of one source at most with more, by their conditional probabilities, until there
+        are as many as there must be."""
         for k in range(1, self.least):
-            states, slot = self._refreshed(states, np.full(len(states), k), rng)
-            others = Amplitudes(self.problem, states)
-            options = self._options(states, others, slot)
+            slot = np.full(len(states), k)
+            states = self._refreshed(states, slot, rng)
+            options = self._options(states, slot)
             options[:, 0] = -np.inf
-            states, _ = self._filled(states, slot, _pick(options, rng), others, rng)
-        return states
+            states = _with(states, slot, _pick(options, rng), self._n_sizes)
+        return self.weighed(states)
 
-    def redraw(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
+    def redraw(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
         """A slot emptied and filled again or not: birth, death, a jump anywhere."""
-        states, slot = self._chosen(states, rng)
-        others = Amplitudes(self.problem, self._without(states, slot))
-        options = self._options(states, others, slot)
-        new, old = _pick(options, rng), _standing(states, slot)
-        proposal, seen = self._filled(states, slot, new, others, rng)
+        states, slot = self._chosen(chains.states, rng)
+        options = self._options(states, slot)
+        new, old = _pick(options, rng), _standing(states, slot, self._n_sizes)
         balance = _at(options, old) - _at(options, new)
-        balance += self._log_seen(others, states, slot) - seen
-        return self._accept(states, proposal, balance, rng)
+        return self._accepted(chains, _with(states, slot, new, self._n_sizes), balance, rng)
 
-    def redraw_two(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
+    def redraw_two(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
         """Two slots emptied and drawn one after the other: one source for two, or two for one.
 
         The way back draws what they were in the same order.
         """
-        states, first = self._chosen(states, rng)
-        step = rng.integers(1, self.problem.n_slots, size=len(states))
-        states, second = self._refreshed(states, (first + step) % self.problem.n_slots, rng)
-        bare = Amplitudes(self.problem, self._without(self._without(states, first), second))
-        options = replace(self, least=0)._options(states, bare, first)
-        new, old = _pick(options, rng), _standing(states, first)
-        half, seen = self._filled(self._without(states, second), first, new, bare, rng)
-        balance = _at(options, old) + self._log_seen(bare, states, first)
-        balance -= _at(options, new) + seen
-        beside = Amplitudes(self.problem, half)
-        options = self._options(half, beside, second)
+        states, first = self._chosen(chains.states, rng)
+        step = rng.integers(1, self.problem.n_slots, size=len(chains))
+        second = (first + step) % self.problem.n_slots
+        states = self._refreshed(states, second, rng)
+        alone = _without(states, second)
+        options = replace(self, least=0)._options(alone, first)
+        new, old = _pick(options, rng), _standing(states, first, self._n_sizes)
+        half = _with(alone, first, new, self._n_sizes)
+        balance = _at(options, old) - _at(options, new)
+        options = self._options(half, second)
         # after an empty first slot the second may not be enough; what then comes is not accepted
         new = _pick(options, rng)
-        proposal, seen = self._filled(half, second, new, beside, rng)
-        balance -= _log_share(options, new) + seen
-        beside = Amplitudes(self.problem, self._without(states, second))
-        options = self._options(states, beside, second)
-        balance += _log_share(options, _standing(states, second))
-        balance += self._log_seen(beside, states, second)
-        return self._accept(states, proposal, balance, rng)
+        balance -= _log_share(options, new)
+        options = self._options(states, second)
+        balance += _log_share(options, _standing(states, second, self._n_sizes))
+        return self._accepted(chains, _with(half, second, new, self._n_sizes), balance, rng)
 
-    def other_head(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
+    def other_head(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
         """Another head, a slot drawn anew in it."""
-        states, slot = self._chosen(states, rng)
+        states, slot = self._chosen(chains.states, rng)
         step = rng.integers(1, self.problem.n_heads, size=len(states))
         there = replace(states, head=(states.head + step) % self.problem.n_heads)
-        others = [Amplitudes(self.problem, self._without(s, slot)) for s in (states, there)]
-        here_options, there_options = (
-            self._options(s, o, slot) for s, o in zip((states, there), others, strict=True)
-        )
-        new, old = _pick(there_options, rng), _standing(states, slot)
-        proposal, seen = self._filled(there, slot, new, others[1], rng)
-        balance = _log_share(here_options, old) - _log_share(there_options, new)
-        balance += self._log_seen(others[0], states, slot) - seen
-        return self._accept(states, proposal, balance, rng)
+        options = self._options(there, slot)
+        new = _pick(options, rng)
+        balance = -_log_share(options, new)
+        options = self._options(states, slot)
+        balance += _log_share(options, _standing(states, slot, self._n_sizes))
+        return self._accepted(chains, _with(there, slot, new, self._n_sizes), balance, rng)
 
-    def local(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
-        """Centre and extent of a source among those about a pivot near its centre, and the head
-        where topographies spread.
+    def local(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
+        """Centre and extent of a source among those about a pivot near its centre.
 
         The pivot is drawn among the centre's neighbours, so an option weighs by one over its own
         number of them.
         """
+        states = chains.states
         rows, some = np.arange(len(states)), states.count > 0
         slot = _pick(np.where(states.used, 0.0, -np.inf), rng)
-        others = Amplitudes(self.problem, self._without(states, slot))
+        without = self.scan.settled(_without(states, slot), self.beta)[0]
+        others = Amplitudes(self.problem, without)
         ring, n_ring = self._neighbours
         centre = states.centre[rows, slot]
         pivot = ring[centre, rng.integers(n_ring[centre])]
-        near, heads = ring[pivot], self._heads(states, rng)
-        options = self.scan.around(others, heads, near, states.size[rows, slot], self.beta)
-        place = self._log_place(others.states)[rows[:, None], near] - np.log(n_ring[near])
+        near = ring[pivot]
+        options = self.scan.around(others, near, states.size[rows, slot], self.beta)
+        place = self._log_place(without)[rows[:, None], near] - np.log(n_ring[near])
         real = np.arange(ring.shape[1]) < n_ring[pivot][:, None]
-        options = options + np.where(real, place, -np.inf)[:, None, None]
-        options = options + self._log_seen_in(others.states, heads)[:, :, None, None]
-        picked = _pick(options.reshape(len(states), -1), rng)
-        head, extent, at = np.unravel_index(picked, options.shape[1:])
+        options = options + np.where(real, place, -np.inf)[:, None]
+        extent, at = np.unravel_index(
+            _pick(options.reshape(len(states), -1), rng), options.shape[1:]
+        )
         moved = _changed(states, slot, centre=near[rows, at], extent=extent)
-        moved = _where(some, replace(moved, head=heads[rows, head]), states)
-        old_head = (heads == states.head[:, None]).argmax(axis=1)
         old_at = (near == centre[:, None]).argmax(axis=1)
-        old = options[rows, old_head, states.extent[rows, slot], old_at]
-        balance = np.where(some, old - options[rows, head, extent, at], 0.0)
-        ring_sizes = np.log(n_ring[moved.centre[rows, slot]]) - np.log(n_ring[centre])
-        balance -= np.where(some, ring_sizes, 0.0)
-        there = Amplitudes(self.problem, self._without(moved, slot))
-        proposal, seen = self.scan.see(there, moved, slot, rng, self.beta)
-        balance += self._log_seen(others, states, slot) - seen
-        return self._accept(states, proposal, balance, rng)
+        balance = options[rows, states.extent[rows, slot], old_at] - options[rows, extent, at]
+        balance -= np.log(n_ring[moved.centre[rows, slot]]) - np.log(n_ring[centre])
+        return self._accepted(chains, _where(some, moved, states), balance, rng)
 
-    def _heads(self, states: PatchStates, rng: np.random.Generator) -> NDArray[np.int64]:
-        """(B, H) heads a local move may go to, the state's first: a few others at random where the
-        other sources may go on looking as they do.
-        """
-        if self.problem.spread is None:
-            return states.head[:, None]
-        n = self.problem.n_heads
-        others = rng.random((len(states), n - 1)).argsort(axis=1)[:, :_N_OTHER_HEADS]
-        return np.column_stack([states.head, (states.head[:, None] + 1 + others) % n])
+    def size(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
+        """The size of a source, all else given; proposed as if topographies stayed."""
+        states, rows = chains.states, np.arange(len(chains))
+        slot = _pick(np.where(states.used, 0.0, -np.inf), rng)
+        options = self._sizes(states, slot)
+        new, old = _pick(options, rng), states.size[rows, slot]
+        moved = self.weighed(_changed(states, slot, size=new))
+        balance = _log_share(self._sizes(moved.states, slot), old) - _log_share(options, new)
+        return self._chosen_between(chains, moved, balance, rng)
 
-    def _log_seen_in(self, others: PatchStates, heads: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(B, H) log density of what the other sources look like, in each head."""
-        n_heads = heads.shape[1]
-        each = others[np.repeat(np.arange(len(others)), n_heads)]
-        each = replace(each, head=heads.ravel())
-        return log_seen(self.problem, each).reshape(-1, n_heads)
-
-    def size(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
-        """The size of a slot, all else given."""
-        n_sizes, rows = len(self.problem.sizes), np.arange(len(states))
-        slot = rng.integers(self.problem.n_slots, size=len(states))
-        repeated = states[np.repeat(rows, n_sizes)]
+    def _sizes(self, states: PatchStates, slot: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(B, M) log-likelihood times prior of each size of a slot."""
+        n, n_sizes = len(states), len(self.problem.sizes)
         each = _changed(
-            repeated, np.repeat(slot, n_sizes), size=np.tile(np.arange(n_sizes), len(states))
+            states[np.repeat(np.arange(n), n_sizes)],
+            np.repeat(slot, n_sizes),
+            size=np.tile(np.arange(n_sizes), n),
         )
         weight = self.beta * Amplitudes(self.problem, each).log_likelihood
-        options = weight.reshape(len(states), n_sizes) + self.problem.log_size
-        return _changed(states, slot, size=_pick(options, rng))
+        return weight.reshape(n, n_sizes) + self.problem.log_size
 
-    def head(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
+    def head(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
         """Any head, the sources given."""
-        n_heads = self.problem.n_heads
-        rows = np.repeat(np.arange(len(states)), n_heads)
-        each = replace(states[rows], head=np.tile(np.arange(n_heads), len(states)))
-        weight = log_seen(self.problem, each)
-        if self.problem.spread is None:
-            weight = self.beta * Amplitudes(self.problem, each).log_likelihood
-        return replace(states, head=_pick(weight.reshape(len(states), n_heads), rng))
+        n, n_heads = len(chains), self.problem.n_heads
+        each = chains.states[np.repeat(np.arange(n), n_heads)]
+        weighed = self.weighed(replace(each, head=np.tile(np.arange(n_heads), n)))
+        picked = _pick(weighed.log_joint.reshape(n, n_heads), rng) + n_heads * np.arange(n)
+        return Weighed(weighed.states[picked], weighed.log_joint[picked])
 
-    def births(
-        self, states: PatchStates, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(D,) log weights of leaving an unused slot of each state empty, and of filling it."""
-        return self._empty_or_full(states, ~states.used, rng)
+    def births(self, states: PatchStates, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(D,) log r of an unused slot of each state filled: see ``deaths``."""
+        slot = _pick(np.where(states.used, -np.inf, 0.0), rng)
+        states = self._refreshed(states, slot, rng)
+        options = self._options(states, slot)
+        options[:, 0] = -np.inf
+        full = _with(states, slot, _pick(options, rng), self._n_sizes)
+        return self._log_ratio(full, slot, options)
 
-    def deaths(
-        self, states: PatchStates, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(D,) log weights of emptying a used slot of each state, and of filling it again."""
-        return self._empty_or_full(states, states.used, rng)
+    def deaths(self, states: PatchStates, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(D,) log r of a used slot of each state emptied: with q the density of filling it so,
 
-    def _empty_or_full(
-        self, states: PatchStates, which: NDArray[np.bool_], rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        if not len(states):
-            return np.zeros(0), np.zeros(0)
-        states, slot = self._refreshed(states, _pick(np.where(which, 0.0, -np.inf), rng), rng)
-        others = Amplitudes(self.problem, self._without(states, slot))
-        options = self._options(states, others, slot)
-        return options[:, 0], logsumexp(options[:, 1:], axis=1)
-
-    def topographies(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
-        """What each source looks like, given amplitudes and noise scale drawn for the moment.
-
-        Of the likelihood itself, not a flattened one.
+        r = p(v~, state) / (p(v~, the slot not used) q(the slot | the others)).
         """
-        spread, problem = self.problem.spread, self.problem
-        assert spread is not None
-        law = Amplitudes(problem, states)
-        amplitude, tau2 = law.draw_turned(rng)
-        seen = states.seen * states.used[..., None]
-        for k in range(problem.n_slots):
-            rest = [j for j in range(problem.n_slots) if j != k]
-            left = problem.turned - np.swapaxes(seen[:, rest], 1, 2) @ amplitude[:, rest]
-            used = states.used[:, k]
-            power = np.where(used, (amplitude[:, k] ** 2).sum(axis=1), tau2)
-            looked = (left @ amplitude[:, k, :, None])[..., 0] / power[:, None]
-            extent, centre = states.extent[:, k], states.centre[:, k]
-            prior = spread.law(extent, centre, problem.topographies[states.head, extent, centre, 0])
-            drawn = prior.given(looked, tau2 / power).draw(rng)
-            seen[:, k] = np.where(used[:, None], drawn, 0.0)
-        return replace(states, seen=seen)
+        slot = _pick(np.where(states.used, 0.0, -np.inf), rng)
+        options = self._options(states, slot)
+        options[:, 0] = -np.inf
+        return self._log_ratio(states, slot, options)
 
-    def shear(self, states: PatchStates, rng: np.random.Generator) -> PatchStates:
-        """One source's topography by a multiple of another's, which data can hardly tell.
+    def _log_ratio(
+        self, full: PatchStates, slot: NDArray[np.int64], options: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        kernel = replace(self, least=0)
+        both = PatchStates.joined([full, _without(full, slot)])
+        more, less = kernel.weighed(both).log_joint.reshape(2, -1)
+        return more - less - _log_share(options, _standing(full, slot, self._n_sizes))
 
-        The multiple is drawn from its prior, a normal law along a line; a shear keeps volume.
-        """
-        spread, problem, rows = self.problem.spread, self.problem, np.arange(len(states))
-        assert spread is not None
-        k = rng.integers(problem.n_slots, size=len(states))
-        j = (k + rng.integers(1, problem.n_slots, size=len(states))) % problem.n_slots
-        both = states.used[rows, k] & states.used[rows, j]
-        extent, centre = states.extent[rows, k], states.centre[rows, k]
-        prior = spread.law(extent, centre, problem.topographies[states.head, extent, centre, 0])
-        step = np.where(both[:, None], states.seen[rows, j], 1.0)
-        here, precision = prior.line(states.seen[rows, k], step)
-        multiple = here + rng.standard_normal(len(states)) / np.sqrt(precision)
-        sheared = states.seen[rows, k] + multiple[:, None] * step
-        proposal = _changed(states, k, seen=np.where(both[:, None], sheared, states.seen[rows, k]))
-        # forward density over that of the way back, from beta to -beta about the moved origin
-        balance = 0.5 * precision * ((multiple - here) ** 2 - here**2)
-        gained = self.score(proposal) - self.score(states) + np.where(both, balance, 0.0)
-        return _where(np.log(rng.random(len(states))) < gained, proposal, states)
-
-    def _accept(
+    def _accepted(
         self,
-        states: PatchStates,
+        chains: Weighed,
         proposal: PatchStates,
         balance: NDArray[np.float64],
         rng: np.random.Generator,
-    ) -> PatchStates:
-        """Metropolis & Hastings; ``balance`` is log q(back) - log q(forth)."""
-        gained = self.score(proposal) - self.score(states) + balance
-        return _where(np.log(rng.random(len(states))) < gained, proposal, states)
+    ) -> Weighed:
+        return self._chosen_between(chains, self.weighed(proposal), balance, rng)
 
-    def _filled(
+    def _chosen_between(
         self,
-        states: PatchStates,
-        slot: NDArray[np.int64],
-        option: NDArray[np.int64],
-        others: Amplitudes,
+        old: Weighed,
+        new: Weighed,
+        balance: NDArray[np.float64],
         rng: np.random.Generator,
-    ) -> tuple[PatchStates, NDArray[np.float64]]:
-        """A slot made what was picked, and (B,) log density of what it was drawn to look like."""
-        changed = _changed(states, slot, used=option > 0, centre=np.maximum(option - 1, 0))
-        return self.scan.see(others, changed, slot, rng, self.beta)
-
-    def _log_seen(
-        self, others: Amplitudes, states: PatchStates, slot: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        return self.scan.log_seen(others, states, slot, self.beta)
+    ) -> Weighed:
+        """Metropolis & Hastings; ``balance`` is log q(back) - log q(forth)."""
+        gained = new.log_joint - old.log_joint + balance
+        taken = np.log(rng.random(len(old))) < gained
+        joint = np.where(taken, new.log_joint, old.log_joint)
+        return Weighed(_where(taken, new.states, old.states), joint)
 
     def _chosen(
         self, states: PatchStates, rng: np.random.Generator
     ) -> tuple[PatchStates, NDArray[np.int64]]:
+        """A slot of each state, refreshed."""
         slot = rng.integers(self.problem.n_slots, size=len(states))
-        return self._refreshed(states, slot, rng)
+        return self._refreshed(states, slot, rng), slot
 
     def _refreshed(
         self, states: PatchStates, slot: NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[PatchStates, NDArray[np.int64]]:
-        """Extent and size of a slot of each chain from their prior if it is not used."""
-        n, rows = len(states), np.arange(len(states))
-        extent = rng.integers(self.problem.atoms.n_extents, size=n)
-        size = rng.choice(len(self.problem.sizes), size=n, p=np.exp(self.problem.log_size))
-        redrawn = _changed(states, slot, extent=extent, size=size)
-        return _where(~states.used[rows, slot], redrawn, states), slot
+    ) -> PatchStates:
+        """The extent of a slot of each state from its prior if it is not used."""
+        extent = rng.integers(self.problem.atoms.n_extents, size=len(states))
+        used = states.used[np.arange(len(states)), slot]
+        return _where(~used, _changed(states, slot, extent=extent), states)
 
-    def _options(
-        self, states: PatchStates, others: Amplitudes, slot: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """(B, 1 + N): log p(v~, the slot not used), and p(v~, used at each centre), nearly."""
-        rows, without = np.arange(len(states)), others.states
-        extent, size = states.extent[rows, slot], states.size[rows, slot]
+    def _options(self, states: PatchStates, slot: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(B, 1 + N M): nearly log p(v~, the slot not used), and p(v~, used at each centre, of each
+        size)."""
+        extent = states.extent[np.arange(len(states)), slot]
+        without, alone = self.scan.settled(_without(states, slot), self.beta)
+        others = Amplitudes(self.problem, without)
         prior, count = self.problem.log_slots, without.count
-        empty = prior[count] + self.beta * others.log_likelihood
-        empty = np.where(count >= self.least, empty, -np.inf)
-        used = self.scan.anywhere(others, extent, size, self.beta) + self._log_place(without)
-        return np.column_stack([empty, prior[count + 1][:, None] + used])
+        empty = np.where(count >= self.least, prior[count] + alone, -np.inf)
+        # of the others as they are likeliest to look, in place of all they may look like
+        gained = self.scan.anywhere(others, extent, self.beta) - (
+            self.beta * others.log_likelihood[:, None, None]
+        )
+        where = self._log_place(without)[..., None] + self.problem.log_size
+        used = gained + where + (prior[count + 1] + alone)[:, None, None]
+        return np.column_stack([empty, used.reshape(len(states), -1)])
+
+    @property
+    def _n_sizes(self) -> int:
+        return len(self.problem.sizes)
 
     def _log_place(self, others: PatchStates) -> NDArray[np.float64]:
         """(B, N) log density of one more centre after the others."""
@@ -390,10 +319,11 @@ def _log_share(options: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArr
     return np.asarray(_at(options, chosen) - logsumexp(options, axis=1))
 
 
-def _standing(states: PatchStates, slot: NDArray[np.int64]) -> NDArray[np.int64]:
+def _standing(states: PatchStates, slot: NDArray[np.int64], n_sizes: int) -> NDArray[np.int64]:
     """(B,) the option that a slot now is."""
     rows = np.arange(len(states))
-    return np.where(states.used[rows, slot], 1 + states.centre[rows, slot], 0)
+    cell = states.centre[rows, slot] * n_sizes + states.size[rows, slot]
+    return np.where(states.used[rows, slot], 1 + cell, 0)
 
 
 def _changed(states: PatchStates, slot: NDArray[np.int64], **values: NDArray[Any]) -> PatchStates:
@@ -402,6 +332,20 @@ def _changed(states: PatchStates, slot: NDArray[np.int64], **values: NDArray[Any
     for name, value in values.items():
         fields[name][np.arange(len(states)), slot] = value
     return replace(states, **fields)
+
+
+def _without(states: PatchStates, slot: NDArray[np.int64]) -> PatchStates:
+    used = states.used.copy()
+    used[np.arange(len(states)), slot] = False
+    return replace(states, used=used)
+
+
+def _with(
+    states: PatchStates, slot: NDArray[np.int64], option: NDArray[np.int64], n_sizes: int
+) -> PatchStates:
+    """A slot of each state made what was picked: not used, or a centre and a size."""
+    centre, size = np.divmod(np.maximum(option - 1, 0), n_sizes)
+    return _changed(states, slot, used=option > 0, centre=centre, size=size)
 
 
 def _where(chosen: NDArray[np.bool_], new: PatchStates, old: PatchStates) -> PatchStates:

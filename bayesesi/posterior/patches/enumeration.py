@@ -33,22 +33,21 @@ class Enumeration:
     @cached_property
     def _log_each(self) -> NDArray[np.float64]:
         """(H, E, N, M) likelihood times prior of a state of one source, given that there is one."""
-        heads, extents = self.log_likelihood.shape[:2]
-        prior = self.problem.atoms.log_place[:, None] + self.problem.log_size
-        return self.log_likelihood + prior - np.log(heads * extents)
+        place = self.problem.atoms.log_place[:, None] + self.problem.log_size
+        head = self.problem.log_head[:, None, None, None]
+        return self.log_likelihood + head + place - np.log(self.problem.atoms.n_extents)
 
     @cached_property
     def log_evidences(self) -> NDArray[np.float64]:
         """(2,) log p(v~ | K), nats, for no source and for one."""
-        n, power = self.problem.n_numbers, self.problem.power
+        n = self.problem.n_numbers
         constant = (
             gammaln((NOISE_DOF + n) / 2)
             - gammaln(NOISE_DOF / 2)
             - 0.5 * n * np.log(np.pi)
             + 0.5 * NOISE_DOF * np.log(NOISE_DOF)
         )
-        nothing = -0.5 * (NOISE_DOF + n) * np.log(power)
-        return np.array([nothing, logsumexp(self._log_each)]) + constant
+        return np.array([self.log_nothing, logsumexp(self._log_each)]) + constant
 
     @cached_property
     def count_probability(self) -> NDArray[np.float64]:
@@ -62,8 +61,15 @@ class Enumeration:
         of_one = np.exp(self._log_each - logsumexp(self._log_each))
         return np.asarray(self.count_probability[1] * of_one)
 
-    def draw(self, n: int, rng: np.random.Generator, n_sources: int | None = None) -> PatchStates:
-        """n states; all of ``n_sources`` (0 or 1) if given."""
+    @property
+    def log_nothing(self) -> float:
+        """Log-likelihood of no source, up to the same constant."""
+        return -0.5 * (NOISE_DOF + self.problem.n_numbers) * float(np.log(self.problem.power))
+
+    def draw(
+        self, n: int, rng: np.random.Generator, n_sources: int | None = None
+    ) -> tuple[PatchStates, NDArray[np.float64]]:
+        """n states, and their log-likelihoods; all of ``n_sources`` (0 or 1) if given."""
         flat = self.probability.ravel()
         cumulative = np.cumsum(flat) / flat.sum()
         chosen = np.searchsorted(cumulative, rng.random(n)).clip(max=len(flat) - 1)
@@ -73,4 +79,5 @@ class Enumeration:
         states = replace(PatchStates.empty(n, self.problem.n_slots, n_seen), head=head)
         states.used[:, 0] = present
         states.centre[:, 0], states.extent[:, 0], states.size[:, 0] = centre, extent, size
-        return states
+        likelihood = self.log_likelihood[head, extent, centre, size]
+        return states, np.where(present, likelihood, self.log_nothing)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
 from bayesesi.posterior.base import Posterior
 from bayesesi.posterior.patches.atoms import Atoms
-from bayesesi.posterior.patches.chains import Kernel
 from bayesesi.posterior.patches.enumeration import Enumeration
 from bayesesi.posterior.patches.field import chunks, fields, source_rows, source_weights
 from bayesesi.posterior.patches.problem import HeadModel, PatchProblem, make_problem
@@ -21,10 +21,11 @@ from bayesesi.posterior.patches.run import Run, run_chains
 from bayesesi.posterior.patches.scan import DrawScan
 from bayesesi.posterior.patches.spread_scan import SpreadScan
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
+from bayesesi.posterior.patches.stratum import Stratum
 from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior
 
-#: States drawn where there is at most one source.
-_N_EXACT = 2000
+#: States that are given out.
+_N_STATES = 1600
 
 
 def patch_posterior(
@@ -32,7 +33,7 @@ def patch_posterior(
     prior: PatchPrior | DipolePrior,
     heads: HeadPrior | None = None,
     head_model: HeadModel = "spread",
-    n_heads: int = 16,
+    n_heads: int | None = None,
     seed: int = 0,
     atoms: Atoms | None = None,
     ess: float = 200.0,
@@ -47,8 +48,10 @@ def patch_posterior(
     Parameters
     ----------
     prior : of patches or points on the source space of the observation.
-    heads : what the true head may be; ``n_heads`` are drawn from it, all alike before the data.
-        None takes the assumed head for the true one.
+    heads : what the true head may be; None takes the assumed head for the true one.
+    head_model : ``"spread"``: sources look as in a typical head and spread about it (``spread``);
+        ``"draws"``: as in one of the heads drawn, all alike before the data.
+    n_heads : drawn from ``heads``: 192 to learn a spread from, 32 to be an index over.
     atoms : ``make_atoms(prior)`` kept from before.
 
     Raises
@@ -59,11 +62,12 @@ def patch_posterior(
     scan = DrawScan(problem) if problem.spread is None else SpreadScan(problem)
     table = Enumeration.of(scan)
     rng = np.random.default_rng(seed)
-    if problem.n_slots == 1:
-        states = Kernel(scan).started(table.draw(_N_EXACT, rng), rng)
-        return PatchPosterior(obs, problem, table, states, None)
-    run = run_chains(scan, table, rng, ess, most_sweeps)
-    return PatchPosterior(obs, problem, table, run.mixed(scan, table, rng), run)
+    run = run_chains(scan, table, rng, ess, most_sweeps) if problem.n_slots > 1 else None
+    strata = [Stratum.of(scan, table, run, k, rng) for k in range(problem.n_slots + 1)]
+    joint = np.array([stratum.log_evidence for stratum in strata]) + problem.log_count
+    counts = rng.multinomial(_N_STATES, np.exp(joint - logsumexp(joint)))
+    states = [stratum.draw(n, rng) for stratum, n in zip(strata, counts, strict=True)]
+    return PatchPosterior(obs, problem, table, PatchStates.joined(states), run, tuple(strata))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +78,14 @@ class PatchPosterior(Posterior):
     ----------
     table : the exact posterior of at most one source.
     states : D draws of (head, sources). run : the chains they came from, if any.
+    strata : of none, one, two... sources: what the draws were drawn from.
     """
 
     problem: PatchProblem
     table: Enumeration
     states: PatchStates
     run: Run | None
+    strata: tuple[Stratum, ...]
 
     def __repr__(self) -> str:
         p = self.count_probability
@@ -102,7 +108,7 @@ class PatchPosterior(Posterior):
     @property
     def log_evidences(self) -> NDArray[np.float64]:
         """(K + 1,) log p(v~ | number of sources), nats."""
-        return self.table.log_evidences if self.run is None else self.run.log_evidences
+        return np.array([stratum.log_evidence for stratum in self.strata])
 
     @property
     def log_evidence(self) -> float:
@@ -114,8 +120,14 @@ class PatchPosterior(Posterior):
         return float(self.count_probability[0])
 
     @property
+    def sample_efficiency(self) -> float:
+        """Of the draws, mean over counts by their probability: 1 where nothing is approximate."""
+        each = [stratum.weights.sample_efficiency for stratum in self.strata]
+        return float(self.count_probability @ each)
+
+    @property
     def head_probability(self) -> NDArray[np.float64]:
-        """(H,) of each head, given that something is active."""
+        """(H,) of each head, or scale of a spread, given that something is active."""
         some = self.states.count > 0
         count = np.bincount(self.states.head[some], minlength=self.problem.n_heads)
         return np.asarray(count / max(count.sum(), 1))
@@ -131,13 +143,21 @@ class PatchPosterior(Posterior):
         known = {
             "family": "patches",
             "prior": spec.name,
-            "heads": self.problem.n_heads if self.problem.heads else "the assumed one",
+            "heads": self._heads_said,
             "centres": self.problem.atoms.n_centres,
             "extents_mm": [round(float(e), 1) for e in self.problem.atoms.extents_mm],
             "count_probability": [float(p) for p in self.count_probability],
             "log_evidences": [float(e) for e in self.log_evidences],
         }
+        if self.problem.spread is not None:
+            known["sample_efficiency"] = round(self.sample_efficiency, 3)
         return known if self.run is None else known | self.run.details()
+
+    @property
+    def _heads_said(self) -> int | str:
+        if self.problem.spread is not None:
+            return "a spread about a typical one"
+        return self.problem.n_heads if self.problem.heads else "the assumed one"
 
     def explained(self) -> NDArray[np.float64]:
         return self.amplitudes.explained()

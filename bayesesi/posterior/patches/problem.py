@@ -18,26 +18,25 @@ from math import comb
 from typing import Any, Literal
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bayesesi.errors import InputError, some
 from bayesesi.observation import Observation
 from bayesesi.posterior.patches.atoms import Atoms, make_atoms, moment_sizes, shape_variants
-from bayesesi.posterior.patches.spread import HeadSpread, spread_of
-from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior, block_generator
+from bayesesi.posterior.patches.head_views import HeadViews
+from bayesesi.posterior.patches.spread import HeadSpread, spread_about, typical
+from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior
 
 #: Degrees of freedom of the noise's scale: its logarithm has an sd of about .2.
 NOISE_DOF = 12.0
-#: How an unknown head enters: as one of the heads drawn and a spread about it, or as that alone.
+#: How an unknown head enters: as a spread of topographies about a typical one, or as one of the
+#: heads drawn; and how many are drawn, to learn the spread from or to be that one.
 HeadModel = Literal["spread", "draws"]
-HEAD_MODELS: tuple[HeadModel, ...] = ("spread", "draws")
-#: Extents, as shares of their number, whose spread is computed.
-_SPREAD_EXTENTS = (0.25, 0.75)
+HEAD_MODELS: dict[HeadModel, int] = {"spread": 192, "draws": 32}
+#: The extent, as a share of their number, whose spread is taken for all.
+_SPREAD_EXTENT = 0.5
 #: Draws of what an atom may stand for, shared out among heads.
-_N_VARIANTS = 8
-#: Heads that are drawn to learn how topographies differ from those in the nearest of the others.
-_N_FURTHER = 192
+_N_VARIANTS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +46,11 @@ class PatchProblem:
     Attributes
     ----------
     atoms, sizes : the grids; sizes (M,) A m, log_size (M,) their log probabilities.
-    topographies : (H, E, N, d, n_eff) of a unit moment at each extent and centre, in each head; d
-        is 1, or 3 for free orientation.
+    topographies : (H, E, N, d, n_eff) of a unit moment at each extent and centre, in each head, or
+        in a typical one (H = 1); d is 1, or 3 for free orientation.
     turned : (n_eff, R) data; turn : (R, R) orthonormal, values = turned turn'; variance : (R,) q.
     heads : sites of the heads drawn, empty where the assumed head is taken for the true one.
-    spread : of topographies about those in the nearest head; None where they do not spread.
+    spread : of topographies about those in the typical head; None where they do not spread.
     """
 
     obs: Observation
@@ -67,8 +66,16 @@ class PatchProblem:
     spread: HeadSpread | None = None
 
     @property
+    def log_head(self) -> NDArray[np.float64]:
+        """(H,) log probabilities of heads; of scales, where topographies spread."""
+        if self.spread is not None:
+            return self.spread.log_scale
+        return np.full(len(self.topographies), -np.log(len(self.topographies)))
+
+    @property
     def n_heads(self) -> int:
-        return len(self.topographies)
+        """H: what ``head`` of a state counts to."""
+        return len(self.log_head)
 
     @property
     def n_axes(self) -> int:
@@ -153,7 +160,7 @@ def make_problem(
     prior: PatchPrior | DipolePrior,
     heads: HeadPrior | None = None,
     head_model: HeadModel = "spread",
-    n_heads: int = 16,
+    n_heads: int | None = None,
     seed: int = 0,
     atoms: Atoms | None = None,
 ) -> PatchProblem:
@@ -172,12 +179,16 @@ def make_problem(
     if heads is None:
         topographies = _assumed(obs, atoms)[None]
     else:
+        n_heads = HEAD_MODELS[head_model] if n_heads is None else n_heads
         views = HeadViews.drawn(obs, heads, n_heads, seed)
-        draws = views.draws
-        topographies = views.each([atoms.weights])
-        if head_model == "spread":
-            further = HeadViews.drawn(obs, heads, _N_FURTHER, seed + 1)
-            spread = _spread(further, topographies, prior, atoms)
+        if head_model == "draws":
+            draws, topographies = views.draws, views.each([atoms.weights])
+        else:
+            topographies = typical(views, atoms.weights)[None]
+            extent, n = int(atoms.n_extents * _SPREAD_EXTENT), atoms.n_centres
+            variants = shape_variants(prior, atoms, extent, _N_VARIANTS)
+            means = topographies[0, extent * n : (extent + 1) * n]
+            spread = spread_about(means, views, variants)
     projector = obs.time_basis.projector
     variance, turn = np.linalg.eigh(projector.T @ projector)
     shape = (len(topographies), atoms.n_extents, atoms.n_centres, -1, obs.n_eff)
@@ -207,73 +218,3 @@ def _assumed(obs: Observation, atoms: Atoms) -> NDArray[np.float64]:
         )
     parts = [atoms.weights @ obs.leadfield[:, :, k].T / np.sqrt(3) for k in range(3)]
     return np.stack(parts, axis=1)
-
-
-@dataclass(frozen=True, eq=False)
-class HeadViews:
-    """Heads drawn from a prior, each with a cap of its own, and what atoms look like in them.
-
-    Atoms are brought into the bank's source modes once: a head is then one small product.
-
-    Attributes
-    ----------
-    draws : sites of the heads. electrodes : (H, n_eff, B), whitened. to_modes : (B, S).
-    """
-
-    draws: Mapping[str, NDArray[Any]]
-    electrodes: NDArray[np.float32]
-    to_modes: NDArray[np.float32]
-
-    @classmethod
-    def drawn(cls, obs: Observation, heads: HeadPrior, n: int, seed: int) -> HeadViews:
-        if obs.leadfield.ndim != 2:
-            raise InputError(
-                "heads are drawn for sources along the cortex' normal; use forward.fixed(), or "
-                "heads=None for free ones"
-            )
-        banked = obs.forward.banked
-        if banked is None:
-            raise InputError(
-                "the forward model's head cannot be redrawn, it came from no bank; take it for "
-                "the true one with heads=None, or use template_forward(info)"
-            )
-        if n < 1:
-            raise InputError(f"at least one head, not {n}")
-        with block_generator("validate", seed, 2):
-            draws = heads.draw(n)
-            where = heads.electrodes(draws, banked.electrodes).positions
-        settings = heads.settings(draws)
-        size = banked.scale * draws["size"].astype(float)
-        whitened = [
-            obs.whitener.matrix
-            @ (banked.bank.electrode_modes(settings[k], where[k]) / size[k] ** 2)
-            for k in range(n)
-        ]
-        modes = np.asarray(banked.bank.cortex_modes(banked.level), np.float32)
-        return cls(draws, np.array(whitened, np.float32), modes)
-
-    def modes(self, weights: sp.csr_array) -> NDArray[np.float32]:
-        """(m, B) of (m, S) sources."""
-        return np.asarray(weights @ self.to_modes.T, np.float32)
-
-    def each(self, weights: list[sp.csr_array]) -> NDArray[np.float32]:
-        """(H, m, n_eff): sources in every head; of several kinds, one after the other."""
-        modes = [self.modes(kind) for kind in weights]
-        return np.stack([modes[h % len(modes)] @ e.T for h, e in enumerate(self.electrodes)])
-
-
-def _spread(
-    further: HeadViews,
-    heads: NDArray[np.float32],
-    prior: PatchPrior | DipolePrior,
-    atoms: Atoms,
-) -> HeadSpread:
-    """About each atom in (H, A, n_eff) ``heads``; an extent has that of the nearest of a few."""
-    n, extents = atoms.n_centres, atoms.n_extents
-    known = np.unique([int(extents * share) for share in _SPREAD_EXTENTS])
-    found = []
-    for e in known:
-        variants = shape_variants(prior, atoms, int(e), _N_VARIANTS)
-        found.append(spread_of(further.each(variants), heads[:, e * n : (e + 1) * n]))
-    source = np.abs(known - np.arange(extents)[:, None]).argmin(axis=1)
-    return HeadSpread(source, *(np.stack(part) for part in zip(*found, strict=True)))

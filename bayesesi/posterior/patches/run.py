@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bayesesi.posterior.patches.chains import Kernel
+from bayesesi.posterior.patches.chains import Kernel, Weighed
 from bayesesi.posterior.patches.enumeration import Enumeration
 from bayesesi.posterior.patches.field import LOBE_NAMES, lobe_energy
 from bayesesi.posterior.patches.scan import Scan
-from bayesesi.posterior.patches.states import Amplitudes, PatchStates
+from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
 
 N_CHAINS = 8
 #: Powers of the likelihood that chains warm up with, and sweeps in each, thrown away.
@@ -23,9 +23,8 @@ _BETAS, _N_WARM = (0.03, 0.1, 0.25, 0.5, 1.0), 3
 _N_ROUND = 25
 #: Below this probability of two sources or more their chains need not be long.
 _HARDLY = 0.02
-#: Lobes with less of the energy are not watched; states of each count that evidence is taken from;
-#: states that are given out.
-_LEAST_SHARE, _N_BRIDGE, _N_STATES = 0.01, 64, 1600
+#: Lobes with less of the energy are not watched; states of each count evidence is taken from.
+_LEAST_SHARE, _N_BRIDGE = 0.01, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +35,13 @@ class Run:
     ----------
     states : (chains x sweeps), chain by chain.
     monitored : names and (chains, sweeps) values that were watched.
+    log_likelihood : of each state, its topographies integrated.
     log_evidences : (K + 1,) log p(v~ | K), nats.
     """
 
     states: PatchStates
     monitored: dict[str, NDArray[np.float64]]
+    log_likelihood: NDArray[np.float64]
     log_evidences: NDArray[np.float64]
 
     @cached_property
@@ -61,38 +62,28 @@ class Run:
             "r_hat": {name: round(value, 3) for name, value in self.r_hat.items()},
         }
 
-    def mixed(self, scan: Scan, table: Enumeration, rng: np.random.Generator) -> PatchStates:
-        """States of any count, by their probabilities: of one source from the table."""
-        joint = self.log_evidences + scan.problem.log_count
-        share = np.exp(joint - logsumexp(joint))
-        counts = rng.multinomial(_N_STATES, share / share.sum())
-        few = table.draw(counts[:2].sum(), rng, 1)
-        few.used[: counts[0]] = False
-        parts = [Kernel(scan).started(few, rng)] if len(few) else []
-        for k in range(2, len(counts)):
-            rows = np.flatnonzero(self.states.count == k)
-            if counts[k] and len(rows):
-                parts.append(
-                    self.states[rng.choice(rows, counts[k], replace=counts[k] > len(rows))]
-                )
-        return PatchStates.joined(parts)
+
+    def draw(
+        self, k: int, n: int, rng: np.random.Generator
+    ) -> tuple[PatchStates, NDArray[np.float64]]:
+        """n states of k sources, or none where chains held none, and their log-likelihoods."""
+        rows = np.flatnonzero(self.states.count == k)
+        if len(rows):
+            rows = rng.choice(rows, n, replace=n > len(rows))
+        return self.states[rows], self.log_likelihood[rows]
 
 
 def run_chains(
     scan: Scan, table: Enumeration, rng: np.random.Generator, ess: float, most: int
 ) -> Run:
     """Until each monitored value has ``ess``, or hardly anything speaks for two sources."""
-    states = table.draw(N_CHAINS, rng, 1)
-    for beta in _BETAS:
-        kernel = Kernel(scan, beta, least=2)
-        states = kernel.started(states, rng) if beta == _BETAS[0] else states
-        for _ in range(_N_WARM):
-            states = kernel.sweep(states, rng)
-    kept: list[PatchStates] = []
+    chains = _warm(scan, table, rng)
+    kernel = Kernel(scan, least=2)
+    kept: list[Weighed] = []
     while True:
         for _ in range(_N_ROUND):
-            states = kernel.sweep(states, rng)
-            kept.append(states)
+            chains = kernel.sweep(chains, rng)
+            kept.append(chains)
         run = _collect(scan, table, kept, rng)
         joint = run.log_evidences + scan.problem.log_count
         hardly = logsumexp(joint[2:]) - logsumexp(joint) < np.log(_HARDLY)
@@ -100,22 +91,34 @@ def run_chains(
             return run
 
 
+def _warm(scan: Scan, table: Enumeration, rng: np.random.Generator) -> Weighed:
+    states = table.draw(N_CHAINS, rng, 1)[0]
+    for beta in _BETAS:
+        kernel = Kernel(scan, beta, least=2)
+        chains = kernel.filled(states, rng) if beta == _BETAS[0] else kernel.weighed(states)
+        for _ in range(_N_WARM):
+            chains = kernel.sweep(chains, rng)
+        states = chains.states
+    return kernel.weighed(states)
+
+
 def _collect(
-    scan: Scan, table: Enumeration, kept: list[PatchStates], rng: np.random.Generator
+    scan: Scan, table: Enumeration, kept: list[Weighed], rng: np.random.Generator
 ) -> Run:
     """Chain by chain, with what is watched: lobes are left out that hold next to nothing."""
-    by_sweep = PatchStates.joined(kept)
+    by_sweep = PatchStates.joined([chains.states for chains in kept])
     order = np.arange(len(by_sweep)).reshape(len(kept), N_CHAINS).T.ravel()
-    states = by_sweep[order]
-    law = Amplitudes(scan.problem, states)
-    lobes = lobe_energy(scan.problem, states, law.draw(rng))
+    states, problem = by_sweep[order], scan.problem
+    lobes = lobe_energy(problem, states, Amplitudes(problem, states).draw(rng))
     share = lobes / np.maximum(lobes.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    watched = {"log_likelihood": law.log_likelihood}
+    joint = np.concatenate([chains.log_joint for chains in kept])[order]
+    likelihood = joint - log_prior(problem, states)
+    watched = {"log_likelihood": likelihood}
     watched |= {
         name: lobes[:, k] for k, name in enumerate(LOBE_NAMES) if share[:, k].mean() > _LEAST_SHARE
     }
     shaped = {name: value.reshape(N_CHAINS, -1) for name, value in watched.items()}
-    return Run(states, shaped, _log_evidences(Kernel(scan), table, states, rng))
+    return Run(states, shaped, likelihood, _log_evidences(Kernel(scan), table, states, rng))
 
 
 def _diagnose(which: str, values: NDArray[np.float64]) -> float:
@@ -131,33 +134,47 @@ def _diagnose(which: str, values: NDArray[np.float64]) -> float:
 def _log_evidences(
     kernel: Kernel, table: Enumeration, states: PatchStates, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """(K + 1,) log p(v~ | K): of none and one exactly, of more by the balance of births and deaths.
+    """(K + 1,) log p(v~ | K): of none and one from the table, of more by bridges.
 
-    In equilibrium as many chains go from K to K + 1 sources as back,
+    With r of a birth from events of K, and of a death from events of K + 1 (``Kernel.deaths``),
 
-        p(K) E_K[(slots - K) p(birth)] = p(K + 1) E_{K+1}[(K + 1) p(death)],
+        p(v~, K + 1) / p(v~, K) = E_K[r] (slots - K) / (K + 1) = (slots - K) / ((K + 1) E_K+1[1 / r]).
 
-    p(birth), p(death) the shares of used and of "not used" when a slot is redrawn. Where no chain
-    has K + 1 sources, E_K[odds of a birth] is the ratio of evidences.
+    Where both are known, Bennett's estimate of the ratio (Bennett 1976), which takes of each what
+    the other lacks; where no chain has K + 1 sources, the first.
     """
     problem = kernel.problem
     joint = list(table.log_evidences + problem.log_count[:2])
     for k in range(1, problem.n_slots):
-        below = _of_count(states, k, rng)
+        below, above = _of_count(states, k, rng), _of_count(states, k + 1, rng)
         if k == 1:
-            below = kernel.started(table.draw(_N_BRIDGE, rng, 1), rng)
-        above = _of_count(states, k + 1, rng)
-        empty, full = kernel.births(below, rng)
-        slots = np.log((problem.n_slots - k) / (k + 1))
-        if len(above):
-            birth = _log_mean(full - np.logaddexp(empty, full))
-            empty, full = kernel.deaths(above, rng)
-            ratio = birth - _log_mean(empty - np.logaddexp(empty, full))
-        else:
-            ratio = _log_mean(full - empty)
-        joint.append(joint[-1] + slots + ratio)
+            below = table.draw(_N_BRIDGE, rng, 1)[0]
+        if not len(below):
+            # no way up: the chains say that none of this count is worth anything
+            joint.append(-np.inf)
+            continue
+        born = kernel.births(below, rng)
+        died = kernel.deaths(above, rng) if len(above) else np.zeros(0)
+        joint.append(joint[-1] + np.log((problem.n_slots - k) / (k + 1)) + _bridge(born, died))
     with np.errstate(invalid="ignore"):
         return np.array(joint) - problem.log_count
+
+
+def _bridge(born: NDArray[np.float64], died: NDArray[np.float64]) -> float:
+    """log of the ratio z: mean of f(born - z) = mean of f(z - died), f(x) = 1 / (1 + e^-x)."""
+    from scipy.optimize import brentq
+    from scipy.special import expit
+
+    if not len(died):
+        return _log_mean(born)
+    ends = np.concatenate([born, died])
+    lopsided = np.log(len(born) / len(died))
+
+    def off(z: float) -> float:
+        up = expit(born - z + lopsided).sum()
+        return float(up - expit(z - died - lopsided).sum())
+
+    return float(brentq(off, ends.min() - 50, ends.max() + 50))
 
 
 def _of_count(states: PatchStates, k: int, rng: np.random.Generator) -> PatchStates:

@@ -39,42 +39,32 @@ class Scan(ABC):
         self,
         others: Amplitudes,
         extent: NDArray[np.int64],
-        size: NDArray[np.int64],
         beta: float = 1.0,
     ) -> NDArray[np.float64]:
-        """(D, N) with one more source, of its own extent and size in each state; times beta."""
+        """(D, N, M) with one more source, of its own extent in each state; times beta."""
 
     @abstractmethod
     def around(
         self,
         others: Amplitudes,
-        heads: NDArray[np.int64],
         centres: NDArray[np.int64],
         size: NDArray[np.int64],
         beta: float = 1.0,
     ) -> NDArray[np.float64]:
-        """(D, H, E, n) in (D, H) heads at (D, n) centres, of each extent, of (D,) sizes."""
+        """(D, E, n) at (D, n) centres, of each extent, of (D,) sizes."""
 
-    def see(
-        self,
-        others: Amplitudes,
-        states: PatchStates,
-        slot: NDArray[np.int64],
-        rng: np.random.Generator,
-        beta: float = 1.0,
+    @abstractmethod
+    def settled(
+        self, states: PatchStates, beta: float = 1.0
     ) -> tuple[PatchStates, NDArray[np.float64]]:
-        """The states with the topography of a slot drawn, and (D,) log density of drawing it so."""
-        return states, np.zeros(len(states))
+        """The states as their sources are likeliest to look, and (D,) beta log p(v~ | state)."""
 
-    def log_seen(
-        self,
-        others: Amplitudes,
-        states: PatchStates,
-        slot: NDArray[np.int64],
-        beta: float = 1.0,
-    ) -> NDArray[np.float64]:
-        """(D,) log density with which ``see`` would have drawn what a slot's topography is."""
-        return np.zeros(len(states))
+    @abstractmethod
+    def drawn(
+        self, states: PatchStates, rng: np.random.Generator
+    ) -> tuple[PatchStates, NDArray[np.float64]]:
+        """The states with what sources look like drawn, and (D,) log p(v~, looks | state) less log
+        density of drawing them so: on average over draws p(v~ | state)."""
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         """In the precision of the topographies: single where heads are drawn."""
@@ -119,26 +109,35 @@ class DrawScan(Scan):
         self,
         others: Amplitudes,
         extent: NDArray[np.int64],
-        size: NDArray[np.int64],
         beta: float = 1.0,
     ) -> NDArray[np.float64]:
-        everywhere = slice(None)
-        each = [self._beside(others, d, extent[d], everywhere, size[d]) for d in range(len(extent))]
+        everywhere, sizes = slice(None), range(len(self.problem.sizes))
+        each = [
+            np.stack([self._beside(others, d, e, everywhere, m) for m in sizes], axis=1)
+            for d, e in enumerate(extent)
+        ]
         return beta * np.stack(each)
 
     def around(
         self,
         others: Amplitudes,
-        heads: NDArray[np.int64],
         centres: NDArray[np.int64],
         size: NDArray[np.int64],
         beta: float = 1.0,
     ) -> NDArray[np.float64]:
-        if heads.shape[1] > 1:
-            raise ValueError("the other sources look as the state's head shows them")
         extents = np.arange(self.problem.atoms.n_extents)[:, None]
         each = [self._beside(others, d, extents, near, size[d]) for d, near in enumerate(centres)]
-        return beta * np.stack(each)[:, None]
+        return beta * np.stack(each)
+
+    def settled(
+        self, states: PatchStates, beta: float = 1.0
+    ) -> tuple[PatchStates, NDArray[np.float64]]:
+        return states, beta * Amplitudes(self.problem, states).log_likelihood
+
+    def drawn(
+        self, states: PatchStates, rng: np.random.Generator
+    ) -> tuple[PatchStates, NDArray[np.float64]]:
+        return self.settled(states)
 
     def _beside(
         self,

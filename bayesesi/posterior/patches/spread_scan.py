@@ -1,21 +1,21 @@
-"""Every centre weighed where topographies spread: g ~ N(mean, Sigma) integrated by Laplace.
+"""Every centre weighed where topographies spread; for one source and its proposals.
 
-Given the others (``scan``), amplitudes and noise scale are integrated in the exact l(g). For the
-rest, given the source's amplitudes, E[a | g] = a and E|a|² = alpha², data without what the others
-make of them say y = sum_r a_r v_r of g, with eps = tau² / alpha² and what U leaves out (``_Law``):
+What is drawn is accepted or weighed by the integrals of ``laplace``; here are the many
+approximate values that say which centres are worth that. Given the others as they are likeliest
+to look (``scan``), the amplitudes E[a | m], alpha² = E|a|² and eps = tau² / alpha², the data without
+what the others make of them say y = sum_r a_r v_r / alpha² of g, and with a shrunk Sigma
 
-    cov = (Sigma^-1 + (I - U'U) / eps)^-1,    g^ = cov (Sigma^-1 mean + y / (alpha² eps)),
-    log p(v~) ~ l(g^) + log N(g^; mean, Sigma) + 1/2 log det(2 pi cov),
+    g^ = m + Sigma (Sigma + eps I)^-1 (y - m),
+    log p(v~) ~ l(g^) - 1/2 (y - m)' S Sigma^-1 S (y - m) - 1/2 log det(I + Sigma / eps),
 
-a and g^ in turns, from g^ = mean. N(g^, cov) is what topographies are drawn from. Before, each
-centre is weighed with Sigma as isotropic, which takes no product over channels; the best are
-weighed anew. The chains accept by exact densities, so that what is approximate here costs
-acceptance and not exactness; the evidence of one source is as good as the approximation.
+S = Sigma (Sigma + eps I)^-1: at first for every centre with Sigma as isotropic, then for the best
+with its directions. Of time only the functions matter in which something is left: the rest of the
+data is noise to all centres alike.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -23,102 +23,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bayesesi.posterior.patches.laplace import drawn, peak
 from bayesesi.posterior.patches.problem import NOISE_DOF
-from bayesesi.posterior.patches.scan import Scan, log_sum
-from bayesesi.posterior.patches.spread import ROUNDING, HeadSpread, TopographyLaw
+from bayesesi.posterior.patches.scan import Scan
+from bayesesi.posterior.patches.spread import SCALES, HeadSpread
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
-#: Centres that are weighed anew, and of these again; atoms when there is no other source.
-_N_BEST, _N_BEST_AGAIN, _N_BEST_ALONE = 200, 30, 3000
-#: Turns of a and g^: at first, and until they stand still but for a fraction of a nat.
-_N_FEW_TURNS, _N_TURNS = 2, 4
-#: Atoms that are weighed at once.
-_CHUNK = 500
+#: Functions of time that are kept, of most power.
+_N_FUNCTIONS = 6
+#: Centres that are weighed anew with their directions.
+_N_BEST = 120
+#: Cells of the table of one source that are integrated: at first, and in all scales.
+_N_CELLS, _N_FINE = 2400, 800
 
 
 @dataclass(frozen=True, eq=False)
-class _Frames:
-    """The other sources of D states, as tensors: what a source beside them is weighed with.
+class _Rest:
+    """What the other sources of D states leave, single precision.
 
-    ``basis`` (D, J, n), ``shrunk`` (D, J, R); ``left`` (D, n, R) data without what the others alone
-    make of them; ``log_determinant``, ``rest`` (D,); ``beta`` the power of the likelihood.
+    ``basis`` (D, J, n), ``shrunk`` (D, J) their frame; ``left`` (D, n, r) data in the r functions
+    of time of most power, ``q`` (D, r) variances there; ``q_noise`` and ``n_noise`` of the others;
+    ``log_determinant``, ``power`` (D,), double.
     """
 
     basis: Tensor
     shrunk: Tensor
     left: Tensor
+    q: Tensor
+    q_noise: Tensor
+    n_noise: int
     log_determinant: Tensor
-    rest: Tensor
+    power: Tensor
     beta: float
-
-    def __getitem__(self, d: int) -> _Frames:
-        one = slice(d, d + 1)
-        basis, shrunk, left = self.basis[one], self.shrunk[one], self.left[one]
-        return _Frames(basis, shrunk, left, self.log_determinant[one], self.rest[one], self.beta)
-
-
-@dataclass(frozen=True, eq=False)
-class _Peaks:
-    """Where l(g) + log N(g; mean, Sigma) is largest, for (D, A) sources.
-
-    ``at`` (..., n) g^; ``eps`` (...) and ``unseen`` (..., J, n) of its covariance; ``log_weight``
-    (...) the log-likelihood with g integrated.
-    """
-
-    at: Tensor
-    eps: Tensor
-    unseen: Tensor
-    log_weight: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class _Law:
-    """cov = (Sigma^-1 + (I - U'U) / eps)^-1 of (D, A) topographies.
-
-    U (J, n) is ``unseen``: data say nothing of what a source has in common with the others' look,
-    since their amplitudes give way. With C0 = (Sigma^-1 + I / eps)^-1, diagonal in the axes of
-    Sigma, cov = C0 + C0 U' (eps I - U C0 U')^-1 U C0.
-    """
-
-    axes: Tensor
-    mu: Tensor
-    rho: Tensor
-    eps: Tensor
-    unseen: Tensor
-
-    def shrink(self, vectors: Tensor) -> Tensor:
-        """C0 / eps times (D, A, J, n) vectors."""
-        base = (self.rho / (self.rho + self.eps))[..., None, None]
-        more = (self.mu / (self.mu + self.eps[..., None]))[..., None, :] - base
-        return base * vectors + (more * (vectors @ self.axes.transpose(2, 3))) @ self.axes
-
-    @cached_property
-    def _shrunk(self) -> Tensor:
-        """(D, A, J, n): U C0 / eps."""
-        return self.shrink(self.unseen)
-
-    @cached_property
-    def _left(self) -> Tensor:
-        """(D, A, J, J): I - U C0 U' / eps."""
-        inner = self._shrunk @ self.unseen.transpose(2, 3)
-        return torch.eye(inner.shape[-1], dtype=inner.dtype) * (1 + ROUNDING) - inner
-
-    def corrected(self, at: Tensor) -> Tensor:
-        """cov times what C0 was applied to, from its product."""
-        said = torch.linalg.solve(self._left, (self.unseen @ at[..., None]))
-        return at + (self._shrunk.transpose(2, 3) @ said)[..., 0]
-
-    def log_grown(self) -> Tensor:
-        """(D, A): log det(Sigma cov^-1)."""
-        n, m = self.unseen.shape[-1], self.mu.shape[-1]
-        seen = torch.log1p(self.mu / self.eps[..., None]).sum(-1)
-        seen = seen + (n - m) * torch.log1p(self.rho / self.eps)
-        return seen + torch.linalg.slogdet(self._left)[1]
-
-
-def _gain(at: Tensor, basis: Tensor, shrunk: Tensor) -> Tensor:
-    """(D, A, R): G."""
-    return at.square().sum(-1, keepdim=True) - (at @ basis.transpose(1, 2)).square() @ shrunk
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,209 +67,238 @@ class SpreadScan(Scan):
         return self.problem.spread
 
     @cached_property
+    def _means(self) -> Tensor:
+        """(E, N, n)."""
+        return torch.from_numpy(self.problem.topographies[0, :, :, 0])
+
+    @cached_property
+    def _powers(self) -> Tensor:
+        """(E, N): |m|²."""
+        return self._means.square().sum(-1)
+
+    @cached_property
     def _directions(self) -> Tensor:
         return torch.from_numpy(self._spread.directions)
 
     @cached_property
     def _variances(self) -> tuple[Tensor, Tensor]:
-        """(F, N, m) mu and (F, N) rho, over the power of what a head shows."""
+        """(N, m) mu and (N,) rho, over the power of the mean."""
         return self._tensor(self._spread.variance), self._tensor(self._spread.rest)
 
-    @cached_property
-    def _means(self) -> Tensor:
-        """(H, E, N, n)."""
-        return self._topographies[:, :, :, 0]
+    def settled(
+        self, states: PatchStates, beta: float = 1.0
+    ) -> tuple[PatchStates, NDArray[np.float64]]:
+        found = peak(self.problem, states, beta)
+        return states.looking(found.at), found.log_weight
 
-    @cached_property
-    def _powers(self) -> Tensor:
-        """(H, E, N): |mean|²."""
-        return self._means.square().sum(-1)
-
-    @cached_property
-    def _isotropic(self) -> Tensor:
-        """(F, N): mean over directions of the variance over the power."""
-        mu, rho = self._variances
-        n, m = self._means.shape[-1], mu.shape[-1]
-        return (mu.sum(-1) + (n - m) * rho) / n
+    def drawn(
+        self, states: PatchStates, rng: np.random.Generator
+    ) -> tuple[PatchStates, NDArray[np.float64]]:
+        seen, weight = drawn(self.problem, states, rng)
+        return states.looking(seen), weight
 
     def alone(self) -> NDArray[np.float64]:
+        """Cells that matter are integrated; others keep the approximate value, less what it is
+        too high by where both are known."""
         problem = self.problem
-        shape = (problem.n_heads, problem.atoms.n_extents, problem.atoms.n_centres)
-        frame = self._frames(Amplitudes(problem, PatchStates.empty(1, 1, len(problem.turned))))
-        table = np.empty((*shape, len(problem.sizes)))
-        for h, e, m in np.ndindex(shape[0], shape[1], len(problem.sizes)):
-            table[h, e, :, m] = self._roughly(frame, h, e, m)
-        n_best = min(_N_BEST_ALONE, table[..., 0].size)
-        best = np.argpartition(table.max(axis=3).ravel(), -n_best)[-n_best:]
-        for first in range(0, n_best, _CHUNK):
-            h, e, i = np.unravel_index(best[first : first + _CHUNK], shape)
-            for m in range(len(problem.sizes)):
-                peaks = self._peaks(frame, h[None], e[None], i[None], np.array([m]))
-                table[h, e, i, m] = peaks.log_weight[0].numpy()
+        shape = (problem.atoms.n_extents, problem.atoms.n_centres, len(problem.sizes))
+        rest = self._rest(Amplitudes(problem, PatchStates.empty(1, 1, len(problem.turned))))
+        scale = int(np.argmax(self._spread.log_scale))
+        table = np.empty((problem.n_heads, *shape))
+        for e in range(shape[0]):
+            table[:, e] = self._roughly(rest, 0, scale, e)
+        cells = np.argsort(-table[scale].ravel())[:_N_CELLS]
+        known = self._integrated(scale, cells, shape)
+        top = np.argsort(-known)[:_N_FINE]
+        rough = table[scale].reshape(-1)[cells]
+        table -= np.median((rough - known)[top])
+        table.reshape(problem.n_heads, -1)[scale, cells] = known
+        for h in range(problem.n_heads):
+            flat = table[h].reshape(-1)
+            if h != scale:
+                # about as far off as the fine cells of this scale are from the usual one
+                fine = self._integrated(h, cells[top], shape)
+                flat[:] = table[scale].reshape(-1) + np.median(fine - known[top])
+                flat[cells[top]] = fine
         return table
+
+    def _integrated(
+        self, scale: int, cells: NDArray[np.int64], shape: tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        extent, centre, size = np.unravel_index(cells, shape)
+        states = PatchStates.empty(len(cells), 1)
+        states.head[:], states.used[:] = scale, True
+        states.extent[:, 0], states.centre[:, 0], states.size[:, 0] = extent, centre, size
+        return peak(self.problem, states).log_weight
 
     def anywhere(
         self,
         others: Amplitudes,
         extent: NDArray[np.int64],
-        size: NDArray[np.int64],
         beta: float = 1.0,
     ) -> NDArray[np.float64]:
-        frames = self._frames(others, beta)
-        kinds = zip(others.states.head, extent, size, strict=True)
-        each = [self._roughly(frames[d], *map(int, kind)) for d, kind in enumerate(kinds)]
+        rest, head = self._rest(others, beta), others.states.head
+        each = [self._roughly(rest, d, int(head[d]), int(e)) for d, e in enumerate(extent)]
         weight = np.stack(each)
-        for n_best, turns in ((_N_BEST, _N_FEW_TURNS), (_N_BEST_AGAIN, _N_TURNS)):
-            n_best = min(n_best, weight.shape[1])
-            best = np.argpartition(weight, -n_best, axis=1)[:, -n_best:]
-            head, extents = others.states.head[:, None], extent[:, None]
-            peaks = self._peaks(frames, head, extents, best, size, turns)
-            np.put_along_axis(weight, best, peaks.log_weight.numpy(), axis=1)
+        flat = weight.reshape(len(weight), -1)
+        n_best = min(_N_BEST, flat.shape[1])
+        best = np.argpartition(flat, -n_best, axis=1)[:, -n_best:]
+        centre, size = np.divmod(best, weight.shape[2])
+        finer = self._finer(rest, head, extent[:, None], centre, size)
+        # those that are not weighed anew are as much too high as the best
+        old = np.take_along_axis(flat, best, axis=1)
+        top = np.argmax(finer, axis=1)[:, None]
+        flat -= np.maximum(np.take_along_axis(old - finer, top, axis=1), 0.0)
+        np.put_along_axis(flat, best, finer, axis=1)
         return weight
 
     def around(
         self,
         others: Amplitudes,
-        heads: NDArray[np.int64],
         centres: NDArray[np.int64],
         size: NDArray[np.int64],
         beta: float = 1.0,
     ) -> NDArray[np.float64]:
-        (n, n_near), n_heads = centres.shape, heads.shape[1]
-        shape = (n, n_heads, self.problem.atoms.n_extents, n_near)
-        extents = np.arange(shape[2])[:, None]
-        kinds = (heads[:, :, None, None], extents, centres[:, None, None])
-        head, extent, centre = (np.broadcast_to(k, shape).reshape(n, -1) for k in kinds)
-        frames = self._frames(others, beta)
-        peaks = self._peaks(frames, head, extent, centre, size, _N_FEW_TURNS)
-        return peaks.log_weight.numpy().reshape(shape)
+        n_extents = self.problem.atoms.n_extents
+        n, n_near = centres.shape
+        extent = np.repeat(np.arange(n_extents), n_near)[None]
+        centre = np.tile(centres, (1, n_extents))
+        rest = self._rest(others, beta)
+        finer = self._finer(rest, others.states.head, extent, centre, size[:, None])
+        return finer.reshape(n, n_extents, n_near)
 
-    def see(
-        self,
-        others: Amplitudes,
-        states: PatchStates,
-        slot: NDArray[np.int64],
-        rng: np.random.Generator,
-        beta: float = 1.0,
-    ) -> tuple[PatchStates, NDArray[np.float64]]:
-        law = self._law(others, states, slot, beta)
-        rows, drawn = np.arange(len(states)), law.draw(rng)
-        seen = states.seen.copy()
-        seen[rows, slot] = drawn
-        used = states.used[rows, slot]
-        return replace(states, seen=seen), np.where(used, law.log_density(drawn), 0.0)
-
-    def log_seen(
-        self,
-        others: Amplitudes,
-        states: PatchStates,
-        slot: NDArray[np.int64],
-        beta: float = 1.0,
-    ) -> NDArray[np.float64]:
-        rows = np.arange(len(states))
-        density = self._law(others, states, slot, beta).log_density(states.seen[rows, slot])
-        return np.where(states.used[rows, slot], density, 0.0)
-
-    def _law(
-        self, others: Amplitudes, states: PatchStates, slot: NDArray[np.int64], beta: float
-    ) -> TopographyLaw:
-        """N(g^, cov) of a slot of each state."""
-        rows, head = np.arange(len(states)), states.head
-        extent, centre = states.extent[rows, slot], states.centre[rows, slot]
-        size, frames = states.size[rows, slot], self._frames(others, beta)
-        peaks = self._peaks(frames, head[:, None], extent[:, None], centre[:, None], size)
-        at, eps, unseen = (
-            part[:, 0].double().numpy() for part in (peaks.at, peaks.eps, peaks.unseen)
-        )
-        seen = self.problem.topographies[head, extent, centre, 0]
-        return self._spread.law(extent, centre, seen, at).shrunk(eps, unseen)
-
-    def _frames(self, others: Amplitudes, beta: float = 1.0) -> _Frames:
+    def _rest(self, others: Amplitudes, beta: float = 1.0) -> _Rest:
         made = np.swapaxes(others.basis, 1, 2) @ (others.shrunk * others.match)
-        # frames come in order of gain, and at least the slot that is weighed has none
-        parts = (others.basis[:, 1:], others.shrunk[:, 1:], self.problem.turned - made)
-        basis, shrunk, left = map(self._tensor, parts)
-        log_determinant, rest = map(torch.from_numpy, (others.log_determinant, others.rest))
-        return _Frames(basis, shrunk, left, log_determinant, rest, beta)
+        left = torch.from_numpy(self.problem.turned - made)
+        q = torch.from_numpy(self.problem.variance)
+        kept = min(_N_FUNCTIONS, len(q))
+        _, vectors = torch.linalg.eigh(left.transpose(1, 2) @ left)
+        turn = vectors[:, :, -kept:]
+        own = (turn.square() * q[:, None]).sum(1)
+        n_noise = len(q) - kept
+        parts = (
+            others.basis,
+            others.shrunk.mean(axis=2),
+            (left @ turn).numpy(),
+            own.numpy(),
+            ((q.sum() - own.sum(1)) / max(n_noise, 1)).numpy(),
+        )
+        exact = map(torch.from_numpy, (others.log_determinant, others.rest))
+        return _Rest(*map(self._tensor, parts), n_noise, *exact, beta)
 
-    def _roughly(self, frame: _Frames, head: int, extent: int, size: int) -> NDArray[np.float64]:
-        """(N,) one state, Sigma isotropic."""
-        basis, shrunk, left = frame.basis[0], frame.shrunk[0], frame.left[0]
-        means, power = self._means[head, extent], self._powers[head, extent]
-        t = self._isotropic[int(self._spread.source[extent])] * power
-        u = self._tensor(self.problem.sizes[size] ** 2 * self.problem.variance)
+    def _roughly(self, rest: _Rest, d: int, scale: int, extent: int) -> NDArray[np.float64]:
+        """(N, M) of one state, Sigma isotropic."""
+        means, power = self._means[extent], self._powers[extent]
+        mu, rho = self._variances
+        n, m = means.shape[-1], mu.shape[-1]
+        left, basis, shrunk = rest.left[d], rest.basis[d], rest.shrunk[d]
+        t = SCALES[scale] * power * (mu.sum(-1) + (n - m) * rho) / n
         match = means @ left
-        gain = power[:, None] - (means @ basis.T).square() @ shrunk
-        amplitude, alpha2, eps = self._amplitudes(match, gain, u, frame.rest[0])
-        eps = eps / frame.beta
-        seen = amplitude @ (left.T @ left)  # left' y
+        gain = power - (means @ basis.T).square() @ shrunk
+        gram, q, q_noise = left.T @ left, rest.q[d], rest.q_noise[d]
+        each = [
+            self._rough_size(rest, d, float(size) ** 2, match, gain, power, t, gram, q, q_noise)
+            for size in self.problem.sizes
+        ]
+        return np.stack(each, axis=1)
+
+    def _rough_size(
+        self,
+        rest: _Rest,
+        d: int,
+        size2: float,
+        match: Tensor,
+        gain: Tensor,
+        power: Tensor,
+        t: Tensor,
+        gram: Tensor,
+        q: Tensor,
+        q_noise: Tensor,
+    ) -> NDArray[np.float64]:
+        """(N,)"""
+        n, u = self._means.shape[-1], size2 * q
+        amplitude, alpha2, eps = self._amplitudes(match, gain, u, rest.power[d])
+        eps = eps / rest.beta
+        seen = amplitude @ gram  # left' y alpha²
         yy, yg = (seen * amplitude).sum(-1) / alpha2**2, (amplitude * match).sum(-1) / alpha2
         share = t / (t + eps)
         match = (1 - share)[:, None] * match + (share / alpha2)[:, None] * seen
         grown = (1 - share) ** 2 * power + 2 * share * (1 - share) * yg + share**2 * yy
-        gain = gain + (grown - power)[:, None]
         off = (yy - 2 * yg + power).clamp(min=0.0)
-        n = means.shape[-1]
         prior = -0.5 * share**2 * off / t - 0.5 * n * torch.log1p(t / eps)
-        found = self._log_likelihood(match, gain, u, frame.log_determinant[0], frame.rest[0])
-        weight = frame.beta * found + prior.double()
+        found = self._log_likelihood(match, gain + grown - power, u, size2 * q_noise, rest, d)
+        weight = rest.beta * found + prior.double()
         return np.asarray(weight.nan_to_num(-torch.inf, -torch.inf, -torch.inf))
 
-    def _peaks(
+    def _finer(
         self,
-        frames: _Frames,
+        rest: _Rest,
         head: NDArray[np.int64],
         extent: NDArray[np.int64],
         centre: NDArray[np.int64],
         size: NDArray[np.int64],
-        turns: int = _N_TURNS,
-    ) -> _Peaks:
-        """Of (D, A) atoms in (D, A) heads, of (D,) sizes."""
-        mean, power = self._means[head, extent, centre], self._powers[head, extent, centre]
-        kind = self._spread.source[extent]
-        axes = self._directions[kind, centre]
-        mu, rho = (part[kind, centre] for part in self._variances)
-        mu, rho = mu * power[..., None], rho * power
-        u = self._tensor(self.problem.sizes[size][:, None] ** 2 * self.problem.variance)[:, None]
-        basis, shrunk, left = frames.basis, frames.shrunk, frames.left
-        rest, log_det = frames.rest[:, None], frames.log_determinant[:, None]
-        at = mean
-        for _ in range(turns):
-            amplitude, alpha2, eps = self._amplitudes(at @ left, _gain(at, basis, shrunk), u, rest)
-            eps = eps / frames.beta
+    ) -> NDArray[np.float64]:
+        """(D, A) of (D, A) atoms, with the directions of Sigma."""
+        size2 = self._tensor(self.problem.sizes[size] ** 2)
+        u, u_noise = size2[..., None] * rest.q[:, None], size2 * rest.q_noise[:, None]
+        mean, power = self._means[extent, centre], self._powers[extent, centre]
+        scale = self._tensor(np.array(SCALES)[head])[:, None]
+        axes = self._directions[centre]
+        mu, rho = (part[centre] for part in self._variances)
+        rho = rho * power * scale
+        mu = mu * (power * scale)[..., None]
+        basis, left = rest.basis, rest.left
+        total, at = rest.power[:, None], mean
+        for _ in range(2):
+            match = at @ left
+            seen = (at @ basis.transpose(1, 2)).square()
+            gain = at.square().sum(-1) - (seen * rest.shrunk[:, None]).sum(-1)
+            amplitude, alpha2, eps = self._amplitudes(match, gain, u, total)
+            eps = eps / rest.beta
             off = (amplitude / alpha2[..., None]) @ left.transpose(1, 2) - mean
-            unseen = ((amplitude.square() @ shrunk.transpose(1, 2)) / alpha2[..., None]).sqrt()
-            law = _Law(axes, mu, rho, eps, unseen[..., None] * basis[:, None])
-            at = law.corrected(mean + law.shrink(off[..., None, :])[..., 0, :])
-        off = at - mean
-        along = (axes @ off[..., None])[..., 0].square()
-        across = (off.square().sum(-1) - along.sum(-1)).clamp(min=0.0)
-        prior = -0.5 * (across / rho + (along / mu).sum(-1) + law.log_grown())
-        gain = _gain(at, basis, shrunk)
-        found = self._log_likelihood(at @ left, gain, u, log_det, rest)
-        weight = frames.beta * found + prior.double()
-        # single precision may fail where a source looks like the others: it is not proposed there
-        return _Peaks(at, eps, law.unseen, weight.nan_to_num(-torch.inf, -torch.inf, -torch.inf))
+            base = rho / (rho + eps)
+            along = (axes @ off[..., None])[..., 0]
+            more = (mu / (mu + eps[..., None]) - base[..., None]) * along
+            at = mean + base[..., None] * off + (more[..., None, :] @ axes)[..., 0, :]
+        step = at - mean
+        along = (axes @ step[..., None])[..., 0].square()
+        across = (step.square().sum(-1) - along.sum(-1)).clamp(min=0.0)
+        n, m = mean.shape[-1], mu.shape[-1]
+        grown = torch.log1p(mu / eps[..., None]).sum(-1) + (n - m) * torch.log1p(rho / eps)
+        prior = -0.5 * (across / rho + (along / mu).sum(-1) + grown)
+        seen = (at @ basis.transpose(1, 2)).square()
+        gain = at.square().sum(-1) - (seen * rest.shrunk[:, None]).sum(-1)
+        found = self._log_likelihood(at @ left, gain, u, u_noise, rest, slice(None))
+        weight = rest.beta * found + prior.double()
+        return np.asarray(weight.nan_to_num(-torch.inf, -torch.inf, -torch.inf))
 
     def _amplitudes(
-        self, match: Tensor, gain: Tensor, u: Tensor, rest: Tensor
+        self, match: Tensor, gain: Tensor, u: Tensor, power: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(..., R) E[a | g], (...) alpha² and eps."""
-        shrunk = u / (1 + u * gain)
+        """(..., r) E[a | g], (...) alpha² and eps."""
+        shrunk = u / (1 + u * gain.clamp(min=0.0)[..., None])
         amplitude = shrunk * match
         dof = NOISE_DOF + self.problem.n_numbers
         explained = (amplitude * match).sum(-1).double()
-        tau2 = ((rest - explained) / dof).to(match.dtype)
+        tau2 = ((power - explained).clamp(min=NOISE_DOF) / dof).to(match.dtype)
         alpha2 = amplitude.square().sum(-1) + tau2 * shrunk.sum(-1)
         return amplitude, alpha2, tau2 / alpha2.clamp(min=1e-30)
 
     def _log_likelihood(
-        self, match: Tensor, gain: Tensor, u: Tensor, log_det: Tensor, rest: Tensor
+        self,
+        match: Tensor,
+        gain: Tensor,
+        u: Tensor,
+        u_noise: Tensor,
+        rest: _Rest,
+        d: int | slice,
     ) -> Tensor:
-        determinant = 1 + u * gain
-        left = rest - (match.square() * u / determinant).sum(-1).double()
+        gain = gain.clamp(min=0.0)
+        determinant = 1 + u * gain[..., None]
+        power, log_det = rest.power[d], rest.log_determinant[d]
+        if isinstance(d, slice):
+            power, log_det = power[:, None], log_det[:, None]
+        left = power - (match.square() * u / determinant).sum(-1).double()
         dof = NOISE_DOF + self.problem.n_numbers
-        return (
-            -0.5 * (log_det + log_sum(determinant).double())
-            - 0.5 * dof * left.clamp(min=NOISE_DOF).log()
-        )
+        grown = determinant.log().sum(-1) + rest.n_noise * torch.log1p(u_noise * gain)
+        return -0.5 * (log_det + grown.double()) - 0.5 * dof * left.clamp(min=NOISE_DOF).log()

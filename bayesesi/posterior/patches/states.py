@@ -13,7 +13,7 @@ S = diag(s_k): the Student law of a linear model with conjugate priors (Bernardo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,12 +24,13 @@ from bayesesi.posterior.patches.problem import NOISE_DOF, PatchProblem
 
 @dataclass(frozen=True)
 class PatchStates:
-    """D states. A slot that is not used keeps an extent and a size, which mean nothing.
+    """D states. A slot that is not used keeps an extent, which means nothing.
 
     Attributes
     ----------
     head : (D,). used : (D, K). centre, extent, size : (D, K) indices into the grids.
-    seen : (D, K, n_eff) topographies of the sources, where they spread; else (D, K, 0).
+    seen : (D, K, n_eff) topographies of the sources, where they spread; else (D, K, 0). Chains,
+        which integrate them, keep the likeliest ones here; states that are given out, drawn ones.
     """
 
     head: NDArray[np.int64]
@@ -61,6 +62,10 @@ class PatchStates:
         centre, extent, size = (np.zeros((n, n_slots), np.int64) for _ in range(3))
         used, seen = np.zeros((n, n_slots), bool), np.zeros((n, n_slots, n_seen))
         return cls(np.zeros(n, np.int64), used, centre, extent, size, seen)
+
+    def looking(self, seen: NDArray[np.float64]) -> PatchStates:
+        """The same sources with these topographies."""
+        return replace(self, seen=seen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,16 +147,10 @@ class Amplitudes:
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """(D, K, d, R) A m: amplitudes, in the observation's time functions."""
-        turned = self.draw_turned(rng)[0] @ self.problem.turn.T
-        return turned.reshape(*self.states.used.shape, self.problem.n_axes, -1)
-
-    def draw_turned(
-        self, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(D, K d, R) amplitudes in turned time, and (D,) tau²."""
         tau2 = self.rest / rng.chisquare(NOISE_DOF + self.problem.n_numbers, len(self.rest))
         z = np.sqrt(tau2)[:, None, None] * rng.standard_normal(self.match.shape)
-        return self._out(self.shrunk * self.match + np.sqrt(self.shrunk) * z), tau2
+        turned = self._out(self.shrunk * self.match + np.sqrt(self.shrunk) * z)
+        return (turned @ self.problem.turn.T).reshape(*self.states.used.shape, self.problem.n_axes, -1)
 
     @property
     def _axes_scale(self) -> NDArray[np.float64]:
@@ -168,26 +167,9 @@ class Amplitudes:
 
 
 def log_prior(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
-    """(D,) log p(state): heads, slots, places, and extents and sizes of the used slots."""
-    count = states.count
+    """(D,) log p(state): heads, slots, places, sizes; and extents, of unused slots as well."""
     place = problem.log_place(states.centre, states.used)
-    shape = np.where(states.used, log_shape(problem, states), 0.0).sum(axis=1)
-    known = problem.log_slots[count] + place + shape - np.log(problem.n_heads)
-    return np.asarray(known + log_seen(problem, states))
-
-
-def log_shape(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
-    """(D, K) log p(extent, size) of each slot."""
-    return problem.log_size[states.size] - np.log(problem.atoms.n_extents)
-
-
-def log_seen(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
-    """(D,) log density of the used slots' topographies, given what the sources are."""
-    if problem.spread is None:
-        return np.zeros(len(states))
-    slots, n_seen = states.used.shape, states.seen.shape[-1]
-    extent, centre = states.extent.ravel(), states.centre.ravel()
-    head = np.repeat(states.head, slots[1])
-    law = problem.spread.law(extent, centre, problem.topographies[head, extent, centre, 0])
-    each = law.log_density(states.seen.reshape(-1, n_seen)).reshape(slots)
-    return np.where(states.used, each, 0.0).sum(axis=1)
+    size = np.where(states.used, problem.log_size[states.size], 0.0).sum(axis=1)
+    extent = -states.used.shape[1] * np.log(problem.atoms.n_extents)
+    known = problem.log_slots[states.count] + place + size + extent
+    return np.asarray(known + problem.log_head[states.head])

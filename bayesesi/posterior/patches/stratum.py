@@ -1,0 +1,54 @@
+"""Events of one count: drawn nearly, weighed exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesesi.posterior.patches.enumeration import Enumeration
+from bayesesi.posterior.patches.run import Run
+from bayesesi.posterior.patches.scan import Scan
+from bayesesi.posterior.patches.states import PatchStates
+from bayesesi.posterior.refine import ImportanceWeights, importance_weights
+
+#: Draws of each count.
+_N_DRAWS = 800
+
+
+@dataclass(frozen=True, eq=False)
+class Stratum:
+    """Draws of events of k sources from the table or from chains.
+
+    Attributes
+    ----------
+    states : as they came, what sources look like drawn. weights : of each, the exact joint density
+        over that by which it was drawn.
+    log_evidence : log p(v~ | k), nats; -inf where chains never held as many.
+    """
+
+    states: PatchStates
+    weights: ImportanceWeights
+    log_evidence: float
+
+    @classmethod
+    def of(
+        cls, scan: Scan, table: Enumeration, run: Run | None, k: int, rng: np.random.Generator
+    ) -> Stratum:
+        if k < 2 or run is None:
+            evidence = table.log_evidences[k]
+            states, drawn_by = table.draw(_N_DRAWS if k else 1, rng, k)
+        else:
+            evidence = run.log_evidences[k]
+            states, drawn_by = run.draw(k, _N_DRAWS, rng)
+        if not len(states):
+            return cls(states, ImportanceWeights(np.zeros(1)), -np.inf)
+        states, exact = scan.drawn(states, rng)
+        weights = importance_weights(exact, drawn_by)
+        return cls(states, weights, float(evidence + weights.log_evidence))
+
+    def draw(self, n: int, rng: np.random.Generator) -> PatchStates:
+        """n of them, as often as they weigh."""
+        if n == 0:
+            return self.states[:0]
+        return self.states[rng.permutation(self.weights.resample(n, rng))]
