@@ -3,9 +3,9 @@
 Each chain holds a head and K slots, used or not (the extent of a slot that is not used follows its
 prior and means nothing; Carlin & Chib 1995, doi:10.1111/j.2517-6161.1995.tb02042.x). A sweep:
 
-- a slot (then two, one after the other) emptied and drawn anew, from "not used" and every centre of
-  the cortex at every size, nearly by their probabilities given its extent: birth, death, a jump;
-- a local move: centre and extent of a source together, among centres near by; then its size;
+- a slot emptied and drawn anew, from "not used" and every centre of the cortex at every size, nearly
+  by their probabilities given its extent: birth, death, a jump;
+- local moves of it: centre and extent together, among centres near by; then its size;
 - the head given the sources; where heads are an index, another one with a slot drawn anew in it.
 
 Options are weighed in single precision, with an approximate density of places and, where
@@ -28,8 +28,8 @@ from bayesesi.posterior.patches.problem import PatchProblem
 from bayesesi.posterior.patches.scan import Scan
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
 
-#: Centres of a local move are a centre's nearest and those it is nearest to.
-_N_NEAREST = 6
+#: Centres of a local move are a centre's nearest and those it is nearest to; moves of a visit.
+_N_NEAREST, _N_LOCAL = 6, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,16 @@ class Weighed:
 
     def __len__(self) -> int:
         return len(self.states)
+
+
+@dataclass(frozen=True, eq=False)
+class _Beside:
+    """A slot taken away: ``others`` as they likely look beside another source; (B,) log-likelihood
+    without one; (B, N) log density of where one more may be."""
+
+    others: Amplitudes
+    log_likelihood: NDArray[np.float64]
+    log_place: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +75,23 @@ class Kernel:
         return Weighed(settled, likelihood + log_prior(self.problem, states) + enough)
 
     def sweep(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
-        """Every move, as often as there are slots; the head's once."""
+        """A visit for every slot, then the head."""
         for _ in range(self.problem.n_slots):
-            chains = self.redraw(chains, rng)
-            chains = self.local(chains, rng)
-            chains = self.size(chains, rng)
-        if self.problem.n_slots > 1:
-            chains = self.redraw_two(chains, rng)
+            chains = self.visit(chains, rng)
         if self.problem.n_heads > 1:
             chains = self.head(chains, rng)
             if self.problem.spread is None:
                 chains = self.other_head(chains, rng)
         return chains
+
+    def visit(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
+        """A slot drawn anew, then moved and sized, the others as they are."""
+        states, slot = self._chosen(chains.states, rng)
+        beside = self._beside(states, slot)
+        chains = self.redraw(replace(chains, states=states), slot, beside, rng)
+        for _ in range(_N_LOCAL):
+            chains = self.local(chains, slot, beside, rng)
+        return self.size(chains, slot, rng)
 
     def filled(self, states: PatchStates, rng: np.random.Generator) -> Weighed:
         """States of one source at most with more, by their conditional probabilities, until there
@@ -89,35 +104,19 @@ class Kernel:
             states = _with(states, slot, _pick(options, rng), self._n_sizes)
         return self.weighed(states)
 
-    def redraw(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
+    def redraw(
+        self,
+        chains: Weighed,
+        slot: NDArray[np.int64],
+        beside: _Beside,
+        rng: np.random.Generator,
+    ) -> Weighed:
         """A slot emptied and filled again or not: birth, death, a jump anywhere."""
-        states, slot = self._chosen(chains.states, rng)
-        options = self._options(states, slot)
+        states = chains.states
+        options = self._options(states, slot, beside)
         new, old = _pick(options, rng), _standing(states, slot, self._n_sizes)
         balance = _at(options, old) - _at(options, new)
         return self._accepted(chains, _with(states, slot, new, self._n_sizes), balance, rng)
-
-    def redraw_two(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
-        """Two slots emptied and drawn one after the other: one source for two, or two for one.
-
-        The way back draws what they were in the same order.
-        """
-        states, first = self._chosen(chains.states, rng)
-        step = rng.integers(1, self.problem.n_slots, size=len(chains))
-        second = (first + step) % self.problem.n_slots
-        states = self._refreshed(states, second, rng)
-        alone = _without(states, second)
-        options = replace(self, least=0)._options(alone, first)
-        new, old = _pick(options, rng), _standing(states, first, self._n_sizes)
-        half = _with(alone, first, new, self._n_sizes)
-        balance = _at(options, old) - _at(options, new)
-        options = self._options(half, second)
-        # after an empty first slot the second may not be enough; what then comes is not accepted
-        new = _pick(options, rng)
-        balance -= _log_share(options, new)
-        options = self._options(states, second)
-        balance += _log_share(options, _standing(states, second, self._n_sizes))
-        return self._accepted(chains, _with(half, second, new, self._n_sizes), balance, rng)
 
     def other_head(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
         """Another head, a slot drawn anew in it."""
@@ -131,23 +130,26 @@ class Kernel:
         balance += _log_share(options, _standing(states, slot, self._n_sizes))
         return self._accepted(chains, _with(there, slot, new, self._n_sizes), balance, rng)
 
-    def local(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
+    def local(
+        self,
+        chains: Weighed,
+        slot: NDArray[np.int64],
+        beside: _Beside,
+        rng: np.random.Generator,
+    ) -> Weighed:
         """Centre and extent of a source among those about a pivot near its centre.
 
         The pivot is drawn among the centre's neighbours, so an option weighs by one over its own
         number of them.
         """
         states = chains.states
-        rows, some = np.arange(len(states)), states.count > 0
-        slot = _pick(np.where(states.used, 0.0, -np.inf), rng)
-        without = self.scan.settled(_without(states, slot), self.beta)[0]
-        others = Amplitudes(self.problem, without)
+        rows, some = np.arange(len(states)), states.used[np.arange(len(states)), slot]
         ring, n_ring = self._neighbours
         centre = states.centre[rows, slot]
         pivot = ring[centre, rng.integers(n_ring[centre])]
         near = ring[pivot]
-        options = self.scan.around(others, near, states.size[rows, slot], self.beta)
-        place = self._log_place(without)[rows[:, None], near] - np.log(n_ring[near])
+        options = self.scan.around(beside.others, near, states.size[rows, slot], self.beta)
+        place = beside.log_place[rows[:, None], near] - np.log(n_ring[near])
         real = np.arange(ring.shape[1]) < n_ring[pivot][:, None]
         options = options + np.where(real, place, -np.inf)[:, None]
         extent, at = np.unravel_index(
@@ -157,12 +159,14 @@ class Kernel:
         old_at = (near == centre[:, None]).argmax(axis=1)
         balance = options[rows, states.extent[rows, slot], old_at] - options[rows, extent, at]
         balance -= np.log(n_ring[moved.centre[rows, slot]]) - np.log(n_ring[centre])
+        balance = np.where(some, balance, 0.0)
         return self._accepted(chains, _where(some, moved, states), balance, rng)
 
-    def size(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
+    def size(
+        self, chains: Weighed, slot: NDArray[np.int64], rng: np.random.Generator
+    ) -> Weighed:
         """The size of a source, all else given; proposed as if topographies stayed."""
         states, rows = chains.states, np.arange(len(chains))
-        slot = _pick(np.where(states.used, 0.0, -np.inf), rng)
         options = self._sizes(states, slot)
         new, old = _pick(options, rng), states.size[rows, slot]
         moved = self.weighed(_changed(states, slot, size=new))
@@ -252,21 +256,30 @@ class Kernel:
         used = states.used[np.arange(len(states)), slot]
         return _where(~used, _changed(states, slot, extent=extent), states)
 
-    def _options(self, states: PatchStates, slot: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _beside(self, states: PatchStates, slot: NDArray[np.int64]) -> _Beside:
+        without, alone = self.scan.settled(_without(states, slot), self.beta)
+        others = self.scan.beside_another(without, self.beta)
+        return _Beside(others, alone, self._log_place(without))
+
+    def _options(
+        self, states: PatchStates, slot: NDArray[np.int64], beside: _Beside | None = None
+    ) -> NDArray[np.float64]:
         """(B, 1 + N M): nearly log p(v~, the slot not used), and p(v~, used at each centre, of each
         size)."""
-        extent = states.extent[np.arange(len(states)), slot]
-        without, alone = self.scan.settled(_without(states, slot), self.beta)
-        others = Amplitudes(self.problem, without)
-        prior, count = self.problem.log_slots, without.count
-        empty = np.where(count >= self.least, prior[count] + alone, -np.inf)
-        # of the others as they are likeliest to look, in place of all they may look like
-        gained = self.scan.anywhere(others, extent, self.beta) - (
-            self.beta * others.log_likelihood[:, None, None]
-        )
-        where = self._log_place(without)[..., None] + self.problem.log_size
-        used = gained + where + (prior[count + 1] + alone)[:, None, None]
-        return np.column_stack([empty, used.reshape(len(states), -1)])
+        rows = np.arange(len(states))
+        beside = beside or self._beside(states, slot)
+        prior, count = self.problem.log_slots, beside.others.states.count
+        empty = np.where(count >= self.least, prior[count] + beside.log_likelihood, -np.inf)
+        where = (beside.log_place[..., None] + self.problem.log_size).reshape(len(states), -1)
+        found = self.scan.anywhere(beside.others, states.extent[rows, slot], self.beta)
+        used = found.reshape(len(states), -1) + where
+        # the others are taken as they likely look beside any other source; what that is off by is
+        # nearly the same for all options
+        best = used.argmax(axis=1)
+        full = _with(states, slot, 1 + best, self._n_sizes)
+        exact = self.scan.settled(full, self.beta)[1] + prior[count + 1] + _at(where, best)
+        used += (exact - _at(used, best))[:, None]
+        return np.column_stack([empty, used])
 
     @property
     def _n_sizes(self) -> int:

@@ -27,7 +27,7 @@ draws of the posterior exact, and says how good the approximation was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -37,7 +37,7 @@ from torch import Tensor
 
 from bayesesi.posterior.patches.problem import NOISE_DOF, PatchProblem
 from bayesesi.posterior.patches.spread import SCALES
-from bayesesi.posterior.patches.states import PatchStates
+from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
 #: Steps towards the peak, and states that are weighed at once.
 N_STEPS, _CHUNK = 4, 512
@@ -67,6 +67,33 @@ def peak(
     )
 
 
+def beside_another(
+    problem: PatchProblem, states: PatchStates, beta: float
+) -> NDArray[np.float64]:
+    """(D, K, n): how sources likely look if there is one more, somewhere.
+
+    ``states`` look as they are likeliest to alone. The other one may look like anything; the search
+    begins with what they leave, and with most of the data. Without it the sources would have to
+    look like all that it makes.
+    """
+    alone = Amplitudes(problem, states)
+    left = problem.turned - np.swapaxes(alone.basis, 1, 2) @ (alone.shrunk * alone.match)
+    whole = np.broadcast_to(problem.turned, left.shape)
+    looks = [_strongest(left), _strongest(whole)]
+    twice = PatchStates.joined([states, states])
+    field = _Field.of(problem, twice, beta).with_another(torch.from_numpy(np.concatenate(looks)))
+    start = field.means.clone()
+    start[: len(states), :-1] = torch.from_numpy(states.seen)
+    _, at, weight = _climbed(field, N_STEPS, start)
+    (first, second), (better, other) = at[:, :-1].chunk(2), weight.chunk(2)
+    return torch.where((better >= other)[:, None, None], first, second).numpy()
+
+
+def _strongest(data: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(D, n) direction of most power of (D, n, R)."""
+    return np.asarray(np.linalg.eigh(data @ np.swapaxes(data, 1, 2))[1][..., -1])
+
+
 def drawn(
     problem: PatchProblem, states: PatchStates, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -84,8 +111,10 @@ def drawn(
     return torch.cat(seen).numpy(), torch.cat(weights).numpy()
 
 
-def _climbed(field: _Field, n_steps: int) -> tuple[_Curvature, Tensor, Tensor]:
-    at = field.means
+def _climbed(
+    field: _Field, n_steps: int, start: Tensor | None = None
+) -> tuple[_Curvature, Tensor, Tensor]:
+    at = field.means if start is None else start
     for _ in range(n_steps):
         slope, curvature = field.expanded(at)
         at = at + curvature.solve(slope)
@@ -128,6 +157,22 @@ class _Field:
             np.where(states.used, problem.sizes[states.size], 0.0),
         )
         return cls(problem, *map(torch.from_numpy, parts), beta)
+
+    def with_another(self, look: Tensor) -> _Field:
+        """And a source in every state that may look like anything, most likely (D, n) ``look``."""
+        d, _, m, n = self.axes.shape
+        power = self.problem.median_power
+        mean = np.sqrt(power) * look[:, None]
+        every = torch.full((d, 1), power / n, dtype=mean.dtype)
+        size = torch.full((d, 1), float(np.median(self.problem.sizes)), dtype=mean.dtype)
+        return replace(
+            self,
+            means=torch.cat([self.means, mean], dim=1),
+            axes=torch.cat([self.axes, torch.zeros(d, 1, m, n, dtype=mean.dtype)], dim=1),
+            mu=torch.cat([self.mu, every[..., None].expand(d, 1, m)], dim=1),
+            rho=torch.cat([self.rho, every], dim=1),
+            sizes=torch.cat([self.sizes, size], dim=1),
+        )
 
     @cached_property
     def _data(self) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,7 @@ def patch_posterior(
     seed: int = 0,
     atoms: Atoms | None = None,
     ess: float = 200.0,
-    most_sweeps: int = 50,
+    most_sweeps: int = 60,
 ) -> PatchPosterior:
     """The posterior over sources, and over the head where ``heads`` is given.
 

@@ -97,6 +97,11 @@ class PatchProblem:
         return NOISE_DOF + float((self.turned**2).sum())
 
     @cached_property
+    def median_power(self) -> float:
+        """|g|² of a unit moment, median over centres and extents."""
+        return float(np.median((self.topographies[0] ** 2).sum(axis=-1)))
+
+    @cached_property
     def log_count(self) -> NDArray[np.float64]:
         """(K + 1,) log prior probability of 0, 1, 2... sources."""
         count = self.prior.spec.count

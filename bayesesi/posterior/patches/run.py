@@ -14,13 +14,14 @@ from bayesesi.posterior.patches.chains import Kernel, Weighed
 from bayesesi.posterior.patches.enumeration import Enumeration
 from bayesesi.posterior.patches.field import LOBE_NAMES, lobe_energy
 from bayesesi.posterior.patches.scan import Scan
+from bayesesi.posterior.refine import ImportanceWeights
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
 
-N_CHAINS = 8
-#: Powers of the likelihood that chains warm up with, and sweeps in each, thrown away.
-_BETAS, _N_WARM = (0.03, 0.1, 0.25, 0.5, 1.0), 3
+N_CHAINS = 16
+#: Powers of the likelihood that chains warm up with.
+_BETAS = np.geomspace(0.02, 1.0, 12)
 #: Sweeps between looks at the effective sample size.
-_N_ROUND = 25
+_N_ROUND = 20
 #: Below this probability of two sources or more their chains need not be long.
 _HARDLY = 0.02
 #: Lobes with less of the energy are not watched; states of each count evidence is taken from.
@@ -92,14 +93,18 @@ def run_chains(
 
 
 def _warm(scan: Scan, table: Enumeration, rng: np.random.Generator) -> Weighed:
-    states = table.draw(N_CHAINS, rng, 1)[0]
+    """Chains whose likelihood grows step by step from flat, drawn anew at each by what they gain
+    (sequential Monte Carlo; Del Moral et al. 2006, doi:10.1111/j.1467-9868.2006.00553.x): those that
+    were left behind in a poor place give way."""
+    kernel = Kernel(scan, _BETAS[0], least=2)
+    chains = kernel.filled(table.draw(N_CHAINS, rng, 1)[0], rng)
     for beta in _BETAS:
-        kernel = Kernel(scan, beta, least=2)
-        chains = kernel.filled(states, rng) if beta == _BETAS[0] else kernel.weighed(states)
-        for _ in range(_N_WARM):
-            chains = kernel.sweep(chains, rng)
-        states = chains.states
-    return kernel.weighed(states)
+        flatter, kernel = chains.log_joint, Kernel(scan, float(beta), least=2)
+        chains = kernel.weighed(chains.states)
+        gained = ImportanceWeights(chains.log_joint - flatter)
+        rows = gained.resample(N_CHAINS, rng)
+        chains = kernel.sweep(Weighed(chains.states[rows], chains.log_joint[rows]), rng)
+    return chains
 
 
 def _collect(

@@ -60,6 +60,10 @@ class Scan(ABC):
         """The states as their sources are likeliest to look, and (D,) beta log p(v~ | state)."""
 
     @abstractmethod
+    def beside_another(self, states: PatchStates, beta: float = 1.0) -> Amplitudes:
+        """Of the states as their sources likely look if there is one more."""
+
+    @abstractmethod
     def drawn(
         self, states: PatchStates, rng: np.random.Generator
     ) -> tuple[PatchStates, NDArray[np.float64]]:
@@ -133,6 +137,9 @@ class DrawScan(Scan):
         self, states: PatchStates, beta: float = 1.0
     ) -> tuple[PatchStates, NDArray[np.float64]]:
         return states, beta * Amplitudes(self.problem, states).log_likelihood
+
+    def beside_another(self, states: PatchStates, beta: float = 1.0) -> Amplitudes:
+        return Amplitudes(self.problem, states)
 
     def drawn(
         self, states: PatchStates, rng: np.random.Generator

@@ -8,9 +8,9 @@ what the others make of them say y = sum_r a_r v_r / alpha² of g, and with a sh
     g^ = m + Sigma (Sigma + eps I)^-1 (y - m),
     log p(v~) ~ l(g^) - 1/2 (y - m)' S Sigma^-1 S (y - m) - 1/2 log det(I + Sigma / eps),
 
-S = Sigma (Sigma + eps I)^-1: at first for every centre with Sigma as isotropic, then for the best
-with its directions. Of time only the functions matter in which something is left: the rest of the
-data is noise to all centres alike.
+S = Sigma (Sigma + eps I)^-1: at first with Sigma as isotropic, for every centre or for one of four
+in place of those about it, then for the best with its directions. Of time only the functions matter
+in which something is left: the rest of the data is noise to all centres alike.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesesi.posterior.patches.laplace import drawn, peak
+from bayesesi.posterior.patches.laplace import beside_another, drawn, peak
 from bayesesi.posterior.patches.problem import NOISE_DOF
 from bayesesi.posterior.patches.scan import Scan
 from bayesesi.posterior.patches.spread import SCALES, HeadSpread
@@ -31,8 +31,12 @@ from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
 #: Functions of time that are kept, of most power.
 _N_FUNCTIONS = 6
-#: Centres that are weighed anew with their directions.
-_N_BEST = 120
+#: Centres that one may stand for; cells of centre and size that are weighed anew.
+_N_ABOUT, _N_BEST = 9, 160
+#: Ends and points of the grid of log(s² G).
+_LOG_GAINS, _N_GAINS = (-12.0, 14.0), 400
+#: Turns of amplitudes and looks.
+_N_TURNS = 3
 #: Cells of the table of one source that are integrated: at first, and in all scales.
 _N_CELLS, _N_FINE = 2400, 800
 
@@ -42,19 +46,30 @@ class _Rest:
     """What the other sources of D states leave, single precision.
 
     ``basis`` (D, J, n), ``shrunk`` (D, J) their frame; ``left`` (D, n, r) data in the r functions
-    of time of most power, ``q`` (D, r) variances there; ``q_noise`` and ``n_noise`` of the others;
+    w_j of time of most power; ``response`` (D, X, r + 1), on a grid of log(s² G) what a function's
+    amplitude is shrunk to, h_j = sum_t w_jt² q_t / (1 + q_t s² G), and sum_t log(1 + q_t s² G);
     ``log_determinant``, ``power`` (D,), double.
     """
 
     basis: Tensor
     shrunk: Tensor
     left: Tensor
-    q: Tensor
-    q_noise: Tensor
-    n_noise: int
+    response: Tensor
     log_determinant: Tensor
     power: Tensor
     beta: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """E[a | g] (..., r) ``amplitude``, (...) alpha² and eps; ``own`` the share of what data say of g
+    that is of its size, which amplitudes make up for; ``likelihood`` but for the others' share."""
+
+    amplitude: Tensor
+    alpha2: Tensor
+    eps: Tensor
+    own: Tensor
+    likelihood: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +106,10 @@ class SpreadScan(Scan):
         found = peak(self.problem, states, beta)
         return states.looking(found.at), found.log_weight
 
+    def beside_another(self, states: PatchStates, beta: float = 1.0) -> Amplitudes:
+        seen = beside_another(self.problem, states, beta)
+        return Amplitudes(self.problem, states.looking(seen))
+
     def drawn(
         self, states: PatchStates, rng: np.random.Generator
     ) -> tuple[PatchStates, NDArray[np.float64]]:
@@ -106,7 +125,7 @@ class SpreadScan(Scan):
         scale = int(np.argmax(self._spread.log_scale))
         table = np.empty((problem.n_heads, *shape))
         for e in range(shape[0]):
-            table[:, e] = self._roughly(rest, 0, scale, e)
+            table[:, e] = self._roughly(rest, 0, scale, e, slice(None))
         cells = np.argsort(-table[scale].ravel())[:_N_CELLS]
         known = self._integrated(scale, cells, shape)
         top = np.argsort(-known)[:_N_FINE]
@@ -138,8 +157,9 @@ class SpreadScan(Scan):
         beta: float = 1.0,
     ) -> NDArray[np.float64]:
         rest, head = self._rest(others, beta), others.states.head
-        each = [self._roughly(rest, d, int(head[d]), int(e)) for d, e in enumerate(extent)]
-        weight = np.stack(each)
+        some, nearest = self._coarse
+        each = [self._roughly(rest, d, int(head[d]), int(e), some) for d, e in enumerate(extent)]
+        weight = np.stack(each)[:, nearest]
         flat = weight.reshape(len(weight), -1)
         n_best = min(_N_BEST, flat.shape[1])
         best = np.argpartition(flat, -n_best, axis=1)[:, -n_best:]
@@ -171,63 +191,66 @@ class SpreadScan(Scan):
         made = np.swapaxes(others.basis, 1, 2) @ (others.shrunk * others.match)
         left = torch.from_numpy(self.problem.turned - made)
         q = torch.from_numpy(self.problem.variance)
-        kept = min(_N_FUNCTIONS, len(q))
         _, vectors = torch.linalg.eigh(left.transpose(1, 2) @ left)
-        turn = vectors[:, :, -kept:]
-        own = (turn.square() * q[:, None]).sum(1)
-        n_noise = len(q) - kept
+        turn = vectors[:, :, -min(_N_FUNCTIONS, len(q)) :]
+        x = torch.linspace(*_LOG_GAINS, _N_GAINS, dtype=q.dtype).exp()[:, None]
+        shrunk = (q / (1 + q * x)) @ turn.square()
+        grown = torch.log1p(q * x).sum(1).expand(len(turn), -1)[..., None]
         parts = (
             others.basis,
             others.shrunk.mean(axis=2),
             (left @ turn).numpy(),
-            own.numpy(),
-            ((q.sum() - own.sum(1)) / max(n_noise, 1)).numpy(),
+            torch.cat([shrunk, grown], dim=2).numpy(),
         )
         exact = map(torch.from_numpy, (others.log_determinant, others.rest))
-        return _Rest(*map(self._tensor, parts), n_noise, *exact, beta)
+        return _Rest(*map(self._tensor, parts), *exact, beta)
 
-    def _roughly(self, rest: _Rest, d: int, scale: int, extent: int) -> NDArray[np.float64]:
+    @cached_property
+    def _coarse(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Centres that stand for those about them, and (N,) which of them is nearest to each."""
+        from scipy.spatial import cKDTree
+
+        positions = self.problem.obs.source_space.positions[self.problem.atoms.centres]
+        tree, left = cKDTree(positions), np.ones(len(positions), bool)
+        near = tree.query(positions, min(_N_ABOUT, len(positions)))[1].reshape(len(positions), -1)
+        some = []
+        for centre in range(len(positions)):
+            if left[centre]:
+                some.append(centre)
+                left[near[centre]] = False
+        return np.array(some), cKDTree(positions[some]).query(positions)[1]
+
+    def _roughly(
+        self, rest: _Rest, d: int, scale: int, extent: int, centres: NDArray[np.int64] | slice
+    ) -> NDArray[np.float64]:
         """(N, M) of one state, Sigma isotropic."""
-        means, power = self._means[extent], self._powers[extent]
-        mu, rho = self._variances
+        means, power = self._means[extent, centres], self._powers[extent, centres]
+        mu, rho = (part[centres] for part in self._variances)
         n, m = means.shape[-1], mu.shape[-1]
-        left, basis, shrunk = rest.left[d], rest.basis[d], rest.shrunk[d]
+        left, total, beta = rest.left[d], rest.power[d], rest.beta
         t = SCALES[scale] * power * (mu.sum(-1) + (n - m) * rho) / n
         match = means @ left
-        gain = power - (means @ basis.T).square() @ shrunk
-        gram, q, q_noise = left.T @ left, rest.q[d], rest.q_noise[d]
-        each = [
-            self._rough_size(rest, d, float(size) ** 2, match, gain, power, t, gram, q, q_noise)
-            for size in self.problem.sizes
-        ]
-        return np.stack(each, axis=1)
-
-    def _rough_size(
-        self,
-        rest: _Rest,
-        d: int,
-        size2: float,
-        match: Tensor,
-        gain: Tensor,
-        power: Tensor,
-        t: Tensor,
-        gram: Tensor,
-        q: Tensor,
-        q_noise: Tensor,
-    ) -> NDArray[np.float64]:
-        """(N,)"""
-        n, u = self._means.shape[-1], size2 * q
-        amplitude, alpha2, eps = self._amplitudes(match, gain, u, rest.power[d])
-        eps = eps / rest.beta
-        seen = amplitude @ gram  # left' y alpha²
-        yy, yg = (seen * amplitude).sum(-1) / alpha2**2, (amplitude * match).sum(-1) / alpha2
-        share = t / (t + eps)
-        match = (1 - share)[:, None] * match + (share / alpha2)[:, None] * seen
-        grown = (1 - share) ** 2 * power + 2 * share * (1 - share) * yg + share**2 * yy
-        off = (yy - 2 * yg + power).clamp(min=0.0)
-        prior = -0.5 * share**2 * off / t - 0.5 * n * torch.log1p(t / eps)
-        found = self._log_likelihood(match, gain + grown - power, u, size2 * q_noise, rest, d)
-        weight = rest.beta * found + prior.double()
+        gain = power - (means @ rest.basis[d].T).square() @ rest.shrunk[d]
+        size2 = self._tensor(self.problem.sizes**2)[:, None]
+        response = rest.response[d]
+        seen = self._amplitudes(match, gain, size2, response, total)  # (M, N, r), (M, N)
+        eps = seen.eps / beta
+        mixed = seen.amplitude @ (left.T @ left)  # left' y alpha²
+        yy = (mixed * seen.amplitude).sum(-1) / seen.alpha2**2
+        ym = (seen.amplitude * match).sum(-1) / seen.alpha2
+        # g^ = along m + share y, what data say of the size of m left out
+        share, own = t / (t + eps), seen.own
+        known = own / power
+        inner = (1 - share * (1 + own)) * power + share * ym
+        along = 1 - share * (1 + own) + share * known * inner / (1 - share * own)
+        match = along[..., None] * match + (share / seen.alpha2)[..., None] * mixed
+        grown = along**2 * power + 2 * along * share * ym + share**2 * yy
+        off = (grown - 2 * (along * power + share * ym) + power).clamp(min=0.0)
+        gain = gain + grown - power
+        seen = self._amplitudes(match, gain, size2, response, total)
+        eps = seen.eps / beta
+        prior = -0.5 * (off / t + n * torch.log1p(t / eps) + torch.log1p(-share * own))
+        weight = (beta * (seen.likelihood - 0.5 * rest.log_determinant[d]) + prior.double()).T
         return np.asarray(weight.nan_to_num(-torch.inf, -torch.inf, -torch.inf))
 
     def _finer(
@@ -240,7 +263,6 @@ class SpreadScan(Scan):
     ) -> NDArray[np.float64]:
         """(D, A) of (D, A) atoms, with the directions of Sigma."""
         size2 = self._tensor(self.problem.sizes[size] ** 2)
-        u, u_noise = size2[..., None] * rest.q[:, None], size2 * rest.q_noise[:, None]
         mean, power = self._means[extent, centre], self._powers[extent, centre]
         scale = self._tensor(np.array(SCALES)[head])[:, None]
         axes = self._directions[centre]
@@ -249,56 +271,69 @@ class SpreadScan(Scan):
         mu = mu * (power * scale)[..., None]
         basis, left = rest.basis, rest.left
         total, at = rest.power[:, None], mean
-        for _ in range(2):
-            match = at @ left
-            seen = (at @ basis.transpose(1, 2)).square()
-            gain = at.square().sum(-1) - (seen * rest.shrunk[:, None]).sum(-1)
-            amplitude, alpha2, eps = self._amplitudes(match, gain, u, total)
-            eps = eps / rest.beta
-            off = (amplitude / alpha2[..., None]) @ left.transpose(1, 2) - mean
+        for _ in range(_N_TURNS):
+            match, gain = at @ left, self._gain(at, rest)
+            seen = self._amplitudes(match, gain, size2, rest.response, total)
+            eps = seen.eps / rest.beta
             base = rho / (rho + eps)
-            along = (axes @ off[..., None])[..., 0]
-            more = (mu / (mu + eps[..., None]) - base[..., None]) * along
-            at = mean + base[..., None] * off + (more[..., None, :] @ axes)[..., 0, :]
+            more = mu / (mu + eps[..., None]) - base[..., None]
+
+            def shrink(x: Tensor, base: Tensor = base, more: Tensor = more) -> Tensor:
+                along = (axes @ x[..., None])[..., 0]
+                return base[..., None] * x + ((more * along)[..., None, :] @ axes)[..., 0, :]
+
+            # data say nothing of a source's own size
+            own = (seen.own / at.square().sum(-1)).sqrt()[..., None] * at
+            said = (seen.amplitude / seen.alpha2[..., None]) @ left.transpose(1, 2)
+            said = said - (own * at).sum(-1, keepdim=True) * own
+            at = mean + shrink(said - mean)
+            wide = shrink(own)
+            left_over = 1 - (own * wide).sum(-1)
+            at = at + wide * ((own * at).sum(-1) / left_over)[..., None]
         step = at - mean
         along = (axes @ step[..., None])[..., 0].square()
         across = (step.square().sum(-1) - along.sum(-1)).clamp(min=0.0)
         n, m = mean.shape[-1], mu.shape[-1]
+        match, gain = at @ left, self._gain(at, rest)
+        seen = self._amplitudes(match, gain, size2, rest.response, total)
+        eps = seen.eps / rest.beta
         grown = torch.log1p(mu / eps[..., None]).sum(-1) + (n - m) * torch.log1p(rho / eps)
-        prior = -0.5 * (across / rho + (along / mu).sum(-1) + grown)
-        seen = (at @ basis.transpose(1, 2)).square()
-        gain = at.square().sum(-1) - (seen * rest.shrunk[:, None]).sum(-1)
-        found = self._log_likelihood(at @ left, gain, u, u_noise, rest, slice(None))
+        prior = -0.5 * (across / rho + (along / mu).sum(-1) + grown + left_over.log())
+        found = seen.likelihood - 0.5 * rest.log_determinant[:, None]
         weight = rest.beta * found + prior.double()
         return np.asarray(weight.nan_to_num(-torch.inf, -torch.inf, -torch.inf))
 
+    def _gain(self, at: Tensor, rest: _Rest) -> Tensor:
+        """(D, A): G of (D, A, n) looks."""
+        across = (at @ rest.basis.transpose(1, 2)).square()
+        return at.square().sum(-1) - (across * rest.shrunk[:, None]).sum(-1)
+
     def _amplitudes(
-        self, match: Tensor, gain: Tensor, u: Tensor, power: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """(..., r) E[a | g], (...) alpha² and eps."""
-        shrunk = u / (1 + u * gain.clamp(min=0.0)[..., None])
+        self, match: Tensor, gain: Tensor, size2: Tensor, response: Tensor, power: Tensor
+    ) -> _Seen:
+        """Of (..., r) matches and (...) gains G, of sources of (...) sizes s².
+
+        ``response`` (X, r + 1), or (D, X, r + 1) where the first axis is D.
+        """
+        low, high = _LOG_GAINS
+        x = size2 * gain.clamp(min=0.0)
+        place = (x.clamp(min=1e-30).log() - low) * ((_N_GAINS - 1) / (high - low))
+        place = place.clamp(0.0, _N_GAINS - 1.001)
+        first = place.long()
+        share = (place - first)[..., None]
+        if response.ndim == 3:
+            rows = torch.arange(len(response))[:, None]
+            here, after = response[rows, first], response[rows, first + 1]
+        else:
+            here, after = response[first], response[first + 1]
+        said = torch.lerp(here, after, share)
+        shrunk = size2[..., None] * said[..., :-1]
         amplitude = shrunk * match
         dof = NOISE_DOF + self.problem.n_numbers
-        explained = (amplitude * match).sum(-1).double()
-        tau2 = ((power - explained).clamp(min=NOISE_DOF) / dof).to(match.dtype)
-        alpha2 = amplitude.square().sum(-1) + tau2 * shrunk.sum(-1)
-        return amplitude, alpha2, tau2 / alpha2.clamp(min=1e-30)
-
-    def _log_likelihood(
-        self,
-        match: Tensor,
-        gain: Tensor,
-        u: Tensor,
-        u_noise: Tensor,
-        rest: _Rest,
-        d: int | slice,
-    ) -> Tensor:
-        gain = gain.clamp(min=0.0)
-        determinant = 1 + u * gain[..., None]
-        power, log_det = rest.power[d], rest.log_determinant[d]
-        if isinstance(d, slice):
-            power, log_det = power[:, None], log_det[:, None]
-        left = power - (match.square() * u / determinant).sum(-1).double()
-        dof = NOISE_DOF + self.problem.n_numbers
-        grown = determinant.log().sum(-1) + rest.n_noise * torch.log1p(u_noise * gain)
-        return -0.5 * (log_det + grown.double()) - 0.5 * dof * left.clamp(min=NOISE_DOF).log()
+        left = (power - (amplitude * match).sum(-1).double()).clamp(min=NOISE_DOF)
+        tau2 = (left / dof).to(match.dtype)
+        power2 = amplitude.square()
+        alpha2 = (power2.sum(-1) + tau2 * shrunk.sum(-1)).clamp(min=1e-30)
+        own = (power2 * (x[..., None] * said[..., :-1])).sum(-1) / alpha2
+        likelihood = -0.5 * said[..., -1].double() - 0.5 * dof * left.log()
+        return _Seen(amplitude, alpha2, tau2 / alpha2, own.clamp(0.0, 1 - 1e-4), likelihood)

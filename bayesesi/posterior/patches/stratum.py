@@ -13,7 +13,7 @@ from bayesesi.posterior.patches.states import PatchStates
 from bayesesi.posterior.refine import ImportanceWeights, importance_weights
 
 #: Draws of each count.
-_N_DRAWS = 800
+_N_DRAWS = 1600
 
 
 @dataclass(frozen=True, eq=False)
