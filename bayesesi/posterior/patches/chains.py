@@ -29,7 +29,9 @@ from bayesesi.posterior.patches.scan import Scan
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
 
 #: Centres of a local move are a centre's nearest and those it is nearest to; moves of a visit.
-_N_NEAREST, _N_LOCAL = 6, 3
+_N_NEAREST, _N_LOCAL = 6, 2
+#: Options that are drawn for a slot, to be one of them.
+_N_TRIES = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,12 +113,22 @@ class Kernel:
         beside: _Beside,
         rng: np.random.Generator,
     ) -> Weighed:
-        """A slot emptied and filled again or not: birth, death, a jump anywhere."""
-        states = chains.states
+        """A slot emptied and filled again or not: birth, death, a jump anywhere.
+
+        One of what is there and some that are drawn, by what each weighs over how it was drawn
+        (iterated sampling importance resampling; Andrieu, Lee & Vihola 2018, doi:10.3150/15-BEJ785).
+        """
+        states, n = chains.states, len(chains)
         options = self._options(states, slot, beside)
-        new, old = _pick(options, rng), _standing(states, slot, self._n_sizes)
-        balance = _at(options, old) - _at(options, new)
-        return self._accepted(chains, _with(states, slot, new, self._n_sizes), balance, rng)
+        picks = np.stack([_pick(options, rng) for _ in range(_N_TRIES)], axis=1)
+        rows = np.repeat(np.arange(n), _N_TRIES)
+        tried = self.weighed(_with(states[rows], slot[rows], picks.ravel(), self._n_sizes))
+        own = _at(options, _standing(states, slot, self._n_sizes))
+        weight = tried.log_joint.reshape(n, -1) - np.take_along_axis(options, picks, axis=1)
+        chosen = _pick(np.column_stack([chains.log_joint - own, weight]), rng)
+        new = np.arange(n) * _N_TRIES + np.maximum(chosen - 1, 0)
+        moved = Weighed(tried.states[new], tried.log_joint[new])
+        return _taken(chosen > 0, moved, chains)
 
     def other_head(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
         """Another head, a slot drawn anew in it."""
@@ -237,9 +249,7 @@ class Kernel:
     ) -> Weighed:
         """Metropolis & Hastings; ``balance`` is log q(back) - log q(forth)."""
         gained = new.log_joint - old.log_joint + balance
-        taken = np.log(rng.random(len(old))) < gained
-        joint = np.where(taken, new.log_joint, old.log_joint)
-        return Weighed(_where(taken, new.states, old.states), joint)
+        return _taken(np.log(rng.random(len(old))) < gained, new, old)
 
     def _chosen(
         self, states: PatchStates, rng: np.random.Generator
@@ -313,6 +323,11 @@ class Kernel:
         owner, member = np.nonzero(joined)
         ring[owner, np.arange(len(owner)) - np.r_[0, np.cumsum(counts)[:-1]][owner]] = member
         return ring, counts
+
+
+def _taken(which: NDArray[np.bool_], new: Weighed, old: Weighed) -> Weighed:
+    joint = np.where(which, new.log_joint, old.log_joint)
+    return Weighed(_where(which, new.states, old.states), joint)
 
 
 def _pick(log_weights: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
