@@ -32,6 +32,7 @@ REPORTS = (
         ("boundary_elements", "bank", "speed", "noise", "invariance", "subject"),
     ),
     Report("simulators", "The simulators, measured", ("simulator",)),
+    Report("posteriors", "Exact posteriors, measured", ("patches",)),
 )
 
 

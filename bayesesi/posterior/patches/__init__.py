@@ -1,7 +1,7 @@
 """Up to a few patches of cortex, or points: exact by enumeration for one, by chains for more."""
 
 from bayesesi.posterior.patches.atoms import Atoms, make_atoms
-from bayesesi.posterior.patches.posterior import PatchPosterior, patch_posterior
+from bayesesi.posterior.patches.posterior import PatchPosterior, patch_posterior, solve
 from bayesesi.posterior.patches.problem import NOISE_DOF, PatchProblem, make_problem
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
@@ -15,4 +15,5 @@ __all__ = [
     "make_atoms",
     "make_problem",
     "patch_posterior",
+    "solve",
 ]

@@ -36,7 +36,7 @@ _N_TRIES = 12
 
 @dataclass(frozen=True, eq=False)
 class Weighed:
-    """States as their sources are likeliest to look, and (B,) log p(v~, state)."""
+    """States as their sources are likeliest to look, and (B,) log of p(state) p(v~ | state)^zeta."""
 
     states: PatchStates
     log_joint: NDArray[np.float64]
@@ -57,24 +57,28 @@ class _Beside:
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """The moves of all chains at once; each leaves p(state) p(v~ | state)^beta as it is.
+    """The moves of all chains at once; each leaves p(state) p(v~ | state)^zeta as it is.
 
-    ``beta`` below 1 flattens the likelihood: chains that warm up so find their way between peaks.
-    States have ``least`` sources or more.
+    Of zeta, the problem's, ``share`` is taken: chains that warm up on a flattened likelihood find
+    their way between peaks. States have ``least`` sources or more.
     """
 
     scan: Scan
-    beta: float = 1.0
+    share: float = 1.0
     least: int = 0
+
+    @property
+    def zeta(self) -> float:
+        return self.share * self.problem.zeta
 
     @property
     def problem(self) -> PatchProblem:
         return self.scan.problem
 
     def weighed(self, states: PatchStates) -> Weighed:
-        settled, likelihood = self.scan.settled(states, self.beta)
+        settled, likelihood = self.scan.settled(states)
         enough = np.where(states.count >= self.least, 0.0, -np.inf)
-        return Weighed(settled, likelihood + log_prior(self.problem, states) + enough)
+        return Weighed(settled, self.zeta * likelihood + log_prior(self.problem, states) + enough)
 
     def sweep(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
         """A visit for every slot, then the head."""
@@ -160,7 +164,7 @@ class Kernel:
         centre = states.centre[rows, slot]
         pivot = ring[centre, rng.integers(n_ring[centre])]
         near = ring[pivot]
-        options = self.scan.around(beside.others, near, states.size[rows, slot], self.beta)
+        options = self.zeta * self.scan.around(beside.others, near, states.size[rows, slot])
         place = beside.log_place[rows[:, None], near] - np.log(n_ring[near])
         real = np.arange(ring.shape[1]) < n_ring[pivot][:, None]
         options = options + np.where(real, place, -np.inf)[:, None]
@@ -174,9 +178,7 @@ class Kernel:
         balance = np.where(some, balance, 0.0)
         return self._accepted(chains, _where(some, moved, states), balance, rng)
 
-    def size(
-        self, chains: Weighed, slot: NDArray[np.int64], rng: np.random.Generator
-    ) -> Weighed:
+    def size(self, chains: Weighed, slot: NDArray[np.int64], rng: np.random.Generator) -> Weighed:
         """The size of a source, all else given; proposed as if topographies stayed."""
         states, rows = chains.states, np.arange(len(chains))
         options = self._sizes(states, slot)
@@ -193,7 +195,7 @@ class Kernel:
             np.repeat(slot, n_sizes),
             size=np.tile(np.arange(n_sizes), n),
         )
-        weight = self.beta * Amplitudes(self.problem, each).log_likelihood
+        weight = self.zeta * Amplitudes(self.problem, each).log_likelihood
         return weight.reshape(n, n_sizes) + self.problem.log_size
 
     def head(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
@@ -267,8 +269,8 @@ class Kernel:
         return _where(~used, _changed(states, slot, extent=extent), states)
 
     def _beside(self, states: PatchStates, slot: NDArray[np.int64]) -> _Beside:
-        without, alone = self.scan.settled(_without(states, slot), self.beta)
-        others = self.scan.beside_another(without, self.beta)
+        without, alone = self.scan.settled(_without(states, slot))
+        others = self.scan.beside_another(without)
         return _Beside(others, alone, self._log_place(without))
 
     def _options(
@@ -279,15 +281,16 @@ class Kernel:
         rows = np.arange(len(states))
         beside = beside or self._beside(states, slot)
         prior, count = self.problem.log_slots, beside.others.states.count
-        empty = np.where(count >= self.least, prior[count] + beside.log_likelihood, -np.inf)
+        alone = prior[count] + self.zeta * beside.log_likelihood
+        empty = np.where(count >= self.least, alone, -np.inf)
         where = (beside.log_place[..., None] + self.problem.log_size).reshape(len(states), -1)
-        found = self.scan.anywhere(beside.others, states.extent[rows, slot], self.beta)
-        used = found.reshape(len(states), -1) + where
+        found = self.scan.anywhere(beside.others, states.extent[rows, slot])
+        used = self.zeta * found.reshape(len(states), -1) + where
         # the others are taken as they likely look beside any other source; what that is off by is
         # nearly the same for all options
         best = used.argmax(axis=1)
         full = _with(states, slot, 1 + best, self._n_sizes)
-        exact = self.scan.settled(full, self.beta)[1] + prior[count + 1] + _at(where, best)
+        exact = self.zeta * self.scan.settled(full)[1] + prior[count + 1] + _at(where, best)
         used += (exact - _at(used, best))[:, None]
         return np.column_stack([empty, used])
 

@@ -35,7 +35,8 @@ class Enumeration:
         """(H, E, N, M) likelihood times prior of a state of one source, given that there is one."""
         place = self.problem.atoms.log_place[:, None] + self.problem.log_size
         head = self.problem.log_head[:, None, None, None]
-        return self.log_likelihood + head + place - np.log(self.problem.atoms.n_extents)
+        prior = head + place - np.log(self.problem.atoms.n_extents)
+        return self.problem.zeta * self.log_likelihood + prior
 
     @cached_property
     def log_evidences(self) -> NDArray[np.float64]:
@@ -47,7 +48,8 @@ class Enumeration:
             - 0.5 * n * np.log(np.pi)
             + 0.5 * NOISE_DOF * np.log(NOISE_DOF)
         )
-        return np.array([self.log_nothing, logsumexp(self._log_each)]) + constant
+        zeta = self.problem.zeta
+        return np.array([zeta * self.log_nothing, logsumexp(self._log_each)]) + zeta * constant
 
     @cached_property
     def count_probability(self) -> NDArray[np.float64]:

@@ -6,8 +6,8 @@ covariance given G, W = sum_r a_r a_r' / tau²,
 
     grad l = sum_r (a_r (v_r - G' a_r)' / tau² - F_r G)
     -hess l ~ W (x) I - sum_r (a_r a_r' / tau²) (x) (G' F_r G)                    (Louis 1982)
-    H = blockdiag(Sigma_k^-1) + beta (-hess l)
-    log p(v~ | state)^beta ~ beta l(G^) + sum_k log N(g^_k; m_k, Sigma_k) + 1/2 log det(2 pi H^-1)
+    H = blockdiag(Sigma_k^-1) - hess l
+    log p(v~ | state) ~ l(G^) + sum_k log N(g^_k; m_k, Sigma_k) + 1/2 log det(2 pi H^-1)
 
 G^ by steps H^-1 grad from the means: what data say nothing of (how large a source looks, what it has
 in common with another's look) is left out of H, so that the steps are near Newton's. H is a
@@ -53,12 +53,10 @@ class Peak:
     log_weight: NDArray[np.float64]
 
 
-def peak(
-    problem: PatchProblem, states: PatchStates, beta: float = 1.0, n_steps: int = N_STEPS
-) -> Peak:
+def peak(problem: PatchProblem, states: PatchStates, n_steps: int = N_STEPS) -> Peak:
     """See the module. Unused slots look like their means and say nothing."""
     parts = [
-        _climbed(_Field.of(problem, states[first : first + _CHUNK], beta), n_steps)
+        _climbed(_Field.of(problem, states[first : first + _CHUNK]), n_steps)
         for first in range(0, len(states), _CHUNK)
     ]
     return Peak(
@@ -67,9 +65,7 @@ def peak(
     )
 
 
-def beside_another(
-    problem: PatchProblem, states: PatchStates, beta: float
-) -> NDArray[np.float64]:
+def beside_another(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
     """(D, K, n): how sources likely look if there is one more, somewhere.
 
     ``states`` look as they are likeliest to alone. The other one may look like anything; the search
@@ -81,7 +77,7 @@ def beside_another(
     whole = np.broadcast_to(problem.turned, left.shape)
     looks = [_strongest(left), _strongest(whole)]
     twice = PatchStates.joined([states, states])
-    field = _Field.of(problem, twice, beta).with_another(torch.from_numpy(np.concatenate(looks)))
+    field = _Field.of(problem, twice).with_another(torch.from_numpy(np.concatenate(looks)))
     start = field.means.clone()
     start[: len(states), :-1] = torch.from_numpy(states.seen)
     _, at, weight = _climbed(field, N_STEPS, start)
@@ -103,7 +99,7 @@ def drawn(
     """
     seen, weights = [], []
     for first in range(0, len(states), _CHUNK):
-        field = _Field.of(problem, states[first : first + _CHUNK], 1.0)
+        field = _Field.of(problem, states[first : first + _CHUNK])
         curvature, at, _ = _climbed(field, N_STEPS)
         looks, log_density = curvature.drawn(rng)
         seen.append(looks)
@@ -140,10 +136,9 @@ class _Field:
     mu: Tensor
     rho: Tensor
     sizes: Tensor
-    beta: float
 
     @classmethod
-    def of(cls, problem: PatchProblem, states: PatchStates, beta: float) -> _Field:
+    def of(cls, problem: PatchProblem, states: PatchStates) -> _Field:
         spread = problem.spread
         assert spread is not None
         means = problem.topographies[0, states.extent, states.centre, 0].astype(float)
@@ -156,7 +151,7 @@ class _Field:
             spread.rest[states.centre] * power,
             np.where(states.used, problem.sizes[states.size], 0.0),
         )
-        return cls(problem, *map(torch.from_numpy, parts), beta)
+        return cls(problem, *map(torch.from_numpy, parts))
 
     def with_another(self, look: Tensor) -> _Field:
         """And a source in every state that may look like anything, most likely (D, n) ``look``."""
@@ -218,7 +213,7 @@ class _Field:
         return self.sizes[..., None] * vectors, shrunk, spoken, rest
 
     def log_joint(self, at: Tensor) -> Tensor:
-        """(D,) beta l(G) + sum_k log N(g_k; m_k, Sigma_k)."""
+        """(D,) l(G) + sum_k log N(g_k; m_k, Sigma_k)."""
         _, shrunk, _, rest = self._frame(at)
         q = self._data[1]
         off = at - self.means
@@ -226,7 +221,7 @@ class _Field:
         # sum log(1 + q lambda) is that of log(q / f)
         log_det = torch.where(q > 0, (q / shrunk).log(), 0.0).sum((1, 2))
         dof = NOISE_DOF + self.problem.n_numbers
-        return prior + self.beta * (-0.5 * log_det - 0.5 * dof * rest.log())
+        return prior - 0.5 * log_det - 0.5 * dof * rest.log()
 
     def expanded(self, at: Tensor) -> tuple[Tensor, _Curvature]:
         """(D, K, n) gradient of ``log_joint`` and H."""
@@ -236,11 +231,11 @@ class _Field:
         amplitude = x @ spoken
         told = amplitude @ (data.T - amplitude.transpose(1, 2) @ at) / tau2
         told = told - (x * shrunk.sum(2)[:, None]) @ (x.transpose(1, 2) @ at)
-        slope = self.beta * told - self._weighed(at - self.means)
-        power = self.beta * amplitude @ amplitude.transpose(1, 2) / tau2
+        slope = told - self._weighed(at - self.means)
+        power = amplitude @ amplitude.transpose(1, 2) / tau2
         # of sum_r a_r a_r' f_jr / tau², for each j, a root
         each = torch.einsum("dkr,dlr,djr->djkl", amplitude, amplitude, shrunk)
-        each = self.beta * each / tau2[..., None]
+        each = each / tau2[..., None]
         values, vectors = torch.linalg.eigh(each)
         root = vectors * values.clamp(min=0.0).sqrt()[:, :, None]
         unseen = torch.einsum("djkc,daj->dkajc", root, x).flatten(3)
@@ -318,7 +313,9 @@ class _Curvature:
         """(D, K, n) topographies, and their (D,) log density."""
         white = torch.from_numpy(rng.standard_normal(self.at.shape))
         inner = torch.from_numpy(rng.standard_normal(self.root.shape[:2]))
-        wide = torch.linalg.solve_triangular(self.root.transpose(1, 2), inner[..., None], upper=True)
+        wide = torch.linalg.solve_triangular(
+            self.root.transpose(1, 2), inner[..., None], upper=True
+        )
         x = torch.linalg.cholesky(self.inverse) @ white
         x = x + self.inverse @ self._back(wide[..., 0])
         square = (x * (self.base @ x)).sum((1, 2)) - self._across(x).square().sum(1)

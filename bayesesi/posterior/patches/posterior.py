@@ -59,15 +59,23 @@ def patch_posterior(
     InputError : another source space or family, a forward whose head cannot be redrawn.
     """
     problem = make_problem(obs, prior, heads, head_model, n_heads, seed, atoms)
+    return solve(problem, seed, ess, most_sweeps)
+
+
+def solve(
+    problem: PatchProblem, seed: int = 0, ess: float = 200.0, most_sweeps: int = 60
+) -> PatchPosterior:
+    """The posterior of a problem that is stated; see ``patch_posterior``."""
     scan = DrawScan(problem) if problem.spread is None else SpreadScan(problem)
-    table = Enumeration.of(scan)
-    rng = np.random.default_rng(seed)
+    table, rng = Enumeration.of(scan), np.random.default_rng(seed)
     run = run_chains(scan, table, rng, ess, most_sweeps) if problem.n_slots > 1 else None
     strata = [Stratum.of(scan, table, run, k, rng) for k in range(problem.n_slots + 1)]
     joint = np.array([stratum.log_evidence for stratum in strata]) + problem.log_count
     counts = rng.multinomial(_N_STATES, np.exp(joint - logsumexp(joint)))
     states = [stratum.draw(n, rng) for stratum, n in zip(strata, counts, strict=True)]
-    return PatchPosterior(obs, problem, table, PatchStates.joined(states), run, tuple(strata))
+    return PatchPosterior(
+        problem.obs, problem, table, PatchStates.joined(states), run, tuple(strata)
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,10 +18,10 @@ from bayesesi.posterior.refine import ImportanceWeights
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
 
 N_CHAINS = 16
-#: Powers of the likelihood that chains warm up with.
-_BETAS = np.geomspace(0.02, 1.0, 12)
+#: Shares of the likelihood's power that chains warm up with.
+_SHARES = np.geomspace(0.02, 1.0, 12)
 #: Sweeps between looks at the effective sample size.
-_N_ROUND = 20
+_N_ROUND = 10
 #: Below this probability of two sources or more their chains need not be long.
 _HARDLY = 0.02
 #: Lobes with less of the energy are not watched; states of each count evidence is taken from.
@@ -63,7 +63,6 @@ class Run:
             "r_hat": {name: round(value, 3) for name, value in self.r_hat.items()},
         }
 
-
     def draw(
         self, k: int, n: int, rng: np.random.Generator
     ) -> tuple[PatchStates, NDArray[np.float64]]:
@@ -96,10 +95,10 @@ def _warm(scan: Scan, table: Enumeration, rng: np.random.Generator) -> Weighed:
     """Chains whose likelihood grows step by step from flat, drawn anew at each by what they gain
     (sequential Monte Carlo; Del Moral et al. 2006, doi:10.1111/j.1467-9868.2006.00553.x): those that
     were left behind in a poor place give way."""
-    kernel = Kernel(scan, _BETAS[0], least=2)
+    kernel = Kernel(scan, _SHARES[0], least=2)
     chains = kernel.filled(table.draw(N_CHAINS, rng, 1)[0], rng)
-    for beta in _BETAS:
-        flatter, kernel = chains.log_joint, Kernel(scan, float(beta), least=2)
+    for share in _SHARES:
+        flatter, kernel = chains.log_joint, Kernel(scan, float(share), least=2)
         chains = kernel.weighed(chains.states)
         gained = ImportanceWeights(chains.log_joint - flatter)
         rows = gained.resample(N_CHAINS, rng)
@@ -107,9 +106,7 @@ def _warm(scan: Scan, table: Enumeration, rng: np.random.Generator) -> Weighed:
     return chains
 
 
-def _collect(
-    scan: Scan, table: Enumeration, kept: list[Weighed], rng: np.random.Generator
-) -> Run:
+def _collect(scan: Scan, table: Enumeration, kept: list[Weighed], rng: np.random.Generator) -> Run:
     """Chain by chain, with what is watched: lobes are left out that hold next to nothing."""
     by_sweep = PatchStates.joined([chains.states for chains in kept])
     order = np.arange(len(by_sweep)).reshape(len(kept), N_CHAINS).T.ravel()
@@ -117,7 +114,7 @@ def _collect(
     lobes = lobe_energy(problem, states, Amplitudes(problem, states).draw(rng))
     share = lobes / np.maximum(lobes.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     joint = np.concatenate([chains.log_joint for chains in kept])[order]
-    likelihood = joint - log_prior(problem, states)
+    likelihood = (joint - log_prior(problem, states)) / problem.zeta
     watched = {"log_likelihood": likelihood}
     watched |= {
         name: lobes[:, k] for k, name in enumerate(LOBE_NAMES) if share[:, k].mean() > _LEAST_SHARE
@@ -139,7 +136,7 @@ def _diagnose(which: str, values: NDArray[np.float64]) -> float:
 def _log_evidences(
     kernel: Kernel, table: Enumeration, states: PatchStates, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """(K + 1,) log p(v~ | K): of none and one from the table, of more by bridges.
+    """(K + 1,) log p(v~ | K), coarsened: of none and one from the table, of more by bridges.
 
     With r of a birth from events of K, and of a death from events of K + 1 (``Kernel.deaths``),
 

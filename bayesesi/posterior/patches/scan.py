@@ -39,9 +39,8 @@ class Scan(ABC):
         self,
         others: Amplitudes,
         extent: NDArray[np.int64],
-        beta: float = 1.0,
     ) -> NDArray[np.float64]:
-        """(D, N, M) with one more source, of its own extent in each state; times beta."""
+        """(D, N, M) with one more source, of its own extent in each state."""
 
     @abstractmethod
     def around(
@@ -49,18 +48,15 @@ class Scan(ABC):
         others: Amplitudes,
         centres: NDArray[np.int64],
         size: NDArray[np.int64],
-        beta: float = 1.0,
     ) -> NDArray[np.float64]:
         """(D, E, n) at (D, n) centres, of each extent, of (D,) sizes."""
 
     @abstractmethod
-    def settled(
-        self, states: PatchStates, beta: float = 1.0
-    ) -> tuple[PatchStates, NDArray[np.float64]]:
-        """The states as their sources are likeliest to look, and (D,) beta log p(v~ | state)."""
+    def settled(self, states: PatchStates) -> tuple[PatchStates, NDArray[np.float64]]:
+        """The states as their sources are likeliest to look, and (D,) log p(v~ | state)."""
 
     @abstractmethod
-    def beside_another(self, states: PatchStates, beta: float = 1.0) -> Amplitudes:
+    def beside_another(self, states: PatchStates) -> Amplitudes:
         """Of the states as their sources likely look if there is one more."""
 
     @abstractmethod
@@ -113,32 +109,28 @@ class DrawScan(Scan):
         self,
         others: Amplitudes,
         extent: NDArray[np.int64],
-        beta: float = 1.0,
     ) -> NDArray[np.float64]:
         everywhere, sizes = slice(None), range(len(self.problem.sizes))
         each = [
             np.stack([self._beside(others, d, e, everywhere, m) for m in sizes], axis=1)
             for d, e in enumerate(extent)
         ]
-        return beta * np.stack(each)
+        return np.stack(each)
 
     def around(
         self,
         others: Amplitudes,
         centres: NDArray[np.int64],
         size: NDArray[np.int64],
-        beta: float = 1.0,
     ) -> NDArray[np.float64]:
         extents = np.arange(self.problem.atoms.n_extents)[:, None]
         each = [self._beside(others, d, extents, near, size[d]) for d, near in enumerate(centres)]
-        return beta * np.stack(each)
+        return np.stack(each)
 
-    def settled(
-        self, states: PatchStates, beta: float = 1.0
-    ) -> tuple[PatchStates, NDArray[np.float64]]:
-        return states, beta * Amplitudes(self.problem, states).log_likelihood
+    def settled(self, states: PatchStates) -> tuple[PatchStates, NDArray[np.float64]]:
+        return states, Amplitudes(self.problem, states).log_likelihood
 
-    def beside_another(self, states: PatchStates, beta: float = 1.0) -> Amplitudes:
+    def beside_another(self, states: PatchStates) -> Amplitudes:
         return Amplitudes(self.problem, states)
 
     def drawn(

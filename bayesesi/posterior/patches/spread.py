@@ -31,10 +31,10 @@ from torch import Tensor
 from bayesesi.posterior.patches.head_views import HeadViews
 
 #: Directions of most variance.
-N_DIRECTIONS = 16
+N_DIRECTIONS = 24
 #: Power of d that is spread over all directions alike, besides: what a posterior should not trust
 #: its own model for. Chosen on simulated heads that no report uses.
-DISCREPANCY = 0.05
+DISCREPANCY = 0.02
 #: Scales of the variance that heads may have.
 SCALES = (0.4, 0.8, 1.6, 3.2)
 #: A draw that is less alike to the mean than this is scaled no further.

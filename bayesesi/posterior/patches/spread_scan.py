@@ -57,7 +57,6 @@ class _Rest:
     response: Tensor
     log_determinant: Tensor
     power: Tensor
-    beta: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,21 +92,19 @@ class SpreadScan(Scan):
 
     @cached_property
     def _directions(self) -> Tensor:
-        return torch.from_numpy(self._spread.directions)
+        return self._tensor(self._spread.directions)
 
     @cached_property
     def _variances(self) -> tuple[Tensor, Tensor]:
         """(N, m) mu and (N,) rho, over the power of the mean."""
         return self._tensor(self._spread.variance), self._tensor(self._spread.rest)
 
-    def settled(
-        self, states: PatchStates, beta: float = 1.0
-    ) -> tuple[PatchStates, NDArray[np.float64]]:
-        found = peak(self.problem, states, beta)
+    def settled(self, states: PatchStates) -> tuple[PatchStates, NDArray[np.float64]]:
+        found = peak(self.problem, states)
         return states.looking(found.at), found.log_weight
 
-    def beside_another(self, states: PatchStates, beta: float = 1.0) -> Amplitudes:
-        seen = beside_another(self.problem, states, beta)
+    def beside_another(self, states: PatchStates) -> Amplitudes:
+        seen = beside_another(self.problem, states)
         return Amplitudes(self.problem, states.looking(seen))
 
     def drawn(
@@ -154,9 +151,8 @@ class SpreadScan(Scan):
         self,
         others: Amplitudes,
         extent: NDArray[np.int64],
-        beta: float = 1.0,
     ) -> NDArray[np.float64]:
-        rest, head = self._rest(others, beta), others.states.head
+        rest, head = self._rest(others), others.states.head
         some, nearest = self._coarse
         each = [self._roughly(rest, d, int(head[d]), int(e), some) for d, e in enumerate(extent)]
         weight = np.stack(each)[:, nearest]
@@ -177,17 +173,16 @@ class SpreadScan(Scan):
         others: Amplitudes,
         centres: NDArray[np.int64],
         size: NDArray[np.int64],
-        beta: float = 1.0,
     ) -> NDArray[np.float64]:
         n_extents = self.problem.atoms.n_extents
         n, n_near = centres.shape
         extent = np.repeat(np.arange(n_extents), n_near)[None]
         centre = np.tile(centres, (1, n_extents))
-        rest = self._rest(others, beta)
+        rest = self._rest(others)
         finer = self._finer(rest, others.states.head, extent, centre, size[:, None])
         return finer.reshape(n, n_extents, n_near)
 
-    def _rest(self, others: Amplitudes, beta: float = 1.0) -> _Rest:
+    def _rest(self, others: Amplitudes) -> _Rest:
         made = np.swapaxes(others.basis, 1, 2) @ (others.shrunk * others.match)
         left = torch.from_numpy(self.problem.turned - made)
         q = torch.from_numpy(self.problem.variance)
@@ -203,7 +198,7 @@ class SpreadScan(Scan):
             torch.cat([shrunk, grown], dim=2).numpy(),
         )
         exact = map(torch.from_numpy, (others.log_determinant, others.rest))
-        return _Rest(*map(self._tensor, parts), *exact, beta)
+        return _Rest(*map(self._tensor, parts), *exact)
 
     @cached_property
     def _coarse(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -227,14 +222,14 @@ class SpreadScan(Scan):
         means, power = self._means[extent, centres], self._powers[extent, centres]
         mu, rho = (part[centres] for part in self._variances)
         n, m = means.shape[-1], mu.shape[-1]
-        left, total, beta = rest.left[d], rest.power[d], rest.beta
+        left, total = rest.left[d], rest.power[d]
         t = SCALES[scale] * power * (mu.sum(-1) + (n - m) * rho) / n
         match = means @ left
         gain = power - (means @ rest.basis[d].T).square() @ rest.shrunk[d]
         size2 = self._tensor(self.problem.sizes**2)[:, None]
         response = rest.response[d]
         seen = self._amplitudes(match, gain, size2, response, total)  # (M, N, r), (M, N)
-        eps = seen.eps / beta
+        eps = seen.eps
         mixed = seen.amplitude @ (left.T @ left)  # left' y alpha²
         yy = (mixed * seen.amplitude).sum(-1) / seen.alpha2**2
         ym = (seen.amplitude * match).sum(-1) / seen.alpha2
@@ -248,9 +243,9 @@ class SpreadScan(Scan):
         off = (grown - 2 * (along * power + share * ym) + power).clamp(min=0.0)
         gain = gain + grown - power
         seen = self._amplitudes(match, gain, size2, response, total)
-        eps = seen.eps / beta
+        eps = seen.eps
         prior = -0.5 * (off / t + n * torch.log1p(t / eps) + torch.log1p(-share * own))
-        weight = (beta * (seen.likelihood - 0.5 * rest.log_determinant[d]) + prior.double()).T
+        weight = (seen.likelihood - 0.5 * rest.log_determinant[d] + prior.double()).T
         return np.asarray(weight.nan_to_num(-torch.inf, -torch.inf, -torch.inf))
 
     def _finer(
@@ -274,7 +269,7 @@ class SpreadScan(Scan):
         for _ in range(_N_TURNS):
             match, gain = at @ left, self._gain(at, rest)
             seen = self._amplitudes(match, gain, size2, rest.response, total)
-            eps = seen.eps / rest.beta
+            eps = seen.eps
             base = rho / (rho + eps)
             more = mu / (mu + eps[..., None]) - base[..., None]
 
@@ -296,11 +291,11 @@ class SpreadScan(Scan):
         n, m = mean.shape[-1], mu.shape[-1]
         match, gain = at @ left, self._gain(at, rest)
         seen = self._amplitudes(match, gain, size2, rest.response, total)
-        eps = seen.eps / rest.beta
+        eps = seen.eps
         grown = torch.log1p(mu / eps[..., None]).sum(-1) + (n - m) * torch.log1p(rho / eps)
         prior = -0.5 * (across / rho + (along / mu).sum(-1) + grown + left_over.log())
         found = seen.likelihood - 0.5 * rest.log_determinant[:, None]
-        weight = rest.beta * found + prior.double()
+        weight = found + prior.double()
         return np.asarray(weight.nan_to_num(-torch.inf, -torch.inf, -torch.inf))
 
     def _gain(self, at: Tensor, rest: _Rest) -> Tensor:

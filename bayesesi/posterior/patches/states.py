@@ -150,7 +150,9 @@ class Amplitudes:
         tau2 = self.rest / rng.chisquare(NOISE_DOF + self.problem.n_numbers, len(self.rest))
         z = np.sqrt(tau2)[:, None, None] * rng.standard_normal(self.match.shape)
         turned = self._out(self.shrunk * self.match + np.sqrt(self.shrunk) * z)
-        return (turned @ self.problem.turn.T).reshape(*self.states.used.shape, self.problem.n_axes, -1)
+        return (turned @ self.problem.turn.T).reshape(
+            *self.states.used.shape, self.problem.n_axes, -1
+        )
 
     @property
     def _axes_scale(self) -> NDArray[np.float64]:
