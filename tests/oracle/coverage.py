@@ -25,6 +25,7 @@ from bayesesi.anatomy import template_parcellation, template_source_space
 from bayesesi.calibration import coverage, highest_density_mass
 from bayesesi.inference import credible_regions
 from bayesesi.posterior.patches import Atoms, PatchPosterior, make_atoms, patch_posterior
+from bayesesi.posterior.patches.problem import HeadModel
 from bayesesi.prior import HeadPrior, PatchPrior, read_prior
 from bayesesi.simulator import Simulation, read_simulator
 
@@ -33,7 +34,7 @@ HERE = Path(__file__).parents[2] / "reports" / "coverage"
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 #: What each arm takes the true head for.
 ARMS = {"drawn": "template-nominal", "template": "template-exact"}
-N_CASES, SEED, N_SWEEPS = 200, 4, 25
+N_CASES, SEED, N_SWEEPS = 200, 4, 10
 #: m: places this near to each other count as one, in the density of places.
 WIDTH = 0.010
 
@@ -51,9 +52,10 @@ def row(arm: str, most: str, simulation: Simulation, k: int) -> dict[str, Any]:
     prior, heads, atoms = beliefs(arm, most)
     obs, truth = simulation.observation(k), simulation.truth(k)
     began = time.perf_counter()
-    n_heads = 16 if arm == "drawn" else 1
+    model: HeadModel = "spread" if arm == "drawn" else "draws"
+    n_heads = None if arm == "drawn" else 1
     post = patch_posterior(
-        obs, prior, heads, n_heads=n_heads, seed=k, atoms=atoms, most_sweeps=N_SWEEPS
+        obs, prior, heads, model, n_heads, seed=k, atoms=atoms, most_sweeps=N_SWEEPS
     )
     seconds = time.perf_counter() - began
     summary = post.summarise(400, seed=k)
@@ -73,6 +75,7 @@ def row(arm: str, most: str, simulation: Simulation, k: int) -> dict[str, Any]:
         "share": {name: float(areas[i].sum() / areas.sum()) for name, i in sets.items()},
         "ess": min(post.run.ess.values()) if post.run else None,
         "r_hat": max(post.run.r_hat.values()) if post.run else None,
+        "efficiency": post.sample_efficiency,
         "seconds": seconds,
     }
 

@@ -30,11 +30,10 @@ from bayesesi.posterior.patches import (
 )
 from bayesesi.posterior.patches.chains import Kernel
 from bayesesi.posterior.patches.enumeration import Enumeration
+from bayesesi.posterior.patches.laplace import drawn, peak
 from bayesesi.posterior.patches.run import run_chains
 from bayesesi.posterior.patches.scan import DrawScan
-from bayesesi.posterior.patches.laplace import drawn, peak
 from bayesesi.posterior.patches.spread import SCALES, HeadSpread
-from bayesesi.posterior.patches.spread_scan import SpreadScan
 from bayesesi.posterior.patches.states import log_prior
 from bayesesi.prior import HeadPrior, PatchPrior, make_prior
 from bayesesi.prior.placement import Placement

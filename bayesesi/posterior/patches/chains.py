@@ -3,15 +3,15 @@
 Each chain holds a head and K slots, used or not (the extent of a slot that is not used follows its
 prior and means nothing; Carlin & Chib 1995, doi:10.1111/j.2517-6161.1995.tb02042.x). A sweep:
 
-- a slot emptied and drawn anew, from "not used" and every centre of the cortex at every size, nearly
-  by their probabilities given its extent: birth, death, a jump;
+- a slot emptied and drawn anew, from "not used" and every centre of the cortex at every size,
+  nearly by their probabilities given its extent: birth, death, a jump;
 - local moves of it: centre and extent together, among centres near by; then its size;
 - the head given the sources; where heads are an index, another one with a slot drawn anew in it.
 
 Options are weighed in single precision, with an approximate density of places and, where
-topographies spread, with the others as they are likeliest to look. What is picked is accepted or
-not by ``Scan.settled`` (Metropolis & Hastings): exact, or the integral over topographies by Laplace,
-whose error the draws' weights then take back (``run``).
+topographies spread, with the others as they likely look beside any other source. What is picked is
+accepted or not by ``Scan.settled`` (Metropolis & Hastings): exact, or the integral over
+topographies by Laplace, whose error the draws' weights then take back (``stratum``).
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
 #: Centres of a local move are a centre's nearest and those it is nearest to; moves of a visit.
 _N_NEAREST, _N_LOCAL = 6, 2
 #: Options that are drawn for a slot, to be one of them.
-_N_TRIES = 12
+_N_TRIES = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Weighed:
-    """States as their sources are likeliest to look, and (B,) log of p(state) p(v~ | state)^zeta."""
+    """States as their sources are likeliest to look; (B,) log of p(state) p(v~ | state)^zeta."""
 
     states: PatchStates
     log_joint: NDArray[np.float64]
@@ -120,11 +120,12 @@ class Kernel:
         """A slot emptied and filled again or not: birth, death, a jump anywhere.
 
         One of what is there and some that are drawn, by what each weighs over how it was drawn
-        (iterated sampling importance resampling; Andrieu, Lee & Vihola 2018, doi:10.3150/15-BEJ785).
+        (iterated sampling importance resampling; Andrieu, Lee & Vihola 2018,
+        doi:10.3150/15-BEJ785).
         """
         states, n = chains.states, len(chains)
         options = self._options(states, slot, beside)
-        picks = np.stack([_pick(options, rng) for _ in range(_N_TRIES)], axis=1)
+        picks = _picks(options, _N_TRIES, rng)
         rows = np.repeat(np.arange(n), _N_TRIES)
         tried = self.weighed(_with(states[rows], slot[rows], picks.ravel(), self._n_sizes))
         own = _at(options, _standing(states, slot, self._n_sizes))
@@ -335,11 +336,18 @@ def _taken(which: NDArray[np.bool_], new: Weighed, old: Weighed) -> Weighed:
 
 def _pick(log_weights: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
     """(B,) one column of each row, by its weight; the first where a row has none."""
+    return _picks(log_weights, 1, rng)[:, 0]
+
+
+def _picks(log_weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(B, n) columns of each row."""
     top = log_weights.max(axis=1, keepdims=True)
     share = np.exp(log_weights - np.where(np.isfinite(top), top, 0.0))
     cumulative = np.cumsum(share, axis=1)
-    level = rng.random((len(log_weights), 1)) * cumulative[:, -1:]
-    return np.asarray((cumulative <= level).sum(axis=1).clip(max=share.shape[1] - 1))
+    levels = rng.random((len(log_weights), n)) * cumulative[:, -1:]
+    rows = zip(cumulative, levels, strict=True)
+    found = np.stack([np.searchsorted(row, level, "right") for row, level in rows])
+    return np.asarray(found.clip(max=share.shape[1] - 1))
 
 
 def _at(options: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -62,7 +62,6 @@ class HeadViews:
         """(m, B) of (m, S) sources."""
         return np.asarray(weights @ self.to_modes.T, np.float32)
 
-    def each(self, weights: list[sp.csr_array]) -> NDArray[np.float32]:
-        """(H, m, n_eff): sources in every head; of several kinds, one after the other."""
-        modes = [self.modes(kind) for kind in weights]
+    def each(self, modes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(H, m, n_eff): (V, m, B) sources of several kinds in every head, kind after kind."""
         return np.stack([modes[h % len(modes)] @ e.T for h, e in enumerate(self.electrodes)])

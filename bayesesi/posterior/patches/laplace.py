@@ -9,8 +9,8 @@ covariance given G, W = sum_r a_r a_r' / tau²,
     H = blockdiag(Sigma_k^-1) - hess l
     log p(v~ | state) ~ l(G^) + sum_k log N(g^_k; m_k, Sigma_k) + 1/2 log det(2 pi H^-1)
 
-G^ by steps H^-1 grad from the means: what data say nothing of (how large a source looks, what it has
-in common with another's look) is left out of H, so that the steps are near Newton's. H is a
+G^ by steps H^-1 grad from the means: what data say nothing of (how large a source looks, what it
+has in common with another's look) is left out of H, so that the steps are near Newton's. H is a
 Kronecker product less a form of low rank, B (x) I - U'U: nothing is as large as K n.
 
 Data tell a source's direction, whatever its size: were it larger, it could lie off by more. So the
@@ -100,7 +100,7 @@ def drawn(
     seen, weights = [], []
     for first in range(0, len(states), _CHUNK):
         field = _Field.of(problem, states[first : first + _CHUNK])
-        curvature, at, _ = _climbed(field, N_STEPS)
+        curvature, _, _ = _climbed(field, N_STEPS)
         looks, log_density = curvature.drawn(rng)
         seen.append(looks)
         weights.append(field.log_joint(looks) - log_density)

@@ -148,7 +148,7 @@ class PatchPosterior(Posterior):
 
     def details(self) -> dict[str, Any]:
         spec = self.problem.prior.spec
-        known = {
+        known: dict[str, Any] = {
             "family": "patches",
             "prior": spec.name,
             "heads": self._heads_said,
@@ -159,6 +159,7 @@ class PatchPosterior(Posterior):
         }
         if self.problem.spread is not None:
             known["sample_efficiency"] = round(self.sample_efficiency, 3)
+            known["likelihood_power"] = round(self.problem.zeta, 3)
         return known if self.run is None else known | self.run.details()
 
     @property

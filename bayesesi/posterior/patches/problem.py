@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import comb
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.errors import InputError, some
+from bayesesi.forward import LeadfieldBank
 from bayesesi.observation import Observation
 from bayesesi.posterior.patches.atoms import Atoms, make_atoms, moment_sizes, shape_variants
 from bayesesi.posterior.patches.head_views import HeadViews
@@ -34,7 +35,7 @@ NOISE_DOF = 12.0
 HeadModel = Literal["spread", "draws"]
 HEAD_MODELS: dict[HeadModel, int] = {"spread": 192, "draws": 32}
 #: Power of the likelihood where data show all, and the energy at which it is half way there.
-_ZETA, _HALF_ENERGY = 0.35, 300.0
+_ZETA, _HALF_ENERGY = 0.3, 60.0
 #: The extent, as a share of their number, whose spread is taken for all.
 _SPREAD_EXTENT = 0.5
 #: Draws of what an atom may stand for, shared out among heads.
@@ -214,11 +215,13 @@ def make_problem(
         n_heads = HEAD_MODELS[head_model] if n_heads is None else n_heads
         views = HeadViews.drawn(obs, heads, n_heads, seed)
         if head_model == "draws":
-            draws, topographies = views.draws, views.each([atoms.weights])
+            draws, topographies = views.draws, views.each(views.modes(atoms.weights)[None])
         else:
             topographies = typical(views, atoms.weights)[None]
             extent, n = int(atoms.n_extents * _SPREAD_EXTENT), atoms.n_centres
-            variants = shape_variants(prior, atoms, extent, _N_VARIANTS)
+            banked = obs.forward.banked
+            assert banked is not None
+            variants = _variants(prior, atoms, extent, banked.bank, banked.level)
             means = topographies[0, extent * n : (extent + 1) * n]
             spread = spread_about(means, views, variants)
     projector = obs.time_basis.projector
@@ -237,6 +240,16 @@ def make_problem(
         draws,
         spread,
     )
+
+
+@lru_cache(maxsize=2)
+def _variants(
+    prior: PatchPrior | DipolePrior, atoms: Atoms, extent: int, bank: LeadfieldBank, level: int
+) -> NDArray[np.float32]:
+    """(V, N, B): what each centre may stand for, in the bank's modes, for any recording."""
+    to_modes = bank.cortex_modes(level).T
+    kinds = shape_variants(prior, atoms, extent, _N_VARIANTS)
+    return np.stack([np.asarray(kind @ to_modes, np.float32) for kind in kinds])
 
 
 def _assumed(obs: Observation, atoms: Atoms) -> NDArray[np.float64]:

@@ -14,12 +14,12 @@ from bayesesi.posterior.patches.chains import Kernel, Weighed
 from bayesesi.posterior.patches.enumeration import Enumeration
 from bayesesi.posterior.patches.field import LOBE_NAMES, lobe_energy
 from bayesesi.posterior.patches.scan import Scan
-from bayesesi.posterior.refine import ImportanceWeights
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
+from bayesesi.posterior.refine import ImportanceWeights
 
 N_CHAINS = 16
 #: Shares of the likelihood's power that chains warm up with.
-_SHARES = np.geomspace(0.02, 1.0, 12)
+_SHARES = np.geomspace(0.03, 1.0, 10)
 #: Sweeps between looks at the effective sample size.
 _N_ROUND = 10
 #: Below this probability of two sources or more their chains need not be long.
@@ -93,8 +93,8 @@ def run_chains(
 
 def _warm(scan: Scan, table: Enumeration, rng: np.random.Generator) -> Weighed:
     """Chains whose likelihood grows step by step from flat, drawn anew at each by what they gain
-    (sequential Monte Carlo; Del Moral et al. 2006, doi:10.1111/j.1467-9868.2006.00553.x): those that
-    were left behind in a poor place give way."""
+    (sequential Monte Carlo; Del Moral et al. 2006, doi:10.1111/j.1467-9868.2006.00553.x): those
+    that were left behind in a poor place give way."""
     kernel = Kernel(scan, _SHARES[0], least=2)
     chains = kernel.filled(table.draw(N_CHAINS, rng, 1)[0], rng)
     for share in _SHARES:
@@ -140,7 +140,8 @@ def _log_evidences(
 
     With r of a birth from events of K, and of a death from events of K + 1 (``Kernel.deaths``),
 
-        p(v~, K + 1) / p(v~, K) = E_K[r] (slots - K) / (K + 1) = (slots - K) / ((K + 1) E_K+1[1 / r]).
+        p(v~, K + 1) / p(v~, K) = E_K[r] (slots - K) / (K + 1)
+                                = (slots - K) / ((K + 1) E_K+1[1 / r]).
 
     Where both are known, Bennett's estimate of the ratio (Bennett 1976), which takes of each what
     the other lacks; where no chain has K + 1 sources, the first.

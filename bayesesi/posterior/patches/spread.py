@@ -31,7 +31,7 @@ from torch import Tensor
 from bayesesi.posterior.patches.head_views import HeadViews
 
 #: Directions of most variance.
-N_DIRECTIONS = 24
+N_DIRECTIONS = 16
 #: Power of d that is spread over all directions alike, besides: what a posterior should not trust
 #: its own model for. Chosen on simulated heads that no report uses.
 DISCREPANCY = 0.02
@@ -68,9 +68,10 @@ def typical(views: HeadViews, weights: sp.csr_array) -> NDArray[np.float32]:
 
 
 def spread_about(
-    means: NDArray[np.float32], views: HeadViews, variants: list[sp.csr_array]
+    means: NDArray[np.float32], views: HeadViews, variants: NDArray[np.float32]
 ) -> HeadSpread:
-    """Of (N, n_eff) ``means``, from what N sources of several kinds look like in each head.
+    """Of (N, n_eff) ``means``, from what (V, N, B) sources of several kinds, in the bank's modes,
+    look like in each head.
 
     Directions come from three heads of four and variances from the fourth: of the heads that chose
     them they would be too large, and what is left too small by several times.
@@ -78,7 +79,7 @@ def spread_about(
     parts = []
     for first in range(0, len(means), _CHUNK):
         rows = slice(first, first + _CHUNK)
-        seen = views.each([kind[rows] for kind in variants])
+        seen = views.each(variants[:, rows])
         parts.append(_learn(_off(torch.from_numpy(seen), torch.from_numpy(means[rows]))))
     directions, variance, rest, strange = (torch.cat(part) for part in zip(*parts, strict=True))
     white = DISCREPANCY / means.shape[1]

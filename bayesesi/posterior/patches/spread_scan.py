@@ -1,9 +1,9 @@
 """Every centre weighed where topographies spread; for one source and its proposals.
 
 What is drawn is accepted or weighed by the integrals of ``laplace``; here are the many
-approximate values that say which centres are worth that. Given the others as they are likeliest
-to look (``scan``), the amplitudes E[a | m], alpha² = E|a|² and eps = tau² / alpha², the data without
-what the others make of them say y = sum_r a_r v_r / alpha² of g, and with a shrunk Sigma
+approximate values that say which centres are worth that. Given what the others look like
+(``scan``), the amplitudes E[a | m], alpha² = E|a|² and eps = tau² / alpha², the data without what
+the others make of them say y = sum_r a_r v_r / alpha² of g, and with a shrunk Sigma
 
     g^ = m + Sigma (Sigma + eps I)^-1 (y - m),
     log p(v~) ~ l(g^) - 1/2 (y - m)' S Sigma^-1 S (y - m) - 1/2 log det(I + Sigma / eps),
@@ -61,8 +61,9 @@ class _Rest:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """E[a | g] (..., r) ``amplitude``, (...) alpha² and eps; ``own`` the share of what data say of g
-    that is of its size, which amplitudes make up for; ``likelihood`` but for the others' share."""
+    """E[a | g] (..., r) ``amplitude``, (...) alpha² and eps; ``own`` the share of what data say of
+    g that is of its size, which amplitudes make up for; ``likelihood`` but for the others' share.
+    """
 
     amplitude: Tensor
     alpha2: Tensor
@@ -264,7 +265,7 @@ class SpreadScan(Scan):
         mu, rho = (part[centre] for part in self._variances)
         rho = rho * power * scale
         mu = mu * (power * scale)[..., None]
-        basis, left = rest.basis, rest.left
+        left = rest.left
         total, at = rest.power[:, None], mean
         for _ in range(_N_TURNS):
             match, gain = at @ left, self._gain(at, rest)

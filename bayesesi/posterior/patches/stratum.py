@@ -45,7 +45,8 @@ class Stratum:
             return cls(states, ImportanceWeights(np.zeros(1)), -np.inf)
         states, exact = scan.drawn(states, rng)
         weights = importance_weights(exact, drawn_by)
-        return cls(states, weights, float(evidence + weights.log_evidence))
+        corrected = evidence + scan.problem.zeta * weights.log_evidence
+        return cls(states, weights, float(corrected))
 
     def draw(self, n: int, rng: np.random.Generator) -> PatchStates:
         """n of them, as often as they weigh."""
