@@ -19,8 +19,8 @@ from bayesesi.posterior.gaussian import SHAPES, Shape
 from bayesesi.prior import HeadPrior, PatchPrior, read_prior
 from bayesesi.spec import PatchSpec, read_spec, shipped_specs, spec_hash
 
-#: Heads drawn from their prior, where they can be.
-N_HEADS = 16
+#: Heads drawn from their prior, where they can be, to learn how sources look in them.
+N_HEADS = 192
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from scipy.special import logsumexp
 
 from bayesesi.errors import InputError
 
-#: Fewer draws have no tail to smooth.
-_LEAST_DRAWS = 25
+#: Fewer draws, or log weights that differ by less, have no tail to smooth.
+_LEAST_DRAWS, _LEAST_RANGE = 25, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +60,13 @@ class ImportanceWeights:
 
         finite = np.isfinite(self.log_weight)
         log = np.where(finite, self.log_weight, -np.inf)
-        if finite.sum() < _LEAST_DRAWS or np.ptp(self.log_weight[finite]) < 1e-9:
-            return log - logsumexp(log), 0.0
-        smooth, k = az.psislw(self.log_weight[finite])
+        raw = log - logsumexp(log)
+        if finite.sum() < _LEAST_DRAWS or np.ptp(self.log_weight[finite]) < _LEAST_RANGE:
+            return raw, 0.0
+        with np.errstate(all="ignore"):
+            smooth, k = az.psislw(self.log_weight[finite])
+        if not (np.isfinite(smooth).all() and np.isfinite(k)):  # a tail of ties has no shape
+            return raw, 0.0
         log[finite] = smooth
         return log - logsumexp(log), float(k)
 

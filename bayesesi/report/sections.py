@@ -341,7 +341,12 @@ def _head_sentences(reading: Reading) -> list[str]:
         else "One head was taken for the true one: doubt about the head is not in the numbers "
         "above, and the true error can be larger."
     )
-    return [shape, electrodes, drawn]
+    power = float(reading.about["model"]["details"].get("likelihood_power", 1.0))
+    careful = [
+        f"No model of heads is exact, so what the recording says was given {percent(power)} of its "
+        "weight: the answer is wider than the model alone would have it."
+    ]
+    return [shape, electrodes, drawn, *(careful if power < 1 else [])]
 
 
 def sureness(reading: Reading) -> dict[str, Any]:

@@ -41,19 +41,13 @@ def big_patches(most: int, extent_mm: tuple[float, float] = (20.0, 60.0)) -> Pat
     """Patches that a coarse cortex resolves, up to ``most`` of them."""
     spec = read_spec("focal")
     assert isinstance(spec, PatchSpec)
-    count = {"weights": (0.6, 0.4)[:most] if most > 1 else (1.0,), "null": 0.2}
-    count |= {"min_distance_mm": 30.0}
-    change = {
-        "count": spec.count.model_copy(update=count),
-        "extent_mm": {"loguniform": list(extent_mm)},
-    }
-    prior = make_prior(PatchSpec.model_validate({**spec.model_dump(), **dumped(change)}), LEVEL)
+    plain = spec.model_dump(by_alias=True)
+    weights = [1.0] if most == 1 else [0.6, 0.4]
+    plain["count"] |= {"weights": weights, "null": 0.2, "min_distance_mm": 30.0}
+    plain["extent_mm"] = {"loguniform": list(extent_mm)}
+    prior = make_prior(PatchSpec.model_validate(plain), LEVEL)
     assert isinstance(prior, PatchPrior)
     return prior
-
-
-def dumped(change: dict[str, object]) -> dict[str, object]:
-    return {k: v.model_dump() if hasattr(v, "model_dump") else v for k, v in change.items()}
 
 
 def stated(most: int, model: str, extent_mm: tuple[float, float] = (20.0, 60.0)) -> PatchProblem:
@@ -61,7 +55,7 @@ def stated(most: int, model: str, extent_mm: tuple[float, float] = (20.0, 60.0))
     montage = mne.channels.make_standard_montage("biosemi32")
     info = mne.create_info(montage.ch_names, 250.0, "eeg").set_montage(montage)
     noise = NoiseCovariance(9e-14 * np.eye(32), tuple(montage.ch_names))
-    volts = 3e-7 * np.random.default_rng(0).standard_normal((32, 6))
+    volts = 3e-7 * np.random.default_rng(0).standard_normal((32, 32))
     forward = template_forward(info, level=LEVEL)
     obs = observe(volts, forward, noise, sfreq=250.0, autocorrelation="white")
     heads = read_prior("template-nominal")
@@ -143,7 +137,7 @@ Solver = Callable[[Case, np.random.Generator], tuple[PatchStates, np.ndarray]]
 
 
 def exactly(case: Case, rng: np.random.Generator) -> tuple[PatchStates, np.ndarray]:
-    post: PatchPosterior = solve(case.problem, int(rng.integers(2**31)), most_sweeps=40)
+    post: PatchPosterior = solve(case.problem, int(rng.integers(2**31)), most_sweeps=20)
     return post.draw(N_DRAWS, seed=1)
 
 
@@ -178,14 +172,14 @@ def test_one_patch_and_the_head(one: PatchProblem) -> None:
 
 
 def test_two_patches_and_the_head() -> None:
-    """n = 100 cases of two patches at most, by chains."""
-    found = p_values(stated(2, "draws"), 100)
+    """n = 40 cases of two patches at most, by chains."""
+    found = p_values(stated(2, "draws"), 40)
     assert min(found.values()) > ALARM, found
 
 
 def test_one_patch_that_spreads() -> None:
-    """n = 150 cases of one patch or none whose looks spread, integrated and weighed."""
-    found = p_values(stated(1, "spread"), 150)
+    """n = 100 cases of one patch or none whose looks spread, integrated and weighed."""
+    found = p_values(stated(1, "spread"), 100)
     assert min(found.values()) > ALARM, found
 
 

@@ -37,7 +37,7 @@ def patch_posterior(
     seed: int = 0,
     atoms: Atoms | None = None,
     ess: float = 200.0,
-    most_sweeps: int = 60,
+    most_sweeps: int = 20,
 ) -> PatchPosterior:
     """The posterior over sources, and over the head where ``heads`` is given.
 
@@ -63,7 +63,7 @@ def patch_posterior(
 
 
 def solve(
-    problem: PatchProblem, seed: int = 0, ess: float = 200.0, most_sweeps: int = 60
+    problem: PatchProblem, seed: int = 0, ess: float = 200.0, most_sweeps: int = 20
 ) -> PatchPosterior:
     """The posterior of a problem that is stated; see ``patch_posterior``."""
     scan = DrawScan(problem) if problem.spread is None else SpreadScan(problem)

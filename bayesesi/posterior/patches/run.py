@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
@@ -77,6 +80,27 @@ def run_chains(
     scan: Scan, table: Enumeration, rng: np.random.Generator, ess: float, most: int
 ) -> Run:
     """Until each monitored value has ``ess``, or hardly anything speaks for two sources."""
+    with _one_thread():
+        return _run_chains(scan, table, rng, ess, most)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """What chains compute is small: threads only wait for each other, on a busy machine for long."""
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _run_chains(
+    scan: Scan, table: Enumeration, rng: np.random.Generator, ess: float, most: int
+) -> Run:
     chains = _warm(scan, table, rng)
     kernel = Kernel(scan, least=2)
     kept: list[Weighed] = []
