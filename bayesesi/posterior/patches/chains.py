@@ -30,6 +30,8 @@ from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
 
 #: Centres of a local move are a centre's nearest and those it is nearest to; moves of a visit.
 _N_NEAREST, _N_LOCAL = 6, 2
+#: In place of -inf, where two of them would be compared.
+_LEAST = -1e30
 #: Options that are drawn for a slot, to be one of them.
 _N_TRIES = 8
 
@@ -174,6 +176,7 @@ class Kernel:
         )
         moved = _changed(states, slot, centre=near[rows, at], extent=extent)
         old_at = (near == centre[:, None]).argmax(axis=1)
+        options = np.maximum(options, _LEAST)
         balance = options[rows, states.extent[rows, slot], old_at] - options[rows, extent, at]
         balance -= np.log(n_ring[moved.centre[rows, slot]]) - np.log(n_ring[centre])
         balance = np.where(some, balance, 0.0)

@@ -41,6 +41,8 @@ from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
 #: Steps towards the peak, and states that are weighed at once.
 N_STEPS, _CHUNK = 4, 512
+#: t that the Jacobian may add at most, where it is taken to first order.
+_MOST_GROWN = 0.15
 #: By which data are held to say a little even of what they say nothing of, against rounding.
 _ROUNDING = 1e-9
 
@@ -293,14 +295,23 @@ class _Curvature:
 
     @cached_property
     def _told(self) -> Tensor:
-        """(D, K) c: the share of what is known across a source's look that data tell."""
-        return 1 - self.inverse.diagonal(dim1=1, dim2=2) / self.field.rho
+        """(D, K) c: the share of what is known across a source's look that data tell; less where
+        its size is so free that the first order would move it far."""
+        told = 1 - self.inverse.diagonal(dim1=1, dim2=2) / self.field.rho
+        moved = self.solve(self._tilt_of(told))
+        power = self.at.square().sum(2)
+        grown = (moved * self.at).sum(2) / power
+        return told * (_MOST_GROWN / grown.clamp(min=_MOST_GROWN))
+
+    def _tilt_of(self, told: Tensor) -> Tensor:
+        """(D, K, n) b."""
+        power = self.at.square().sum(2, keepdim=True)
+        return (self.at.shape[2] - 1) * told[..., None] * self.at / power
 
     @cached_property
     def _tilt(self) -> tuple[Tensor, Tensor]:
         """b (D, K, n) and H^-1 b."""
-        power = self.at.square().sum(2, keepdim=True)
-        tilt = (self.at.shape[2] - 1) * self._told[..., None] * self.at / power
+        tilt = self._tilt_of(self._told)
         return tilt, self.solve(tilt)
 
     @property

@@ -86,7 +86,7 @@ def run_chains(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """What chains compute is small: threads only wait for each other, on a busy machine for long."""
+    """What chains compute is small: threads would only wait for each other."""
     from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()

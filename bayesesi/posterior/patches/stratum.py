@@ -12,8 +12,8 @@ from bayesesi.posterior.patches.scan import Scan
 from bayesesi.posterior.patches.states import PatchStates
 from bayesesi.posterior.refine import ImportanceWeights, importance_weights
 
-#: Draws of each count.
-_N_DRAWS = 1600
+#: Draws of each count; how many must weigh something for their mean to be taken.
+_N_DRAWS, _LEAST_DRAWS = 1600, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,9 @@ class Stratum:
             return cls(states, ImportanceWeights(np.zeros(1)), -np.inf)
         states, exact = scan.drawn(states, rng)
         weights = importance_weights(exact, drawn_by)
-        corrected = evidence + scan.problem.zeta * weights.log_evidence
+        # of few draws that weigh anything the mean is worth less than Laplace's value
+        enough = weights.sample_efficiency * len(states) >= _LEAST_DRAWS or k == 0
+        corrected = evidence + scan.problem.zeta * weights.log_evidence * enough
         return cls(states, weights, float(corrected))
 
     def draw(self, n: int, rng: np.random.Generator) -> PatchStates:
