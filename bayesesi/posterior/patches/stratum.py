@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,13 +45,23 @@ class Stratum:
             return cls(states, ImportanceWeights(np.zeros(1)), -np.inf)
         states, exact = scan.drawn(states, rng)
         weights = importance_weights(exact, drawn_by)
-        # of few draws that weigh anything the mean is worth less than Laplace's value
-        enough = weights.sample_efficiency * len(states) >= _LEAST_DRAWS or k == 0
-        corrected = evidence + scan.problem.zeta * weights.log_evidence * enough
-        return cls(states, weights, float(corrected))
+        stratum = cls(states, weights, float(evidence))
+        if not stratum.trusted:
+            return stratum
+        corrected = evidence + scan.problem.zeta * weights.log_evidence
+        return replace(stratum, log_evidence=float(corrected))
+
+    @property
+    def trusted(self) -> bool:
+        """Whether enough draws weigh anything. Where hardly any does, Laplace's values are worth
+        more than a few weights; ``sample_efficiency`` tells."""
+        n = len(self.weights.log_weight)
+        return n == 1 or self.weights.sample_efficiency * n >= _LEAST_DRAWS
 
     def draw(self, n: int, rng: np.random.Generator) -> PatchStates:
         """n of them, as often as they weigh."""
         if n == 0:
             return self.states[:0]
+        if not self.trusted:
+            return self.states[rng.choice(len(self.states), n)]
         return self.states[rng.permutation(self.weights.resample(n, rng))]
