@@ -27,7 +27,7 @@ STANDS_ON = (
     "simulator",
     "assets/template-bank.safetensors",
 )
-SEED, N_CASES, ESS = 7, 6, 200.0
+SEED, N_CASES, ESS = 7, 5, 200.0
 
 
 def measure(step: Callable[[str], None]) -> Outcome:
@@ -40,13 +40,13 @@ def measure(step: Callable[[str], None]) -> Outcome:
     step("one patch")
     obs = cases[0][0]
     alone = [_table_seconds(obs, prior, heads, n, atoms) for n in (1, 32) for _ in range(3)]
-    one, many = np.median(alone[:3]), np.median(alone[3:])
+    one, many = float(np.median(alone[:3])), float(np.median(alone[3:]))
     rows = []
     for k, (case, count) in enumerate(cases):
         step(f"chains, case {k + 1} of {len(cases)}")
         rows.append(_chain_row(case, count, prior, heads, atoms, k))
     values = np.array([[row[2], row[3], row[4], row[5], row[7]] for row in rows], float)
-    whole, ess, r_hat, scaled, efficiency = np.median(values, axis=0)
+    whole, ess, r_hat, scaled, efficiency = map(float, np.median(values, axis=0))
     of_cases = f"median of {len(rows)} cases"
     return Outcome(
         [
@@ -110,8 +110,7 @@ def _chain_row(
     end = perf_counter()
     assert post.run is not None
     ess, r_hat = min(post.run.ess.values()), max(post.run.r_hat.values())
-    chains = end - prepared
-    sweeps = post.run.details()["sweeps"]
+    chains, sweeps = end - prepared, int(post.run.details()["sweeps"])
     return [
         count,
         float(obs.snr_db),
