@@ -55,10 +55,10 @@ class Peak:
     log_weight: NDArray[np.float64]
 
 
-def peak(problem: PatchProblem, states: PatchStates, n_steps: int = N_STEPS) -> Peak:
+def peak(problem: PatchProblem, states: PatchStates) -> Peak:
     """See the module. Unused slots look like their means and say nothing."""
     parts = [
-        _climbed(_Field.of(problem, states[first : first + _CHUNK]), n_steps)
+        _climbed(_Field.of(problem, states[first : first + _CHUNK]), N_STEPS)
         for first in range(0, len(states), _CHUNK)
     ]
     return Peak(

@@ -188,20 +188,26 @@ def _log_evidences(
 
 
 def _bridge(born: NDArray[np.float64], died: NDArray[np.float64]) -> float:
-    """log of the ratio z: mean of f(born - z) = mean of f(z - died), f(x) = 1 / (1 + e^-x)."""
+    """log of the ratio z: sum of f(born - z - l) = sum of f(z - died + l), f(x) = 1 / (1 + e^-x),
+    l = log(n born / n died)."""
     from scipy.optimize import brentq
     from scipy.special import expit
 
     if not len(died):
         return _log_mean(born)
     ends = np.concatenate([born, died])
+    ends = ends[np.isfinite(ends)]
+    if not len(ends):
+        return -np.inf
     lopsided = np.log(len(born) / len(died))
 
     def off(z: float) -> float:
-        up = expit(born - z + lopsided).sum()
-        return float(up - expit(z - died - lopsided).sum())
+        up = expit(born - z - lopsided).sum()
+        return float(up - expit(z - died + lopsided).sum())
 
-    return float(brentq(off, ends.min() - 50, ends.max() + 50))
+    reach = 50 + abs(lopsided)
+    low, high = ends.min() - reach, ends.max() + reach
+    return float(brentq(off, low, high)) if off(low) > 0 > off(high) else -np.inf
 
 
 def _of_count(states: PatchStates, k: int, rng: np.random.Generator) -> PatchStates:
