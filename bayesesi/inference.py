@@ -63,7 +63,9 @@ def infer(
     _check(level, draws, seed)
     posterior = model.posterior(obs, seed)
     summary = posterior.summarise(draws, seed, progress=progress)
-    trust = assess(posterior.null_probability, model.prior_null)
+    trust = assess(
+        posterior.null_probability, model.prior_null, posterior.r_hat, posterior.sample_efficiency
+    )
     explained = posterior.explained()
     groups = {
         "posterior": _posterior_group(summary, posterior, trust),
@@ -296,6 +298,8 @@ def _about(
             "snr_db": obs.snr_db,
             "null_probability": float(posterior.null_probability),
             "null_at_even_odds": at_even_odds(posterior.null_probability, model.prior_null),
+            "r_hat": float(posterior.r_hat),
+            "sample_efficiency": float(posterior.sample_efficiency),
         },
         "head": {
             "forward": "own" if obs.forward.banked is None else "template",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-SCHEMA = 1
+SCHEMA = 2
 #: The attribute that holds everything which is no array, as JSON.
 ATTRIBUTE = "bayesesi"
 #: Groups that a result has, and those it has unless there is nothing to localise.

@@ -20,6 +20,8 @@ class ReasonCode(StrEnum):
     """Why a result is doubted."""
 
     NOTHING_THERE = "nothing_there"
+    CHAINS_DISAGREE = "chains_disagree"
+    FEW_WEIGH = "few_weigh"
 
 
 #: Probability that nothing is active, had it begun at even odds, from which on a result is doubted
@@ -27,6 +29,9 @@ class ReasonCode(StrEnum):
 #: words of Kass & Raftery 1995 (doi:10.1080/01621459.1995.10476572). Of windows of pure noise (63
 #: dimensions, 1 to 17 functions of time, 200 each) 98 % or more are above the second.
 NULL_CAUTION, NULL_ABSTAIN = 0.05, 0.25
+#: R-hat above which chains are said to disagree (Vehtari et al. 2021 ask for 1.01), and the sample
+#: efficiency of weighted draws below which a few of them speak for all.
+MOST_R_HAT, LEAST_EFFICIENCY = 1.1, 0.01
 
 
 @dataclass(frozen=True)
@@ -64,22 +69,54 @@ class Trust:
         return cls(Verdict(table["verdict"]), reasons)
 
 
-def assess(null_probability: float, prior_null: float) -> Trust:
+def assess(
+    null_probability: float,
+    prior_null: float,
+    r_hat: float = 1.0,
+    sample_efficiency: float = 1.0,
+) -> Trust:
     """The verdict on a posterior that gives ``null_probability`` to nothing being active.
 
     A prior that gives it little, ``prior_null``, would call noise an event: what counts is what the
-    data say, by the probability that even odds would have become.
+    data say, by the probability that even odds would have become. Where something is there, chains
+    that disagree (``r_hat``) or draws of which hardly any weighs something (``sample_efficiency``)
+    call for caution: the answer is then not quite that of the model.
     """
     value = at_even_odds(null_probability, prior_null)
-    if value < NULL_CAUTION:
-        return Trust(Verdict.RELIABLE)
-    size = f"{value:.0%}" if value < 0.995 else "more than 99%"
-    became = f"that nothing is active has probability {size} after even odds before the data"
     if value >= NULL_ABSTAIN:
-        verdict, sentence = Verdict.ABSTAIN, f"not localisable: this could be noise ({became})"
-    else:
-        verdict, sentence = Verdict.CAUTION, f"this could be noise ({became})"
-    return Trust(verdict, (Reason(ReasonCode.NOTHING_THERE, sentence, value),))
+        sentence = f"not localisable: this could be noise ({_became(value)})"
+        return Trust(Verdict.ABSTAIN, (Reason(ReasonCode.NOTHING_THERE, sentence, value),))
+    reasons = (*_noise(value), *_sampling(r_hat, sample_efficiency))
+    return Trust(Verdict.CAUTION if reasons else Verdict.RELIABLE, reasons)
+
+
+def _became(value: float) -> str:
+    size = f"{value:.0%}" if value < 0.995 else "more than 99%"
+    return f"that nothing is active has probability {size} after even odds before the data"
+
+
+def _noise(value: float) -> tuple[Reason, ...]:
+    if value < NULL_CAUTION:
+        return ()
+    return (Reason(ReasonCode.NOTHING_THERE, f"this could be noise ({_became(value)})", value),)
+
+
+def _sampling(r_hat: float, efficiency: float) -> tuple[Reason, ...]:
+    reasons = []
+    if r_hat > MOST_R_HAT:
+        sentence = (
+            "the sampling chains behind this answer do not agree well "
+            f"(R-hat {r_hat:.2f}, wanted up to {MOST_R_HAT}): probabilities of places that compete "
+            "may be off, so take them as rough"
+        )
+        reasons.append(Reason(ReasonCode.CHAINS_DISAGREE, sentence, r_hat))
+    if efficiency < LEAST_EFFICIENCY:
+        sentence = (
+            "what sources look like in heads that differ was integrated only nearly here (sample "
+            f"efficiency {efficiency:.1%}): the answer is likely surer than it should be"
+        )
+        reasons.append(Reason(ReasonCode.FEW_WEIGH, sentence, efficiency))
+    return tuple(reasons)
 
 
 def at_even_odds(probability: float, prior: float) -> float:

@@ -96,6 +96,16 @@ class Posterior(ABC):
         """That nothing is active: 0 for a family whose prior never says so."""
         return 0.0
 
+    @property
+    def r_hat(self) -> float:
+        """The largest of what was watched in the chains that the answer rests on; 1 without any."""
+        return 1.0
+
+    @property
+    def sample_efficiency(self) -> float:
+        """Of weighted draws, 0 to 1; 1 where nothing is approximate."""
+        return 1.0
+
     def explained(self) -> NDArray[np.float64]:
         """(n_eff, R), unitless: E[L~ J | v~], what the sources account for in the whitened data."""
         axes = self.obs.leadfield.ndim - 1

@@ -8,14 +8,10 @@ import numpy as np
 
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import counted, figures, percent, plain
-from bayesesi.trust import NULL_CAUTION
+from bayesesi.trust import LEAST_EFFICIENCY, MOST_R_HAT, NULL_CAUTION
 
 #: A set of this share of the cortex, or a larger one, says that nothing was localised well.
 WIDE_SHARE = 0.3
-#: R-hat above which chains are said to disagree (Vehtari et al. 2021 ask for 1.01).
-MOST_R_HAT = 1.1
-#: Probability of the answers that chains gave from which their agreement matters.
-LEAST_CHAINED = 0.05
 #: An average of this many trials or fewer is called one of few.
 FEW_TRIALS = 10
 
@@ -38,25 +34,6 @@ def few_trials(reading: Reading) -> list[str]:
     if n <= 1:
         return ["Nothing was averaged: another stretch as short may look different."]
     return [f"This is an average of only {counted(n, 'trial')}: another may look different."]
-
-
-def unmixed(reading: Reading) -> list[str]:
-    """A sentence where chains were used and do not agree."""
-    if worst_r_hat(reading) <= MOST_R_HAT:
-        return []
-    return [
-        "The sampling chains behind this answer do not agree well: probabilities of places that "
-        "compete may be off, so take them as rough."
-    ]
-
-
-def worst_r_hat(reading: Reading) -> float:
-    """The largest R-hat of what was watched; 1 where the answer hardly rests on chains."""
-    details = reading.about["model"]["details"]
-    found = details.get("r_hat") or {}
-    if sum(details.get("count_probability", [])[2:]) < LEAST_CHAINED:
-        return 1.0
-    return max([1.0, *(float(value) for value in found.values() if value is not None)])
 
 
 def chi2_band(reading: Reading) -> tuple[float, float]:
@@ -119,8 +96,14 @@ def checks(reading: Reading) -> list[dict[str, Any]]:
         _check("The unit of the recording is known", reading.scale_known, ""),
         _check(
             "Sampling chains agree",
-            worst_r_hat(reading) <= MOST_R_HAT,
-            f"largest R-hat {worst_r_hat(reading):.2f}, wanted up to {MOST_R_HAT}",
+            found["r_hat"] <= MOST_R_HAT,
+            f"largest R-hat {found['r_hat']:.2f}, wanted up to {MOST_R_HAT}",
+        ),
+        _check(
+            "Enough draws weigh something",
+            found["sample_efficiency"] >= LEAST_EFFICIENCY,
+            f"sample efficiency {percent(found['sample_efficiency'])}, "
+            f"wanted {percent(LEAST_EFFICIENCY)} or more",
         ),
     ]
     if reading.has_regions:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.report import result_figure as draw
-from bayesesi.report.checks import WIDE_SHARE, checks, chi2_meaning, few_trials, much_left, unmixed
+from bayesesi.report.checks import WIDE_SHARE, checks, chi2_meaning, few_trials, much_left
 from bayesesi.report.reading import Reading, read_volts
 from bayesesi.report.words import (
     chance,
@@ -46,7 +46,7 @@ def verdict(reading: Reading) -> dict[str, Any]:
         reason = reasons[0].removeprefix("not localisable: ")
         return {"tone": "abstain", "sentence": f"Not localisable, because {reason}.", "notes": []}
     notes = [f"{reason[:1].upper()}{reason[1:]}." for reason in reasons]
-    notes += much_left(reading) + few_trials(reading) + unmixed(reading)
+    notes += much_left(reading) + few_trials(reading)
     wide = reading.has_regions and reading.result.credible_set.share > WIDE_SHARE
     return {
         "tone": "caution" if notes or wide else str(reading.result.trust.verdict),

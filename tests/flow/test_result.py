@@ -169,6 +169,26 @@ def test_a_verdict_does_not_hang_on_the_priors_odds(
 
 
 @pytest.mark.parametrize(
+    ("null", "r_hat", "efficiency", "codes"),
+    [
+        (0.0, 1.1, 0.01, []),
+        (0.0, 1.2, 1.0, ["chains_disagree"]),
+        (0.0, 1.0, 0.009, ["few_weigh"]),
+        (0.07, 2.4, 0.001, ["nothing_there", "chains_disagree", "few_weigh"]),
+        (0.9, 2.4, 0.001, ["nothing_there"]),
+    ],
+)
+def test_an_answer_that_was_drawn_badly_calls_for_caution(
+    null: float, r_hat: float, efficiency: float, codes: list[str]
+) -> None:
+    trust = assess(null, 0.5, r_hat, efficiency)
+    assert [str(reason.code) for reason in trust.reasons] == codes
+    expected = "reliable" if not codes else "abstain" if null > 0.25 else "caution"
+    assert trust.verdict == expected
+    assert type(trust).from_dict(trust.to_dict()) == trust
+
+
+@pytest.mark.parametrize(
     ("change", "sentence"),
     [
         ({"level": 0.49}, "level is a number from 0.5 to 0.99"),
@@ -302,7 +322,7 @@ def damaged(file: Path, change: str) -> None:
         ("foreign", "no readable result"),
         ("other netCDF", "holds no result of bayesesi"),
         ("no JSON", "holds no result of bayesesi"),
-        ("older", "has schema 0, this version reads 1"),
+        ("older", "has schema 0, this version reads 2"),
         ("no map", "lacks 'maps'"),
         ("no model", "lacks 'model'"),
     ],

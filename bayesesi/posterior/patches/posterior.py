@@ -26,6 +26,8 @@ from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior
 
 #: States that are given out.
 _N_STATES = 1600
+#: Probability of the answers that chains gave from which their agreement matters.
+_LEAST_CHAINED = 0.05
 
 
 def patch_posterior(
@@ -132,6 +134,14 @@ class PatchPosterior(Posterior):
         """Of the draws, mean over counts by their probability: 1 where nothing is approximate."""
         each = [stratum.weights.sample_efficiency for stratum in self.strata]
         return float(self.count_probability @ each)
+
+    @property
+    def r_hat(self) -> float:
+        """1 where two sources or more have hardly any probability."""
+        if self.run is None or self.count_probability[2:].sum() < _LEAST_CHAINED:
+            return 1.0
+        found = [value for value in self.run.r_hat.values() if np.isfinite(value)]
+        return max([1.0, *found])
 
     @property
     def head_probability(self) -> NDArray[np.float64]:
