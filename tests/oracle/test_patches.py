@@ -34,6 +34,7 @@ from bayesesi.posterior.patches.laplace import drawn, peak
 from bayesesi.posterior.patches.run import _bridge, run_chains
 from bayesesi.posterior.patches.scan import DrawScan
 from bayesesi.posterior.patches.spread import SCALES, HeadSpread
+from bayesesi.posterior.patches.spread_scan import SpreadScan
 from bayesesi.posterior.patches.states import log_prior
 from bayesesi.prior import HeadPrior, PatchPrior, make_prior
 from bayesesi.prior.placement import Placement
@@ -342,6 +343,20 @@ def looks(problem: PatchProblem, states: PatchStates, rng: np.random.Generator) 
 
 
 @pytest.mark.slow
+def test_a_look_that_is_no_number_is_nowhere(spread_pairs: PatchProblem) -> None:
+    """Single precision may run away for a candidate; the others keep their weights."""
+    states = PatchStates.empty(2, 2, len(spread_pairs.turned))
+    centres = np.array([[0, 1, 2]] * 2)
+    size = np.full(2, 3)
+    others = Amplitudes(spread_pairs, states)
+    want = SpreadScan(spread_pairs).around(others, centres, size)
+    lost = spread_pairs.topographies.copy()
+    lost[:, :, 1] = np.nan
+    got = SpreadScan(replace(spread_pairs, topographies=lost)).around(others, centres, size)
+    assert (got[:, :, 1] == -np.inf).all()
+    np.testing.assert_allclose(got[:, :, [0, 2]], want[:, :, [0, 2]])
+
+
 def test_chains_equal_all_pairs_of_spread_sources(spread_pairs: PatchProblem) -> None:
     """As above where topographies spread, every pair and scale integrated by weighted draws: total
     variation of the pair of centres under .1, evidence of two sources to .2 nats."""

@@ -312,7 +312,8 @@ class SpreadScan(Scan):
         ``response`` (X, r + 1), or (D, X, r + 1) where the first axis is D.
         """
         low, high = _LOG_GAINS
-        x = size2 * gain.clamp(min=0.0)
+        # where a look ran away in single precision it is nowhere; its likelihood is not finite
+        x = size2 * gain.nan_to_num(0.0, 0.0, 0.0).clamp(min=0.0)
         place = (x.clamp(min=1e-30).log() - low) * ((_N_GAINS - 1) / (high - low))
         place = place.clamp(0.0, _N_GAINS - 1.001)
         first = place.long()
