@@ -20,7 +20,7 @@ from bayesesi.anatomy import (
 from bayesesi.errors import InputError
 from bayesesi.forward import ForwardOperator, HeadSetting, HeadSettings
 from bayesesi.noise import NoiseCovariance
-from bayesesi.observation import Observation, Recording, observe, project
+from bayesesi.observation import Observation, Recording, TimeBasis, observe, project
 from bayesesi.spec import SimulatorSpec
 
 
@@ -133,13 +133,19 @@ class Batch:
 
     @cached_property
     def _door(self) -> Observation:
-        """The session's whitener, time functions and leadfield, from its first case."""
-        return self.session.observe(self.volts[0])
+        """The session's whitener, time functions and leadfield, from its first case, which is
+        brought to the size of the noise as the session has it."""
+        return self.session.observe(self.volts[0] / self.noise_scale[0])
 
     @property
     def leadfield(self) -> NDArray[np.float64]:
         """(n_eff, 5124) 1/(A m), whitened, of the assumed head; over ``noise_scale`` for a case."""
         return self._door.leadfield
+
+    @property
+    def time_basis(self) -> TimeBasis:
+        """Of the session."""
+        return self._door.time_basis
 
     @cached_property
     def values(self) -> NDArray[np.float64]:
