@@ -39,6 +39,7 @@ _PUBLIC = {
     "read_simulation": "bayesesi.simulator",
     "read_simulator": "bayesesi.simulator",
     "template_forward": "bayesesi.forward",
+    "train": "bayesesi.model",
 }
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "read_simulation",
     "read_simulator",
     "template_forward",
+    "train",
 ]
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ if TYPE_CHECKING:
         template_forward,
     )
     from bayesesi.inference import infer
-    from bayesesi.model import Model, list_models, load_model
+    from bayesesi.model import Model, list_models, load_model, train
     from bayesesi.noise import NoiseCovariance, read_noise_cov
     from bayesesi.observation import Observation, observe, read_recording
     from bayesesi.prior import read_prior

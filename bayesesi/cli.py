@@ -136,7 +136,11 @@ def localize(
     ] = False,
     half_width: Annotated[float, typer.Option(help="With --peak: s on both sides of it.")] = 0.02,
     model: Annotated[
-        str, typer.Option(help="patches: few patches or nothing; gaussian: minimum norm.")
+        str,
+        typer.Option(
+            help="patches: few patches or nothing; gaussian: minimum norm; atoms: patches by a "
+            "network; or a .safetensors file."
+        ),
     ] = "patches",
     prior: Annotated[
         str | None,
@@ -357,6 +361,68 @@ def simulate(
         console.print(Text(f"written to {write_fif(whole, out / 'fif', check_kind(fif))}"))
 
 
+@app.command()
+@one_sentence
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe that ships, or a TOML file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder of the run; runs/RECIPE if not given."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    steps: Annotated[
+        int | None, typer.Option(help="Instead of the recipe's: a trial, not a model.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that simulate.")] = 1,
+) -> None:
+    """Train a network on the simulators its recipe names.
+
+    A run that was stopped, or killed, goes on from its last checkpoint when the command is given
+    again. Curves: tensorboard --logdir OUT. In the end OUT/RECIPE.safetensors holds the weights,
+    with their recipe; `bayesesi localize DATA --model OUT/RECIPE.safetensors` uses them.
+    """
+    import bayesesi
+
+    model = bayesesi.train(recipe, out, device, steps, workers)
+    history = model.history
+    rows = {
+        "trained": f"{history['cases']:,} cases in {history['seconds'] / 60:.0f} min on "
+        f"{history['device']}",
+        **{name: f"{value:.3f}" for name, value in history["validation"].items()},
+        "written": str((out or Path("runs") / model.name) / f"{model.name}.safetensors"),
+    }
+    _print(rows, model.name)
+
+
+@app.command()
+@one_sentence
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="Of one, or a .safetensors file, all that is known.")
+    ] = None,
+) -> None:
+    """The models that ship, and what one is: recipe, prior, how long it was trained."""
+    import bayesesi
+    from bayesesi.model import AtomModel
+
+    if name is None:
+        table = Table("model", "what it is")
+        for each in bayesesi.list_models():
+            model = bayesesi.load_model(each)
+            first = (type(model).__doc__ or "").strip().splitlines()[0]
+            table.add_row(each, first)
+        console.print(table)
+        return
+    chosen = bayesesi.load_model(name)
+    rows = {"prior": chosen.prior, "nothing is active": f"{chosen.prior_null:.0%} before the data"}
+    if isinstance(chosen, AtomModel):
+        rows |= {key: _plain(value) for key, value in chosen.history.items()}
+        rows["recipe"] = chosen.recipe.description
+        rows["simulators"] = ", ".join(i.simulator for i in chosen.recipe.mixture)
+        rows |= {key: f"{value:,}" for key, value in chosen.estimator.details().items()}
+    _print(rows, chosen.name)
+
+
 def _simulate_volume(name: str, n: int, seed: int, namespace: str, out: Path) -> None:
     """Free dipoles on a grid: one file, and a page."""
     from bayesesi.report.volume_figure import plot_volume_cases
@@ -472,7 +538,7 @@ def specs_show(
 @specs.command("schema")
 @one_sentence
 def specs_schema(
-    kind: Annotated[str, typer.Argument(help="sources, heads, noise or simulators.")],
+    kind: Annotated[str, typer.Argument(help="sources, heads, noise, simulators or recipes.")],
 ) -> None:
     """Print the JSON Schema of a kind of spec, for editors and other tools."""
     from bayesesi.spec import spec_schema
@@ -483,7 +549,7 @@ def specs_schema(
 @specs.command("index")
 @one_sentence
 def specs_index(
-    kind: Annotated[str, typer.Argument(help="sources, heads, noise or simulators.")],
+    kind: Annotated[str, typer.Argument(help="sources, heads, noise, simulators or recipes.")],
 ) -> None:
     """Print the table that stands in the README of a folder of specs."""
     from bayesesi.spec import spec_index

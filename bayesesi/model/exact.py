@@ -1,18 +1,14 @@
-"""Models: from an observation to its posterior, by name.
-
-The two here are exact and need no training; they have no weights to load.
-"""
+"""Models that are exact and need no training; they have no weights to load."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 from bayesesi.anatomy import SourceSpace, template_parcellation
 from bayesesi.errors import InputError, some
 from bayesesi.forward import ForwardOperator
+from bayesesi.model.base import Model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, gaussian_posterior, patch_posterior
 from bayesesi.posterior.gaussian import SHAPES, Shape
@@ -21,40 +17,6 @@ from bayesesi.spec import PatchSpec, read_spec, shipped_specs, spec_hash
 
 #: Heads drawn from their prior, where they can be, to learn how sources look in them.
 N_HEADS = 192
-
-
-@dataclass(frozen=True)
-class Model(ABC):
-    """``posterior(obs)`` is p(j | v) under this model's beliefs.
-
-    Attributes
-    ----------
-    prior : of the sources: what the model's maker believes of them.
-    """
-
-    prior: str
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """By which ``load_model`` knows it."""
-
-    @property
-    @abstractmethod
-    def prior_null(self) -> float:
-        """Probability, before the data, that nothing is active."""
-
-    @abstractmethod
-    def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
-        """The posterior of one observation; the same for the same seed."""
-
-    def oriented(self, forward: ForwardOperator) -> ForwardOperator:
-        """The forward with its sources as this model takes them; its provenance says so."""
-        return forward
-
-    def details(self, obs: Observation) -> dict[str, Any]:
-        """What a methods section would say; can be written as JSON."""
-        return {"family": self.name, "prior": self.prior}
 
 
 #: The Gaussian prior by the sources: what ``GaussianModel`` takes if nobody says otherwise.
@@ -157,34 +119,6 @@ class PatchModel(Model):
             "heads": own if heads is None else heads.spec.name,
             "n_heads": 0 if heads is None else self.n_heads,
         }
-
-
-MODELS: dict[str, type[Model]] = {"patches": PatchModel, "gaussian": GaussianModel}
-
-
-def list_models() -> tuple[str, ...]:
-    """Names that ``load_model`` knows."""
-    return tuple(MODELS)
-
-
-def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
-    """A model by its name.
-
-    Parameters
-    ----------
-    name : ``"patches"``: few patches of cortex, or nothing, in heads that are drawn;
-        ``"gaussian"``: the minimum norm and its uncertainty.
-    prior : of the sources, the model's own default if not given: for patches a spec of that
-        family by name or path, for Gaussian ones ``"identity"``, ``"depth"`` or ``"smooth"``.
-
-    Raises
-    ------
-    InputError : no such model or prior.
-    """
-    if str(name) not in MODELS:
-        raise InputError(f"no such model {some([name])}; models are {', '.join(MODELS)}")
-    family = MODELS[str(name)]
-    return family() if prior is None else family(str(prior))  # type: ignore[call-arg]
 
 
 def patch_prior(spec: PatchSpec, space: SourceSpace) -> PatchPrior:

@@ -13,8 +13,10 @@ from bayesesi.spec.files import (
 from bayesesi.spec.head import HeadSpec
 from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import Quantity
+from bayesesi.spec.recipe import AtomRecipe, Backbone, Optimiser
 from bayesesi.spec.simulator import SimulatorSpec
 from bayesesi.spec.source import (
+    Count,
     DipoleSpec,
     FocalSpec,
     MixtureSpec,
@@ -25,11 +27,15 @@ from bayesesi.spec.source import (
 from bayesesi.spec.volume_frame import VolumeFrameSpec
 
 __all__ = [
+    "AtomRecipe",
+    "Backbone",
+    "Count",
     "DipoleSpec",
     "FocalSpec",
     "HeadSpec",
     "MixtureSpec",
     "NoiseSpec",
+    "Optimiser",
     "ParcelSpec",
     "PatchSpec",
     "Quantity",

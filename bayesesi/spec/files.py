@@ -19,6 +19,7 @@ from bayesesi.spec.base import SCHEMA, Spec
 from bayesesi.spec.head import HeadSpec
 from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import FAMILIES as QUANTITY_FAMILIES
+from bayesesi.spec.recipe import AtomRecipe
 from bayesesi.spec.simulator import SimulatorSpec
 from bayesesi.spec.source import DipoleSpec, MixtureSpec, ParcelSpec, PatchSpec, SmoothSpec
 from bayesesi.spec.volume_frame import VolumeFrameSpec
@@ -35,6 +36,7 @@ FAMILIES: dict[str, dict[str, type[Spec]]] = {
     "heads": {"bank": HeadSpec},
     "noise": {"sum": NoiseSpec},
     "simulators": {"": SimulatorSpec, "volume-frame": VolumeFrameSpec},
+    "recipes": {"atoms": AtomRecipe},
 }
 
 
@@ -64,7 +66,9 @@ def specs_folder() -> Path:
 def shipped_specs() -> dict[str, Path]:
     """Every name that ships and its file."""
     root = specs_folder()
-    found = [*sorted(root.glob("priors/*/*.toml")), *sorted(root.glob("simulators/*.toml"))]
+    recipes = Path(str(files("bayesesi"))) / "recipes"
+    places = (root.glob("priors/*/*.toml"), root.glob("simulators/*.toml"), recipes.glob("*.toml"))
+    found = [path for place in places for path in sorted(place)]
     return {path.stem: path for path in found}
 
 
@@ -241,7 +245,7 @@ def spec_schema(kind: str) -> dict[str, Any]:
 
 
 #: Keys that name another spec.
-_REFERRING = ("spec", "source", "head", "noise")
+_REFERRING = ("spec", "source", "head", "noise", "prior", "simulator")
 
 
 def spec_hash(spec: Spec, chain: tuple[str, ...] = ()) -> str:

@@ -8,10 +8,11 @@ from bayesesi.spec import shipped_specs, spec_index
 from bayesesi.spec.files import specs_folder
 
 
-@pytest.mark.parametrize("kind", ["sources", "heads", "noise", "simulators"])
+@pytest.mark.parametrize("kind", ["sources", "heads", "noise", "simulators", "recipes"])
 def test_the_readme_of_a_folder_lists_its_specs_and_hashes(kind: str) -> None:
     """Made by `bayesesi specs index KIND > priors/KIND/README.md`."""
-    folder = specs_folder() / ("simulators" if kind == "simulators" else f"priors/{kind}")
+    places = {"simulators": "simulators", "recipes": "bayesesi/recipes"}
+    folder = specs_folder() / places.get(kind, f"priors/{kind}")
     written = (folder / "README.md").read_text(encoding="utf-8")
     assert written == spec_index(kind)
 

@@ -134,17 +134,26 @@ def moment_sizes(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(M,) A m root mean squares of a moment over the window, and (M,) their log probabilities.
 
-    Evenly spaced in logs over what the prior's moments, how a course of time fills the window and
-    how much stronger or weaker than drawn a head may show it allow. Where the recording's unit is
-    unknown the prior's nAm mean nothing: sizes are then alike before the data, and such that a
-    source of median gain, among ``topographies`` (..., n_eff), has between a thousandth and a
-    thousand times the noise's power.
+    Those of ``known_sizes``. Where the recording's unit is unknown the prior's nAm mean nothing:
+    sizes are then alike before the data, and such that a source of median gain, among
+    ``topographies`` (..., n_eff), has between a thousandth and a thousand times the noise's power.
     """
-    if not obs.scale_known:
-        gain = float(np.median((topographies**2).mean(axis=-1)))
-        course = float((obs.time_basis.projector**2).sum(axis=0).mean())
-        power = np.geomspace(*_POWER_RANGE, _N_SIZES_UNKNOWN)
-        return np.sqrt(power / (gain * course)), np.full(len(power), -np.log(len(power)))
+    if obs.scale_known:
+        return known_sizes(prior)
+    gain = float(np.median((topographies**2).mean(axis=-1)))
+    course = float((obs.time_basis.projector**2).sum(axis=0).mean())
+    power = np.geomspace(*_POWER_RANGE, _N_SIZES_UNKNOWN)
+    return np.sqrt(power / (gain * course)), np.full(len(power), -np.log(len(power)))
+
+
+def known_sizes(
+    prior: PatchPrior | DipolePrior,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(M,) A m root mean squares of a moment over the window, and (M,) their log probabilities.
+
+    Evenly spaced in logs over what the prior's moments, how a course of time fills the window and
+    how much stronger or weaker than drawn a head may show it allow.
+    """
     with block_generator("validate", 0, 1):
         peak = distribution_of(prior.spec.moment_nAm).sample((4096,)).double().numpy()
     rng = np.random.default_rng(0)

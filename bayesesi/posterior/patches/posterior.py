@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bayesesi.errors import InputError
 from bayesesi.observation import Observation
-from bayesesi.posterior.base import Posterior
 from bayesesi.posterior.patches.atoms import Atoms
 from bayesesi.posterior.patches.enumeration import Enumeration
-from bayesesi.posterior.patches.field import chunks, fields, source_rows, source_weights
 from bayesesi.posterior.patches.problem import HeadModel, PatchProblem, make_problem
 from bayesesi.posterior.patches.run import Run, run_chains
 from bayesesi.posterior.patches.scan import DrawScan
 from bayesesi.posterior.patches.spread_scan import SpreadScan
-from bayesesi.posterior.patches.states import Amplitudes, PatchStates
+from bayesesi.posterior.patches.state_posterior import StatePosterior
+from bayesesi.posterior.patches.states import PatchStates
 from bayesesi.posterior.patches.stratum import Stratum
 from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior
 
@@ -76,12 +73,12 @@ def solve(
     counts = rng.multinomial(_N_STATES, np.exp(joint - logsumexp(joint)))
     states = [stratum.draw(n, rng) for stratum, n in zip(strata, counts, strict=True)]
     return PatchPosterior(
-        problem.obs, problem, table, PatchStates.joined(states), run, tuple(strata)
+        problem.obs, problem, PatchStates.joined(states), table, run, tuple(strata)
     )
 
 
 @dataclass(frozen=True, eq=False)
-class PatchPosterior(Posterior):
+class PatchPosterior(StatePosterior):
     """See ``problem`` for the model.
 
     Attributes
@@ -91,9 +88,7 @@ class PatchPosterior(Posterior):
     strata : of none, one, two... sources: what the draws were drawn from.
     """
 
-    problem: PatchProblem
     table: Enumeration
-    states: PatchStates
     run: Run | None
     strata: tuple[Stratum, ...]
 
@@ -104,11 +99,6 @@ class PatchPosterior(Posterior):
             f"<PatchPosterior | {self.problem.n_heads} heads × {self.problem.atoms}, "
             f"p(number of sources) {counts}>"
         )
-
-    @cached_property
-    def amplitudes(self) -> Amplitudes:
-        """Of each state."""
-        return Amplitudes(self.problem, self.states)
 
     @property
     def count_probability(self) -> NDArray[np.float64]:
@@ -150,12 +140,6 @@ class PatchPosterior(Posterior):
         count = np.bincount(self.states.head[some], minlength=self.problem.n_heads)
         return np.asarray(count / max(count.sum(), 1))
 
-    def centre_probability(self) -> NDArray[np.float64]:
-        """(S,) expected number of sources with their centre at each."""
-        centres = self.problem.atoms.centres[self.states.centre[self.states.used]]
-        count = np.bincount(centres, minlength=self.obs.source_space.n_sources)
-        return np.asarray(count / len(self.states))
-
     def details(self) -> dict[str, Any]:
         spec = self.problem.prior.spec
         known: dict[str, Any] = {
@@ -177,62 +161,3 @@ class PatchPosterior(Posterior):
         if self.problem.spread is not None:
             return "a spread about a typical one"
         return self.problem.n_heads if self.problem.heads else "the assumed one"
-
-    def explained(self) -> NDArray[np.float64]:
-        return self.amplitudes.explained()
-
-    def mean(self) -> NDArray[np.float64]:
-        """Of the means given each state."""
-        amplitude, rows = self.amplitudes.mean(), source_rows(self.problem, self.states)
-        flat = amplitude.reshape(rows.shape[0], -1) / np.sqrt(self.problem.n_axes)
-        return self._shaped(np.asarray(rows.T @ flat) / len(self.states))
-
-    def sd(self) -> NDArray[np.float64]:
-        """By the law of total variance: of means over states, and given each state."""
-        first, second = self.mean(), np.zeros(0)
-        for rows in chunks(len(self.states)):
-            law = Amplitudes(self.problem, self.states[rows])
-            means = fields(self.problem, law.states, law.mean())
-            part = np.square(means).sum(axis=0) + self._spread(law)
-            second = part if not second.size else second + part
-        return np.sqrt(np.maximum(second / len(self.states) - first**2, 0.0))
-
-    def _spread(self, law: Amplitudes) -> NDArray[np.float64]:
-        """(S[, 3], R) A² m²: variance of moments given each state, summed over states."""
-        n, k = law.states.used.shape
-        d = self.problem.n_axes
-        blocks = law.variance().reshape(n, k, d, k, d, -1)
-        same_axis = np.einsum("nkiliR->nkliR", blocks).reshape(n, k * k, -1) / d
-        weights = source_weights(self.problem, law.states)
-        pairs = (weights[:, :, None] * weights[:, None]).reshape(n, k * k, -1)
-        return self._shaped(np.tensordot(pairs, same_axis, axes=((0, 1), (0, 1))))
-
-    def sample(self, n: int, seed: int = 0) -> NDArray[np.float64]:
-        states, amplitude = self.draw(n, seed)
-        parts = [fields(self.problem, states[r], amplitude[r]) for r in chunks(n)]
-        return np.concatenate(parts)
-
-    def draw_states(self, n: int, seed: int = 0) -> PatchStates:
-        """n of the states, each once before any comes again."""
-        if n < 1:
-            raise InputError(f"draw at least once, not {n} times")
-        rng, times = np.random.default_rng(seed), -(-n // len(self.states))
-        order = np.concatenate([rng.permutation(len(self.states)) for _ in range(times)])
-        return self.states[order[:n]]
-
-    def draw(self, n: int, seed: int = 0) -> tuple[PatchStates, NDArray[np.float64]]:
-        """n states and their (n, K, d, R) amplitudes."""
-        states, rng = self.draw_states(n, seed), np.random.default_rng([seed, 1])
-        parts = [Amplitudes(self.problem, states[rows]).draw(rng) for rows in chunks(n)]
-        return states, np.concatenate(parts)
-
-    def latents(self, n: int, seed: int = 0) -> dict[str, NDArray[Any]]:
-        """Of ``sample(n, seed)``: how many sources, the log-likelihood, which head."""
-        states = self.draw_states(n, seed)
-        parts = [Amplitudes(self.problem, states[r]).log_likelihood for r in chunks(n)]
-        known = {"count": states.count, "log_likelihood": np.concatenate(parts)}
-        return known | {"head": states.head} if self.problem.heads else known
-
-    def _shaped(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(S, d R) to (S, R) or (S, 3, R)."""
-        return flat if self.problem.n_axes == 1 else flat.reshape(len(flat), 3, -1)

@@ -1,0 +1,22 @@
+"""Models: from an observation to its posterior, by name or from a file of weights."""
+
+from bayesesi.model.base import Model
+from bayesesi.model.exact import AUTO, N_HEADS, GaussianModel, PatchModel, patch_prior
+from bayesesi.model.learned import AtomModel
+from bayesesi.model.shelf import list_models, load_model, train
+from bayesesi.model.weights import read_weights, write_weights
+
+__all__ = [
+    "AUTO",
+    "N_HEADS",
+    "AtomModel",
+    "GaussianModel",
+    "Model",
+    "PatchModel",
+    "list_models",
+    "load_model",
+    "patch_prior",
+    "read_weights",
+    "train",
+    "write_weights",
+]

@@ -1,0 +1,45 @@
+"""What every model can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from bayesesi.forward import ForwardOperator
+from bayesesi.observation import Observation
+from bayesesi.posterior import Posterior
+
+
+@dataclass(frozen=True)
+class Model(ABC):
+    """``posterior(obs)`` is p(j | v) under this model's beliefs.
+
+    Attributes
+    ----------
+    prior : of the sources: what the model's maker believes of them.
+    """
+
+    prior: str
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """By which ``load_model`` knows it."""
+
+    @property
+    @abstractmethod
+    def prior_null(self) -> float:
+        """Probability, before the data, that nothing is active."""
+
+    @abstractmethod
+    def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
+        """The posterior of one observation; the same for the same seed."""
+
+    def oriented(self, forward: ForwardOperator) -> ForwardOperator:
+        """The forward with its sources as this model takes them; its provenance says so."""
+        return forward
+
+    def details(self, obs: Observation) -> dict[str, Any]:
+        """What a methods section would say; can be written as JSON."""
+        return {"family": self.name, "prior": self.prior}

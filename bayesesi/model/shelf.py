@@ -1,0 +1,104 @@
+"""Models by name, those of a file, and how a new one comes about."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from bayesesi.errors import InputError, some
+from bayesesi.model.base import Model
+from bayesesi.model.exact import GaussianModel, PatchModel
+from bayesesi.model.learned import AtomModel
+from bayesesi.spec import AtomRecipe, PatchSpec, read_spec
+
+EXACT: dict[str, type[PatchModel] | type[GaussianModel]] = {
+    "patches": PatchModel,
+    "gaussian": GaussianModel,
+}
+_ASSETS = Path(str(files("bayesesi"))) / "assets"
+#: Learned models that may ship, by the names of their recipes.
+_LEARNED = ("atoms",)
+_ENDING = ".safetensors"
+
+
+def list_models() -> tuple[str, ...]:
+    """Names that ``load_model`` knows."""
+    return (*EXACT, *(n for n in _LEARNED if (_ASSETS / f"{n}{_ENDING}").is_file()))
+
+
+def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
+    """A model by its name, or from a file of weights.
+
+    Parameters
+    ----------
+    name : ``"patches"``: few patches of cortex, or nothing, in heads that are drawn;
+        ``"gaussian"``: the minimum norm and its uncertainty; ``"atoms"``: what ``patches`` asks,
+        answered by a network; or a .safetensors file that ``train`` wrote.
+    prior : of the sources, the model's own default if not given: for patches a spec of that
+        family by name or path, for Gaussian ones ``"identity"``, ``"depth"`` or ``"smooth"``. A
+        network keeps the one it was trained with.
+
+    Raises
+    ------
+    InputError : no such model or prior, a file that holds no weights of ours.
+    """
+    text = str(name)
+    if text in EXACT:
+        return EXACT[text]() if prior is None else EXACT[text](str(prior))
+    is_file = text.endswith(_ENDING)
+    if text not in list_models() and not is_file:
+        raise InputError(
+            f"no such model {some([name])}; models are {', '.join(list_models())}, or a "
+            f"{_ENDING} file that bayesesi train wrote"
+        )
+    if prior is not None:
+        raise InputError(
+            f"a network keeps the prior it was trained with, {some([prior])} cannot be given to "
+            f"{some([text])}; leave it out, train another, or use the model 'patches'"
+        )
+    return AtomModel.read(text) if is_file else _shipped(text)
+
+
+@cache
+def _shipped(name: str) -> AtomModel:
+    return AtomModel.read(_ASSETS / f"{name}{_ENDING}")
+
+
+def train(
+    recipe: str | Path,
+    out: str | Path | None = None,
+    device: str = "auto",
+    steps: int | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> AtomModel:
+    """Train a recipe, by its name or from a TOML file, and write its weights.
+
+    Parameters
+    ----------
+    out : folder of the run, ``runs/NAME`` if not given: checkpoints, curves for TensorBoard, and
+        in the end ``NAME.safetensors``. A run that was stopped goes on.
+    device : ``"auto"``, ``"cpu"`` or ``"cuda"``. steps : instead of the recipe's.
+    workers : processes that simulate.
+
+    Raises
+    ------
+    SpecError : a recipe with mistakes. InputError : Lightning is missing, a folder in use by the
+    run of another recipe.
+    """
+    from bayesesi.training import fit
+
+    spec = read_spec(recipe)
+    if not isinstance(spec, AtomRecipe):
+        raise InputError(f"{spec.name!r} is no recipe but one of {spec.kind}; give a recipe")
+    prior = read_spec(spec.prior, spec.folder)
+    if not isinstance(prior, PatchSpec):
+        raise InputError(
+            f"{spec.name}: prior = {spec.prior[:60]!r} is not of the family patch, as the prior of "
+            "atoms must be; give one that is, such as 'focal'"
+        )
+    folder = Path(out) if out is not None else Path("runs") / spec.name
+    model = AtomModel.of(fit(spec, folder, device, steps, workers, progress), prior)
+    model.write(folder / f"{spec.name}{_ENDING}")
+    return model

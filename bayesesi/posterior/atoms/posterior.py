@@ -1,0 +1,281 @@
+"""The posterior that a network gives: sources one after the other, the rest in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bayesesi.errors import InputError
+from bayesesi.network import Prefix, PreparedForward, SizePrior, Window
+from bayesesi.observation import Observation
+from bayesesi.posterior.atoms.estimator import AtomEstimator
+from bayesesi.posterior.patches import (
+    Amplitudes,
+    Atoms,
+    PatchProblem,
+    PatchStates,
+    StatePosterior,
+    make_problem,
+)
+from bayesesi.prior import PatchPrior
+
+#: States that are given out; and sources so far of which a network looks at what comes next, drawn
+#: evenly from all that were drawn.
+_N_STATES, _N_LOOKS = 1600, 64
+#: Scenes a network looks at at once.
+_CHUNK = 16
+#: Rounds in which sizes are drawn, each given the others'.
+_N_ROUNDS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """One observation as a network sees it, whatever is given."""
+
+    estimator: AtomEstimator
+    atoms: Atoms
+    forward: PreparedForward
+    values: Tensor
+    window: Window
+    size: SizePrior
+
+    @classmethod
+    def of(cls, problem: PatchProblem, estimator: AtomEstimator) -> Sight:
+        obs, atoms = problem.obs, problem.atoms
+        seen = problem.topographies[0, :, :, 0]
+        positions = obs.source_space.positions[atoms.centres]
+        leadfield = obs.leadfield[:, atoms.centres]
+        forward = PreparedForward.of(seen, leadfield, atoms.log_place, positions)
+        known = SizePrior.of(problem.sizes, problem.log_size)
+        return cls(
+            estimator.eval(),
+            atoms,
+            forward,
+            torch.from_numpy(obs.values).float()[None],
+            Window.of(obs.time_basis.projector),
+            known if obs.scale_known else SizePrior.unknown(),
+        )
+
+    def next(self, events: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Rows, and (rows, 1 + E N) log q(none or an atom | the (U, J) atoms of each row)."""
+        with torch.inference_mode():
+            for first in range(0, len(events), _CHUNK):
+                rows = slice(first, min(first + _CHUNK, len(events)))
+                yield rows, self._of(events[rows])
+
+    def _of(self, events: NDArray[np.int64]) -> NDArray[np.float64]:
+        n, deep = events.shape
+        atom = torch.from_numpy(events)
+        prefix = Prefix(atom, torch.ones_like(atom, dtype=torch.bool))
+        values = self.values.expand(n, -1, -1)
+        scene = self.forward.scene(values, self.window, self.size, prefix)
+        given = torch.full((n,), deep)
+        place = self.forward.log_place
+        log_q = self.estimator(scene, torch.from_numpy(self.atoms.centres), place, given)
+        return np.asarray(log_q.double().log_softmax(1).numpy())
+
+
+def atom_posterior(
+    obs: Observation,
+    prior: PatchPrior,
+    estimator: AtomEstimator,
+    atoms: Atoms,
+    seed: int = 0,
+) -> AtomPosterior:
+    """What the network says of one observation.
+
+    Parameters
+    ----------
+    prior, atoms : those the network was trained with, on its sources.
+
+    Raises
+    ------
+    InputError : another source space, sources that are not fixed to the normal.
+    """
+    if obs.leadfield.ndim != 2:
+        raise InputError("this network knows sources along the cortex' normal; use forward.fixed()")
+    problem = make_problem(obs, prior, None, atoms=atoms)
+    sight = Sight.of(problem, estimator)
+    rng = np.random.default_rng(seed)
+    events = _draw_events(sight, _N_STATES, rng)
+    states = _draw_sizes(problem, _states_of(problem, events), rng)
+    return AtomPosterior(obs, problem, states, sight)
+
+
+@dataclass(frozen=True, eq=False)
+class AtomPosterior(StatePosterior):
+    """See ``estimator`` for the density of an event; heads are marginalised by training.
+
+    Attributes
+    ----------
+    sight : what the network sees.
+    """
+
+    sight: Sight = field(repr=False)
+
+    @cached_property
+    def first(self) -> NDArray[np.float64]:
+        """(1 + E N,) log probabilities of nothing and of each atom as the strongest source."""
+        return next(self.sight.next(np.zeros((1, 0), np.int64)))[1][0]
+
+    @property
+    def null_probability(self) -> float:
+        return float(np.exp(self.first[0]))
+
+    @property
+    def count_probability(self) -> NDArray[np.float64]:
+        """(K + 1,) of no source, one, two...: shares of the draws, of none exactly."""
+        count = np.bincount(self.states.count, minlength=self.problem.n_slots + 1).astype(float)
+        some = count[1:].sum()
+        share = count[1:] / some if some else np.full(len(count) - 1, 1 / (len(count) - 1))
+        null = self.null_probability
+        return np.r_[null, (1 - null) * share]
+
+    def log_prob_of(self, states: PatchStates) -> NDArray[np.float64]:
+        """(D,) log q of which atoms there are, in whatever order; exact. Sizes do not count."""
+        atoms = _atoms_of(self.problem, states)
+        out = np.empty(len(states))
+        for k in range(self.problem.n_slots + 1):
+            rows = np.flatnonzero(states.count == k)
+            if len(rows):
+                out[rows] = self._log_events(np.sort(atoms[rows, :k], axis=1))
+        return out
+
+    def _log_events(self, events: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(D,) of (D, k) atoms."""
+        unique, where = np.unique(events, axis=0, return_inverse=True)
+        k = events.shape[1]
+        orders = list(permutations(range(k)))
+        each = np.stack([self._log_order(unique[:, list(order)]) for order in orders])
+        return np.asarray(np.logaddexp.reduce(each, axis=0)[where.ravel()])
+
+    def _log_order(self, events: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(U,) log density of naming the atoms in this order and then no more."""
+        n, k = events.shape
+        total = np.zeros(n)
+        for deep in range(min(k + 1, self.problem.n_slots)):
+            prefixes, where = np.unique(events[:, :deep], axis=0, return_inverse=True)
+            where = where.ravel() if deep else np.zeros(n, np.int64)
+            prefixes = prefixes if deep else np.zeros((1, 0), np.int64)
+            column = events[:, deep] + 1 if deep < k else np.zeros(n, np.int64)
+            for rows, log_q in self.sight.next(prefixes):
+                inside = (where >= rows.start) & (where < rows.stop)
+                total[inside] += log_q[where[inside] - rows.start, column[inside]]
+        return total
+
+    def details(self) -> dict[str, Any]:
+        spec = self.problem.prior.spec
+        return {
+            "family": "atoms",
+            "prior": spec.name,
+            "heads": "marginalised by training",
+            "centres": self.problem.atoms.n_centres,
+            "extents_mm": [round(float(e), 1) for e in self.problem.atoms.extents_mm],
+            "count_probability": [float(p) for p in self.count_probability],
+        }
+
+
+def _draw_events(sight: Sight, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(n, K) atoms, -1 after the last.
+
+    At each step at most ``_N_LOOKS`` of the events so far are looked at, an even choice of all that
+    go on; the others take what comes next from the one that is chosen for them, sources included.
+    Each draw has the right law; draws that share sources are not independent.
+    """
+    slots = sight.estimator.most
+    events = np.full((n, slots), -1)
+    going = np.arange(n)
+    for deep in range(slots):
+        going = _even(events[:, :deep], going, rng)
+        prefixes, where = np.unique(events[going, :deep], axis=0, return_inverse=True)
+        if not deep:
+            prefixes, where = np.zeros((1, 0), np.int64), np.zeros(len(going), np.int64)
+        for rows, log_q in sight.next(prefixes):
+            for row in range(rows.start, rows.stop):
+                children = going[where.ravel() == row]
+                events[children, deep] = _pick(log_q[row - rows.start], len(children), rng) - 1
+        going = going[events[going, deep] >= 0]
+        if not len(going):
+            break
+    return events
+
+
+def _even(
+    events: NDArray[np.int64], going: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Gives all that go on the sources of a few of them, in place."""
+    if events.shape[1] and len(going) > _N_LOOKS:
+        order = going[np.lexsort(events[going].T)]
+        place = ((np.arange(_N_LOOKS) + rng.random()) * len(order) / _N_LOOKS).astype(int)
+        chosen = events[order[place.clip(max=len(order) - 1)]]
+        events[order] = chosen[np.arange(len(order)) * _N_LOOKS // len(order)]
+    return going
+
+
+def _pick(log_q: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """n independent draws."""
+    total = np.cumsum(np.exp(log_q))
+    return np.searchsorted(total, rng.random(n) * total[-1]).clip(max=len(total) - 1)
+
+
+def _states_of(problem: PatchProblem, events: NDArray[np.int64]) -> PatchStates:
+    """Of (D, K) atoms; sizes in the middle of their grid."""
+    states = PatchStates.empty(len(events), problem.n_slots)
+    used = events >= 0
+    extent, centre = np.divmod(np.where(used, events, 0), problem.atoms.n_centres)
+    states.used[:], states.centre[:], states.extent[:] = used, centre, extent
+    states.size[:] = len(problem.sizes) // 2
+    return states
+
+
+def _atoms_of(problem: PatchProblem, states: PatchStates) -> NDArray[np.int64]:
+    """(D, K) atoms, those of used slots first."""
+    atom = states.extent * problem.atoms.n_centres + states.centre
+    order = np.argsort(~states.used, axis=1, kind="stable")
+    return np.take_along_axis(np.where(states.used, atom, -1), order, axis=1)
+
+
+def _draw_sizes(
+    problem: PatchProblem, states: PatchStates, rng: np.random.Generator
+) -> PatchStates:
+    """The states with the size of each source drawn given the others', in the assumed head."""
+    n_sizes = len(problem.sizes)
+    for _ in range(_N_ROUNDS if states.used[:, 1:].any() else 1):
+        for slot in range(states.used.shape[1]):
+            rows = np.flatnonzero(states.used[:, slot])
+            if not len(rows):
+                continue
+            keys = np.c_[states.centre[rows], states.extent[rows], states.size[rows]]
+            keys[:, 2 * states.used.shape[1] + slot] = 0
+            keys[:, : 3 * states.used.shape[1]] += 1
+            keys *= np.tile(states.used[rows], (1, 3))
+            unique, where = np.unique(keys, axis=0, return_index=True, return_inverse=True)[1:]
+            log_size = _log_sizes(problem, states[rows[unique]], slot) + problem.log_size
+            gumbel = rng.gumbel(size=(len(rows), n_sizes))
+            states.size[rows, slot] = (log_size[where.ravel()] + gumbel).argmax(axis=1)
+    return states
+
+
+def _log_sizes(problem: PatchProblem, states: PatchStates, slot: int) -> NDArray[np.float64]:
+    """(D, M) log-likelihood of each size of a slot's source."""
+    each = []
+    for m in range(len(problem.sizes)):
+        trial = PatchStates(
+            states.head,
+            states.used,
+            states.centre,
+            states.extent,
+            states.size.copy(),
+            states.seen,
+        )
+        trial.size[:, slot] = m
+        each.append(Amplitudes(problem, trial).log_likelihood)
+    return np.stack(each, axis=1)

@@ -1,0 +1,204 @@
+"""The loop, by Lightning: it goes on where it was stopped, on as many devices as there are."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from bayesesi.errors import InputError
+from bayesesi.posterior.atoms import AtomEstimator
+from bayesesi.spec import AtomRecipe, Optimiser, spec_hash
+from bayesesi.training.examples import PIECE, SESSION, AtomExamples, Example, ExampleStream
+
+#: Sessions that are held out, and steps between looks at them.
+_N_HELD, _EVERY = 12, 500
+#: Steps between checkpoints.
+_SAVE = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What training leaves: the averaged weights, and how they came about."""
+
+    estimator: AtomEstimator
+    recipe: AtomRecipe
+    history: dict[str, Any]
+
+
+def nll(estimator: AtomEstimator, example: Example, sources: Tensor, log_place: Tensor) -> Tensor:
+    """(B,) nats, -log q(what is next), each as often as it is asked."""
+    log_q = estimator(example.scene, sources, log_place, example.given)
+    return -log_q.gather(1, example.target[:, None])[:, 0] * example.weight
+
+
+def rate_at(step: int, spec: Optimiser) -> float:
+    """The share of the largest learning rate: a line up, half a cosine down to a hundredth."""
+    if step < spec.warm_up:
+        return (step + 1) / spec.warm_up
+    left = max(spec.steps - spec.warm_up, 1)
+    along = min((step - spec.warm_up) / left, 1.0)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along))
+
+
+def fit(
+    recipe: AtomRecipe,
+    folder: str | Path,
+    device: str = "auto",
+    steps: int | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> Trained:
+    """Train a recipe; checkpoints and curves go to ``folder``, which a later call goes on from.
+
+    Parameters
+    ----------
+    device : ``"auto"``, ``"cpu"`` or ``"cuda"``. The same call under ``torchrun`` shares cases out.
+    steps : instead of the recipe's, for a trial; the rate then falls as fast.
+    workers : processes that simulate.
+
+    Raises
+    ------
+    InputError : Lightning is not installed, or a folder whose run is of another recipe.
+    """
+    try:
+        import lightning.pytorch as pl
+        from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+        from lightning.pytorch.loggers import TensorBoardLogger
+    except ImportError as error:
+        raise InputError(
+            "training needs Lightning; install it with pip install 'bayesesi[train]'"
+        ) from error
+    from bayesesi.training.module import AtomModule
+
+    folder = Path(folder)
+    optimiser = recipe.optimiser.model_copy(update={"steps": steps} if steps else {})
+    recipe = recipe.model_copy(update={"optimiser": optimiser})
+    last = folder / "checkpoints" / "last.ckpt"
+    start = _start(last, spec_hash(recipe))
+    examples = AtomExamples(recipe)
+    held = AtomExamples(recipe, "validate")
+    module = AtomModule(recipe, examples)
+    began = time.time()
+    with _quiet():
+        trainer = pl.Trainer(
+            default_root_dir=folder,
+            accelerator=device,
+            precision="bf16-mixed" if _on_gpu(device) else "32-true",
+            max_steps=optimiser.steps,
+            accumulate_grad_batches=SESSION // PIECE,
+            gradient_clip_val=optimiser.clip,
+            val_check_interval=_EVERY * (SESSION // PIECE),
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            log_every_n_steps=20,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            logger=TensorBoardLogger(folder, name="", version="curves"),
+            callbacks=[
+                EMAWeightAveraging(decay=optimiser.average, use_buffers=False),
+                ModelCheckpoint(
+                    folder / "checkpoints",
+                    save_last=True,
+                    save_top_k=0,
+                    every_n_train_steps=_SAVE,
+                    save_on_train_epoch_end=False,
+                ),
+            ],
+        )
+        trainer.fit(
+            module,
+            _loader(examples, start, workers),
+            DataLoader(_Held(held), batch_size=None, generator=torch.Generator()),
+            ckpt_path=last if start else None,
+            weights_only=True,
+        )
+    history = {
+        "steps": int(trainer.global_step),
+        "cases": int(trainer.global_step) * SESSION * max(trainer.world_size, 1),
+        "seconds": round(module.seconds + time.time() - began),
+        "device": str(module.device.type),
+        "validation": {k: float(v) for k, v in trainer.callback_metrics.items()},
+    }
+    return Trained(module.estimator.cpu().eval(), recipe, history)
+
+
+def _loader(examples: AtomExamples, start: int, workers: int) -> DataLoader[Example]:
+    stream = ExampleStream(examples, start)
+    context = "fork" if workers else None
+    return DataLoader(
+        stream,
+        batch_size=None,
+        generator=torch.Generator(),  # else it would draw a seed from the global one
+        num_workers=workers,
+        multiprocessing_context=context,
+        prefetch_factor=4 if workers else None,
+        persistent_workers=bool(workers),
+    )
+
+
+class _Held(torch.utils.data.Dataset[Example]):
+    """Sessions that are held out, made once; every third block, so that simulators mix."""
+
+    def __init__(self, examples: AtomExamples) -> None:
+        self.examples = examples
+        self.pieces: list[Example] = []
+
+    def __len__(self) -> int:
+        return _N_HELD * (SESSION // PIECE)
+
+    def __getitem__(self, k: int) -> Example:
+        if not self.pieces:
+            sessions = [self.examples.session(4 * n) for n in range(_N_HELD)]
+            self.pieces = [piece for session in sessions for piece in session]
+        return self.pieces[k]
+
+
+def _start(last: Path, recipe_hash: str) -> int:
+    """The session at which a run goes on: 0 if there is none."""
+    if not last.is_file():
+        return 0
+    try:
+        found = torch.load(last, map_location="cpu", weights_only=True)
+        step, known = int(found["global_step"]), str(found["recipe_hash"])
+    except Exception as error:  # torch raises many kinds for foreign files
+        raise InputError(
+            f"{last.name} is no checkpoint of a run ({type(error).__name__}); remove it, or train "
+            "in another folder"
+        ) from error
+    if known != recipe_hash:
+        raise InputError(
+            f"the run in this folder is of recipe {known}, not {recipe_hash}; train in another "
+            "folder, or remove this one"
+        )
+    return step
+
+
+def _on_gpu(device: str) -> bool:
+    return device != "cpu" and torch.cuda.is_available()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's advice is left out; what a user should see is the bar."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)

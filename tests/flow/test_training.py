@@ -1,0 +1,201 @@
+"""From a recipe to weights to a posterior: resumed after a kill, saved, read, refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import bayesesi
+from bayesesi.errors import InputError
+from bayesesi.model import AtomModel, read_weights, write_weights
+from bayesesi.spec import AtomRecipe, SpecError, read_spec
+from bayesesi.training import AtomExamples, ExampleStream
+
+RECIPE = """
+schema = 1
+name = "tiny"
+description = "As small as can be."
+family = "atoms"
+prior = "focal"
+extents = 1
+
+[[mixture]]
+simulator = "single-frame"
+
+[backbone]
+width = 8
+source_width = 4
+place_width = 1
+n_blocks = 1
+n_heads = 1
+
+[optimiser]
+steps = 6
+warm_up = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    bayesesi.train(recipe, folder, "cpu", workers=0, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(run: Path) -> AtomModel:
+    loaded = bayesesi.load_model(run / "tiny.safetensors")
+    assert isinstance(loaded, AtomModel)
+    return loaded
+
+
+def test_a_run_leaves_weights_curves_and_its_recipe(run: Path, model: AtomModel) -> None:
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    assert any((run / "curves").iterdir())
+    spec = read_spec("focal")
+    assert model.spec.resolved() == spec.resolved()
+    assert model.recipe.name == model.name == "tiny"
+    assert model.history["cases"] == 6 * 64
+    assert model.prior_null == 0.1
+    assert model.history["validation"]["loss"] > 0
+
+
+def test_examples_are_the_same_for_any_start(recipe: Path) -> None:
+    spec = read_spec(recipe)
+    assert isinstance(spec, AtomRecipe)
+    examples = AtomExamples(spec)
+    first = next(iter(ExampleStream(examples, start=4)))
+    again = AtomExamples(spec).session(4)[0]
+    torch.testing.assert_close(first.scene.features, again.scene.features, rtol=0, atol=0)
+    assert torch.equal(first.target, again.target)
+    assert not torch.equal(first.target, examples.session(5)[0].target)
+    session = examples.session(4)
+    assert sum(len(piece.target) for piece in session) == 64
+    n_atoms = examples.atoms.n_centres * spec.extents
+    for piece in session:
+        assert 0 <= int(piece.target.min()) <= int(piece.target.max()) <= n_atoms
+        assert (piece.given <= 2).all()
+
+
+def test_the_same_posterior_comes_back_from_the_file(model: AtomModel, tmp_path: Path) -> None:
+    obs = bayesesi.read_simulator("single-frame", session=1).simulate(1, 3).observation(0)
+    post = model.posterior(obs)
+    again = bayesesi.load_model(model.write(tmp_path / "again.safetensors")).posterior(obs)
+    assert (post.sample(20) == again.sample(20)).all()
+    result = bayesesi.infer(obs, model, draws=50)
+    assert result.about["model"]["name"] == "tiny"
+
+
+KILLED = """
+import os, signal, sys
+import bayesesi.training.loop as of
+from bayesesi.training import module
+from bayesesi.training.loop import fit
+from bayesesi.spec import read_spec
+of._SAVE = 2
+step = module.AtomModule.training_step
+def killed(self, *arguments):
+    if self.global_step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *arguments)
+module.AtomModule.training_step = killed
+fit(read_spec(sys.argv[1]), sys.argv[2], "cpu", workers=0, progress=False)
+"""
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(recipe: Path, run: Path, tmp_path: Path) -> None:
+    """kill -9 in the sixth step, checkpoints after every second; then the same command again."""
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", KILLED, str(recipe), str(folder)]
+    killed = subprocess.run(command, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    last = folder / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 4
+    model = bayesesi.train(recipe, folder, "cpu", workers=0, progress=False)
+    whole = read_weights(run / "tiny.safetensors")[0]
+    for name, value in model.estimator.state_dict().items():
+        torch.testing.assert_close(value, whole[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_folder_of_another_recipe_is_refused(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "tiny.toml"
+    other.write_text(RECIPE.replace("warm_up = 1", "warm_up = 2"))
+    with pytest.raises(InputError, match="the run in this folder is of recipe"):
+        bayesesi.train(other, run, "cpu", workers=0, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("steps = 6", "steps = 0"), "optimiser.steps = 0"),
+        (("n_heads = 1", "n_heads = 3"), "must divide the width, 8"),
+        (('"single-frame"', '"focal"'), "is no simulator"),
+        (('prior = "focal"', 'prior = "distributed"'), "is not of the family patch"),
+        (('prior = "focal"', 'prior = "nobody"'), "no spec 'nobody'"),
+    ],
+)
+def test_a_recipe_with_a_mistake_is_one_sentence(
+    change: tuple[str, str], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE.replace(*change))
+    with pytest.raises((InputError, SpecError), match=said):
+        bayesesi.train(path, tmp_path / "run", "cpu", workers=0, progress=False)
+
+
+def damaged(path: Path, how: str) -> Path:
+    data = bytearray(path.read_bytes())
+    tensors, about = read_weights(path)
+    out = path.with_name(f"{how}.safetensors")
+    if how == "truncated":
+        out.write_bytes(data[: len(data) // 2])
+    elif how == "changed":
+        data[-3] ^= 0xFF
+        out.write_bytes(data)
+    elif how == "foreign":
+        out.write_bytes(json.dumps({"a": 1}).encode())
+    elif how == "older":
+        from safetensors.torch import save_file
+
+        save_file(tensors, out, {"bayesesi": json.dumps({**about, "schema": 0})})
+    elif how == "misfit":
+        recipe = {**about["recipe"], "extents": 2}
+        write_weights(out, tensors, {**about, "recipe": recipe})
+    return out
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("truncated", "holds no weights of bayesesi"),
+        ("changed", "was changed: its numbers have the hash"),
+        ("foreign", "holds no weights of bayesesi"),
+        ("older", "has schema 0, this version reads 1"),
+        ("misfit", "do not fit the recipe in its header"),
+        ("absent", "no weights are at"),
+    ],
+)
+def test_a_damaged_file_is_one_sentence(run: Path, how: str, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        bayesesi.load_model(damaged(run / "tiny.safetensors", how))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_network_cannot_take_is_said(model: AtomModel, run: Path) -> None:
+    with pytest.raises(InputError, match="keeps the prior it was trained with"):
+        bayesesi.load_model(run / "tiny.safetensors", prior="spike")
+    with pytest.raises(InputError, match="no such model 'atomz'"):
+        bayesesi.load_model("atomz")
