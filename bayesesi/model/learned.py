@@ -88,23 +88,24 @@ class AtomModel(Model):
         return self.spec.count.null
 
     @cached_property
-    def _source_prior(self) -> PatchPrior:
+    def atoms_prior(self) -> PatchPrior:
+        """Of the sources, on the network's own."""
         return PatchPrior(self.spec, template_parcellation(self.recipe.backbone.level))
 
     @cached_property
     def atoms(self) -> Atoms:
         """What the network tells apart."""
-        return make_atoms(self._source_prior, self.recipe.extents)
+        return make_atoms(self.atoms_prior, self.recipe.extents)
 
     def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
         level, space = self.recipe.backbone.level, obs.source_space
         if space.level != level:
             raise InputError(
-                f"{self.name} was trained on the template's {self._source_prior.source_space!r} "
+                f"{self.name} was trained on the template's {self.atoms_prior.source_space!r} "
                 f"and this forward has {space!r}; use template_forward(info), or the model "
                 "'patches', which takes any cortex"
             )
-        return atom_posterior(obs, self._source_prior, self.estimator, self.atoms, seed)
+        return atom_posterior(obs, self.atoms_prior, self.estimator, self.atoms, seed)
 
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
         return PatchModel().oriented(forward)

@@ -33,6 +33,7 @@ REPORTS = (
     ),
     Report("simulators", "The simulators, measured", ("simulator",)),
     Report("posteriors", "Exact posteriors, measured", ("patches",)),
+    Report("learned", "Learned posteriors, measured", ("atoms",)),
 )
 
 
@@ -41,6 +42,8 @@ def write_report(results: dict[str, dict[str, Any]]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for report in REPORTS:
         rows = {name: results[name] for name in report.rows}
+        if not any("outcome" in row for row in rows.values()):
+            continue  # nothing new: what stands there stays
         plain = {"command": COMMAND, "rows": {n: _without_curves(r) for n, r in rows.items()}}
         text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
         write_atomic(FOLDER / f"{report.name}.json", text)

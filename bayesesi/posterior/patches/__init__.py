@@ -1,7 +1,7 @@
 """Up to a few patches of cortex, or points: exact by enumeration for one, by chains for more."""
 
 from bayesesi.posterior.patches.atoms import Atoms, known_sizes, make_atoms
-from bayesesi.posterior.patches.posterior import PatchPosterior, patch_posterior, solve
+from bayesesi.posterior.patches.posterior import PatchPosterior, patch_posterior, scan_of, solve
 from bayesesi.posterior.patches.problem import NOISE_DOF, PatchProblem, make_problem
 from bayesesi.posterior.patches.state_posterior import StatePosterior
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
@@ -18,5 +18,6 @@ __all__ = [
     "make_atoms",
     "make_problem",
     "patch_posterior",
+    "scan_of",
     "solve",
 ]

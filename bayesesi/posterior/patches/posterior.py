@@ -14,7 +14,7 @@ from bayesesi.posterior.patches.atoms import Atoms
 from bayesesi.posterior.patches.enumeration import Enumeration
 from bayesesi.posterior.patches.problem import HeadModel, PatchProblem, make_problem
 from bayesesi.posterior.patches.run import Run, run_chains
-from bayesesi.posterior.patches.scan import DrawScan
+from bayesesi.posterior.patches.scan import DrawScan, Scan
 from bayesesi.posterior.patches.spread_scan import SpreadScan
 from bayesesi.posterior.patches.state_posterior import StatePosterior
 from bayesesi.posterior.patches.states import PatchStates
@@ -61,13 +61,27 @@ def patch_posterior(
     return solve(problem, seed, ess, most_sweeps)
 
 
+def scan_of(problem: PatchProblem) -> Scan:
+    """How sources are weighed: as one of the heads shows them, or spreading about a typical one."""
+    return DrawScan(problem) if problem.spread is None else SpreadScan(problem)
+
+
 def solve(
-    problem: PatchProblem, seed: int = 0, ess: float = 200.0, most_sweeps: int = 20
+    problem: PatchProblem,
+    seed: int = 0,
+    ess: float = 200.0,
+    most_sweeps: int = 20,
+    start: PatchStates | None = None,
 ) -> PatchPosterior:
-    """The posterior of a problem that is stated; see ``patch_posterior``."""
-    scan = DrawScan(problem) if problem.spread is None else SpreadScan(problem)
+    """The posterior of a problem that is stated; see ``patch_posterior``.
+
+    ``start`` : states with one source or more that chains start from.
+    """
+    scan = scan_of(problem)
     table, rng = Enumeration.of(scan), np.random.default_rng(seed)
-    run = run_chains(scan, table, rng, ess, most_sweeps) if problem.n_slots > 1 else None
+    run = None
+    if problem.n_slots > 1:
+        run = run_chains(scan, table, rng, ess, most_sweeps, start)
     strata = [Stratum.of(scan, table, run, k, rng) for k in range(problem.n_slots + 1)]
     joint = np.array([stratum.log_evidence for stratum in strata]) + problem.log_count
     counts = rng.multinomial(_N_STATES, np.exp(joint - logsumexp(joint)))

@@ -77,11 +77,20 @@ class Run:
 
 
 def run_chains(
-    scan: Scan, table: Enumeration, rng: np.random.Generator, ess: float, most: int
+    scan: Scan,
+    table: Enumeration,
+    rng: np.random.Generator,
+    ess: float,
+    most: int,
+    start: PatchStates | None = None,
 ) -> Run:
-    """Until each monitored value has ``ess``, or hardly anything speaks for two sources."""
+    """Until each monitored value has ``ess``, or hardly anything speaks for two sources.
+
+    Chains start where ``start`` says, from any number of states with a source, else from the table;
+    then their likelihood need not grow from flat.
+    """
     with _one_thread():
-        return _run_chains(scan, table, rng, ess, most)
+        return _run_chains(scan, table, rng, ess, most, start)
 
 
 @contextmanager
@@ -99,10 +108,19 @@ def _one_thread() -> Iterator[None]:
 
 
 def _run_chains(
-    scan: Scan, table: Enumeration, rng: np.random.Generator, ess: float, most: int
+    scan: Scan,
+    table: Enumeration,
+    rng: np.random.Generator,
+    ess: float,
+    most: int,
+    start: PatchStates | None,
 ) -> Run:
-    chains = _warm(scan, table, rng)
     kernel = Kernel(scan, least=2)
+    if start is None:
+        chains = _warm(scan, table, rng)
+    else:
+        rows = rng.choice(len(start), N_CHAINS, replace=len(start) < N_CHAINS)
+        chains = kernel.filled(start[rows], rng)
     kept: list[Weighed] = []
     while True:
         for _ in range(_N_ROUND):
