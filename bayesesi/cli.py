@@ -84,6 +84,9 @@ def demo(
         "bayesesi-demo"
     ),
     seed: Annotated[int, typer.Option(min=0, help="Another simulated patient.")] = 0,
+    model: Annotated[
+        str, typer.Option(help="What localises: atoms, patches (a minute), gaussian.")
+    ] = "patches",
 ) -> None:
     """Simulate a patient on one head and localise the spike through another.
 
@@ -92,8 +95,8 @@ def demo(
     """
     from bayesesi.demo import run_demo
 
-    with console.status("simulating, observing, inferring: about a minute"):
-        shown = run_demo(out, seed)
+    with console.status("simulating, observing, inferring"):
+        shown = run_demo(out, seed, model=model)
     obs, result = shown.observation, shown.result
     rows = {
         "recording": f"{len(obs.sensors)} channels, {obs.provenance['nave']:g} trials averaged, "
@@ -416,7 +419,8 @@ def models(
     chosen = bayesesi.load_model(name)
     rows = {"prior": chosen.prior, "nothing is active": f"{chosen.prior_null:.0%} before the data"}
     if isinstance(chosen, AtomModel):
-        rows |= {key: _plain(value) for key, value in chosen.history.items()}
+        told = ("steps", "cases", "seconds", "device")
+        rows |= {key: _plain(chosen.history[key]) for key in told if key in chosen.history}
         rows["recipe"] = chosen.recipe.description
         rows["simulators"] = ", ".join(i.simulator for i in chosen.recipe.mixture)
         rows |= {key: f"{value:,}" for key, value in chosen.estimator.details().items()}

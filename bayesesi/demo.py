@@ -109,7 +109,13 @@ def simulate_patient(seed: int = 0) -> Patient:
     return Patient(evoked, NoiseCovariance(covariance, names), cortex.positions[centre], regions)
 
 
-def run_demo(folder: Path, seed: int = 0, level: int = 4, draws: int = 1000) -> DemoResult:
+def run_demo(
+    folder: Path,
+    seed: int = 0,
+    level: int = 4,
+    draws: int = 1000,
+    model: str = "patches",
+) -> DemoResult:
     """Simulate, write to FIF, read back, observe, infer, report; compare with arrays.
 
     ``level`` of the assumed cortex. An earlier demo in the folder is replaced.
@@ -133,7 +139,7 @@ def run_demo(folder: Path, seed: int = 0, level: int = 4, draws: int = 1000) -> 
             autocorrelation="white",  # as the noise was made
         )
         plot_observation(obs).savefig(draft / PICTURE, dpi=110)
-    result = infer(obs, "patches", draws=draws, seed=seed)
+    result = infer(obs, model, draws=draws, seed=seed)
     result = result.with_truth(patient.regions, patient.centre)
     written = write_folder(result, folder, overwrite=True)
     return DemoResult(

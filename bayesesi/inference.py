@@ -64,7 +64,11 @@ def infer(
     posterior = model.posterior(obs, seed)
     summary = posterior.summarise(draws, seed, progress=progress)
     trust = assess(
-        posterior.null_probability, model.prior_null, posterior.r_hat, posterior.sample_efficiency
+        posterior.null_probability,
+        model.prior_null,
+        posterior.r_hat,
+        posterior.sample_efficiency,
+        posterior.outside,
     )
     explained = posterior.explained()
     groups = {
@@ -300,6 +304,7 @@ def _about(
             "null_at_even_odds": at_even_odds(posterior.null_probability, model.prior_null),
             "r_hat": float(posterior.r_hat),
             "sample_efficiency": float(posterior.sample_efficiency),
+            "outside": list(posterior.outside),
         },
         "head": {
             "forward": "own" if obs.forward.banked is None else "template",

@@ -22,6 +22,7 @@ class ReasonCode(StrEnum):
     NOTHING_THERE = "nothing_there"
     CHAINS_DISAGREE = "chains_disagree"
     FEW_WEIGH = "few_weigh"
+    OUTSIDE_TRAINING = "outside_training"
 
 
 #: Probability that nothing is active, had it begun at even odds, from which on a result is doubted
@@ -74,19 +75,21 @@ def assess(
     prior_null: float,
     r_hat: float = 1.0,
     sample_efficiency: float = 1.0,
+    outside: tuple[str, ...] = (),
 ) -> Trust:
     """The verdict on a posterior that gives ``null_probability`` to nothing being active.
 
     A prior that gives it little, ``prior_null``, would call noise an event: what counts is what the
     data say, by the probability that even odds would have become. Where something is there, chains
     that disagree (``r_hat``) or draws of which hardly any weighs something (``sample_efficiency``)
-    call for caution: the answer is then not quite that of the model.
+    call for caution: the answer is then not quite that of the model. So does an observation unlike
+    all that a network was trained on (``outside`` names how).
     """
     value = at_even_odds(null_probability, prior_null)
     if value >= NULL_ABSTAIN:
         sentence = f"not localisable: this could be noise ({_became(value)})"
         return Trust(Verdict.ABSTAIN, (Reason(ReasonCode.NOTHING_THERE, sentence, value),))
-    reasons = (*_noise(value), *_sampling(r_hat, sample_efficiency))
+    reasons = (*_noise(value), *_sampling(r_hat, sample_efficiency), *_training(outside))
     return Trust(Verdict.CAUTION if reasons else Verdict.RELIABLE, reasons)
 
 
@@ -117,6 +120,16 @@ def _sampling(r_hat: float, efficiency: float) -> tuple[Reason, ...]:
         )
         reasons.append(Reason(ReasonCode.FEW_WEIGH, sentence, efficiency))
     return tuple(reasons)
+
+
+def _training(outside: tuple[str, ...]) -> tuple[Reason, ...]:
+    if not outside:
+        return ()
+    sentence = (
+        "the network was trained on no recording like this one "
+        f"(beyond what it met: {', '.join(outside)}); compare with the model 'patches'"
+    )
+    return (Reason(ReasonCode.OUTSIDE_TRAINING, sentence, float(len(outside))),)
 
 
 def at_even_odds(probability: float, prior: float) -> float:

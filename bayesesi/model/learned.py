@@ -16,6 +16,7 @@ from bayesesi.forward import ForwardOperator
 from bayesesi.model.base import Model
 from bayesesi.model.exact import PatchModel
 from bayesesi.model.weights import read_weights, write_weights
+from bayesesi.network import Support
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior
 from bayesesi.posterior.atoms import AtomEstimator, atom_posterior
@@ -92,6 +93,11 @@ class AtomModel(Model):
         """Of the sources, on the network's own."""
         return PatchPrior(self.spec, template_parcellation(self.recipe.backbone.level))
 
+    @property
+    def _support(self) -> Support | None:
+        seen = self.history.get("support")
+        return None if seen is None else Support(tuple(seen["low"]), tuple(seen["high"]))
+
     @cached_property
     def atoms(self) -> Atoms:
         """What the network tells apart."""
@@ -105,7 +111,9 @@ class AtomModel(Model):
                 f"and this forward has {space!r}; use template_forward(info), or the model "
                 "'patches', which takes any cortex"
             )
-        return atom_posterior(obs, self.atoms_prior, self.estimator, self.atoms, seed)
+        return atom_posterior(
+            obs, self.atoms_prior, self.estimator, self.atoms, seed, self._support
+        )
 
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
         return PatchModel().oriented(forward)
@@ -115,6 +123,7 @@ class AtomModel(Model):
             **super().details(obs),
             "recipe_hash": spec_hash(self.recipe),
             "prior_hash": spec_hash(self.spec),
+            "n_heads": self.history.get("cases", 0),
             "trained_on_cases": self.history.get("cases"),
             "trained_on": self.history.get("device"),
         }

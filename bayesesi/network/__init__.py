@@ -7,6 +7,7 @@ from bayesesi.network.conditioning import (
     PreparedForward,
     Scene,
     SizePrior,
+    Support,
     Window,
 )
 from bayesesi.network.cortical_transformer import BackboneSpec, CorticalTransformer
@@ -20,5 +21,6 @@ __all__ = [
     "PreparedForward",
     "Scene",
     "SizePrior",
+    "Support",
     "Window",
 ]

@@ -81,6 +81,9 @@ CONTEXT = (
     "one is",
     "two are",
 )
+#: Numbers of the context that are measured on the data; how far beyond their range, as a share of
+#: it and at the least, an observation may lie.
+_N_MEASURED, _MARGIN, _LEAST_MARGIN = 8, 0.1, 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +126,34 @@ class Scene:
     context: Tensor
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class Support:
+    """Which contexts a network met: the range of each number that is none of a count of sources."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @classmethod
+    def of(cls, contexts: Tensor) -> Support:
+        """From (n, C) contexts of scenes of which nothing was given."""
+        kept = contexts[:, :_N_MEASURED].double()
+        rounded = kept.amin(0).tolist(), kept.amax(0).tolist()
+        low, high = (tuple(round(value, 4) for value in end) for end in rounded)
+        return cls(low, high)
+
+    def outside(self, context: Tensor) -> tuple[str, ...]:
+        """Names of what in a context (C,) lies beyond the range by a tenth of it or more."""
+        beyond = []
+        for name, value, low, high in zip(
+            CONTEXT, context.tolist(), self.low, self.high, strict=False
+        ):
+            margin = _MARGIN * (high - low) + _LEAST_MARGIN
+            if not low - margin <= value <= high + margin:
+                beyond.append(name)
+        return tuple(beyond)
+
+
+@dataclass(frozen=True)
 class SizePrior:
     """log s ~ N(mean, sd²), s in A m; sd 0 stands for "alike in log t, whatever the gain"."""
 

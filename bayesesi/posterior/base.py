@@ -102,6 +102,12 @@ class Posterior(ABC):
         return 1.0
 
     @property
+    def outside(self) -> tuple[str, ...]:
+        """What of the observation lies beyond all that the posterior was made for; exact ones are
+        made for any."""
+        return ()
+
+    @property
     def sample_efficiency(self) -> float:
         """Of weighted draws, 0 to 1; 1 where nothing is approximate."""
         return 1.0

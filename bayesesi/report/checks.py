@@ -100,6 +100,11 @@ def checks(reading: Reading) -> list[dict[str, Any]]:
             f"largest R-hat {found['r_hat']:.2f}, wanted up to {MOST_R_HAT}",
         ),
         _check(
+            "The network met recordings like this one",
+            not found["outside"],
+            ", ".join(found["outside"]),
+        ),
+        _check(
             "Enough draws weigh something",
             found["sample_efficiency"] >= LEAST_EFFICIENCY,
             f"sample efficiency {percent(found['sample_efficiency'])}, "

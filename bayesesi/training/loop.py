@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bayesesi.errors import InputError
+from bayesesi.network import Support
 from bayesesi.posterior.atoms import AtomEstimator
+from bayesesi.prior import BLOCK
 from bayesesi.spec import AtomRecipe, Optimiser, spec_hash
 from bayesesi.training.examples import PIECE, SESSION, AtomExamples, Example, ExampleStream
 
 #: Sessions that are held out, and steps between looks at them.
 _N_HELD, _EVERY = 12, 500
+#: Sessions whose contexts tell what a network met.
+_N_SEEN = 24
 #: Steps between checkpoints.
 _SAVE = 200
 
@@ -129,8 +133,15 @@ def fit(
         "seconds": round(module.seconds + time.time() - began),
         "device": str(module.device.type),
         "validation": {k: float(v) for k, v in trainer.callback_metrics.items()},
+        "support": asdict(support_of(held)),
     }
     return Trained(module.estimator.cpu().eval(), recipe, history)
+
+
+def support_of(held: AtomExamples) -> Support:
+    """Which contexts a recipe makes, from held-out sessions of which nothing was given."""
+    pieces = [piece for n in range(_N_SEEN) for piece in held.session(4 * n)]
+    return Support.of(torch.cat([p.scene.context[p.given == 0] for p in pieces]))
 
 
 def _loader(examples: AtomExamples, start: int, workers: int) -> DataLoader[Example]:
@@ -142,7 +153,8 @@ def _loader(examples: AtomExamples, start: int, workers: int) -> DataLoader[Exam
         generator=torch.Generator(),  # else it would draw a seed from the global one
         num_workers=workers,
         multiprocessing_context=context,
-        prefetch_factor=4 if workers else None,
+        # a worker makes a block at once, so that two of them must have room
+        prefetch_factor=2 * BLOCK // PIECE if workers else None,
         persistent_workers=bool(workers),
     )
 

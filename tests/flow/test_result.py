@@ -185,6 +185,9 @@ def test_an_answer_that_was_drawn_badly_calls_for_caution(
     assert [str(reason.code) for reason in trust.reasons] == codes
     expected = "reliable" if not codes else "abstain" if null > 0.25 else "caution"
     assert trust.verdict == expected
+    strange = assess(null, 0.5, r_hat, efficiency, outside=("sensors",))
+    added = ["outside_training"] if null < 0.25 else []
+    assert [str(reason.code) for reason in strange.reasons] == codes + added
     assert type(trust).from_dict(trust.to_dict()) == trust
 
 

@@ -97,6 +97,10 @@ def test_the_same_posterior_comes_back_from_the_file(model: AtomModel, tmp_path:
     assert (post.sample(20) == again.sample(20)).all()
     result = bayesesi.infer(obs, model, draws=50)
     assert result.about["model"]["name"] == "tiny"
+    assert result.about["checks"]["outside"] == []
+    long = bayesesi.read_simulator("spike-64", session=1).simulate(1, 3).observation(0)
+    doubted = bayesesi.infer(long, model, draws=50)
+    assert "functions of time" in doubted.about["checks"]["outside"]
 
 
 KILLED = """

@@ -16,6 +16,7 @@ from bayesesi.network import (
     PreparedForward,
     Scene,
     SizePrior,
+    Support,
     Window,
 )
 from bayesesi.network import conditioning as of
@@ -155,6 +156,21 @@ def test_scenes_are_finite_whatever_comes(forward: PreparedForward) -> None:
             assert scene.features.shape == (2, N, len(of.FEATURES))
             assert scene.context.shape == (2, len(of.CONTEXT))
             assert float(scene.features.abs().max()) < 20
+
+
+def test_what_a_network_never_met_is_named(forward: PreparedForward) -> None:
+    """Forty windows of one function of time, then one of six, then one that is far too loud."""
+    generator = torch.Generator().manual_seed(5)
+    one = Window.of(np.ones((1, 1)))
+    met = torch.randn(40, SENSORS, 1, generator=generator)
+    support = Support.of(forward.scene(met, one, SIZE).context)
+    for case in forward.scene(met, one, SIZE).context:
+        assert support.outside(case) == ()
+    longer = forward.scene(torch.randn(1, SENSORS, R, generator=generator), WINDOW, SIZE)
+    assert "functions of time" in support.outside(longer.context[0])
+    louder = forward.scene(100 * met[:1], one, SIZE)
+    assert "power of the data, dB" in support.outside(louder.context[0])
+    assert "sensors" not in support.outside(louder.context[0])
 
 
 def test_patches_are_a_partition_of_each_level() -> None:

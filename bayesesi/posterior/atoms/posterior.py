@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesesi.errors import InputError
-from bayesesi.network import Prefix, PreparedForward, SizePrior, Window
+from bayesesi.network import Prefix, PreparedForward, Scene, SizePrior, Support, Window
 from bayesesi.observation import Observation
 from bayesesi.posterior.atoms.estimator import AtomEstimator
 from bayesesi.posterior.patches import (
@@ -71,13 +71,16 @@ class Sight:
                 rows = slice(first, min(first + _CHUNK, len(events)))
                 yield rows, self._of(events[rows])
 
-    def _of(self, events: NDArray[np.int64]) -> NDArray[np.float64]:
-        n, deep = events.shape
+    def scene(self, events: NDArray[np.int64]) -> Scene:
+        """U scenes of the observation, the (U, J) atoms of each row given."""
         atom = torch.from_numpy(events)
         prefix = Prefix(atom, torch.ones_like(atom, dtype=torch.bool))
-        values = self.values.expand(n, -1, -1)
-        scene = self.forward.scene(values, self.window, self.size, prefix)
-        given = torch.full((n,), deep)
+        values = self.values.expand(len(events), -1, -1)
+        return self.forward.scene(values, self.window, self.size, prefix)
+
+    def _of(self, events: NDArray[np.int64]) -> NDArray[np.float64]:
+        scene = self.scene(events)
+        given = torch.full((len(events),), events.shape[1])
         place = self.forward.log_place
         log_q = self.estimator(scene, torch.from_numpy(self.atoms.centres), place, given)
         return np.asarray(log_q.double().log_softmax(1).numpy())
@@ -89,12 +92,14 @@ def atom_posterior(
     estimator: AtomEstimator,
     atoms: Atoms,
     seed: int = 0,
+    support: Support | None = None,
 ) -> AtomPosterior:
     """What the network says of one observation.
 
     Parameters
     ----------
     prior, atoms : those the network was trained with, on its sources.
+    support : which contexts it met.
 
     Raises
     ------
@@ -107,7 +112,7 @@ def atom_posterior(
     rng = np.random.default_rng(seed)
     events = _draw_events(sight, _N_STATES, rng)
     states = _draw_sizes(problem, _states_of(problem, events), rng)
-    return AtomPosterior(obs, problem, states, sight)
+    return AtomPosterior(obs, problem, states, sight, support)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +121,17 @@ class AtomPosterior(StatePosterior):
 
     Attributes
     ----------
-    sight : what the network sees.
+    sight : what the network sees. support : which contexts it met in training, if known.
     """
 
     sight: Sight = field(repr=False)
+    support: Support | None = None
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        if self.support is None:
+            return ()
+        return self.support.outside(self.sight.scene(np.zeros((1, 0), np.int64)).context[0])
 
     @cached_property
     def first(self) -> NDArray[np.float64]:
