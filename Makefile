@@ -1,6 +1,6 @@
 # The first target that needs an environment makes it: .venv, from pyproject.toml and constraints.txt.
 .DEFAULT_GOAL := help
-.PHONY: help demo test oracle bench lint types wheel assets clean
+.PHONY: help demo test oracle bench lint types wheel assets weights clean
 
 BIN := .venv/bin
 READY := .venv/.installed
@@ -40,6 +40,10 @@ wheel: $(READY)  ## build the wheel and run it from an empty folder
 
 assets: $(READY)  ## build the head model's lead field bank
 	@$(BIN)/bayesesi head build
+
+weights: $(READY)  ## train the networks that ship: hours on two cores; a stopped run goes on
+	@$(BIN)/bayesesi train atoms -o runs/atoms
+	@cp runs/atoms/atoms.safetensors bayesesi/assets/atoms.safetensors
 
 clean:  ## remove what these targets made, .venv excepted
 	@rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

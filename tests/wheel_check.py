@@ -46,7 +46,8 @@ def check_specs(site: Path) -> int:
     """Every spec of the checkout is in the wheel, bit for bit, and is what the package reads."""
     from bayesesi.spec import shipped_specs
 
-    specs = [*CHECKOUT.glob("priors/*/*.toml"), *CHECKOUT.glob("simulators/*.toml")]
+    places = ("priors/*/*.toml", "simulators/*.toml", "bayesesi/recipes/*.toml")
+    specs = [path for place in places for path in CHECKOUT.glob(place)]
     for spec in specs:
         shipped = shipped_specs().get(spec.stem)
         if shipped is None or not shipped.resolve().is_relative_to(site):

@@ -32,9 +32,9 @@ def write_weights(path: str | Path, tensors: Mapping[str, Tensor], about: dict[s
 
     path = Path(path)
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    header = {"schema": SCHEMA, **about, "tensors": tensor_hash(plain)}
+    header = json.dumps({**about, "tensors": tensor_hash(plain)}, sort_keys=True)
     with draft_file(path) as draft:
-        save_file(plain, draft, metadata={_KEY: json.dumps(header, sort_keys=True)})
+        save_file(plain, draft, metadata={"schema": str(SCHEMA), _KEY: header})
     return path
 
 
@@ -59,15 +59,16 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})[_KEY])
+            metadata = file.metadata() or {}
+            header = json.loads(metadata[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        schema, said = header["schema"], header["tensors"]
+        schema, said = metadata["schema"], header["tensors"]
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path.name} holds no weights of bayesesi ({type(error).__name__}: truncated, or "
             "another kind of file); give a .safetensors file that bayesesi train wrote"
         ) from error
-    if schema != SCHEMA:
+    if schema != str(SCHEMA):
         raise InputError(
             f"{path.name} has schema {str(schema)[:20]}, this version reads {SCHEMA}; train again"
         )

@@ -174,7 +174,7 @@ def damaged(path: Path, how: str) -> Path:
     elif how == "older":
         from safetensors.torch import save_file
 
-        save_file(tensors, out, {"bayesesi": json.dumps({**about, "schema": 0})})
+        save_file(tensors, out, {"schema": "0", "bayesesi": json.dumps(about)})
     elif how == "misfit":
         recipe = {**about["recipe"], "extents": 2}
         write_weights(out, tensors, {**about, "recipe": recipe})

@@ -15,6 +15,7 @@ import json
 import sys
 import time
 from functools import cache
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import template_parcellation, template_source_space
 from bayesesi.calibration import coverage, highest_density_mass
 from bayesesi.inference import credible_regions
-from bayesesi.posterior.patches import Atoms, PatchPosterior, make_atoms, patch_posterior
+from bayesesi.posterior.patches import Atoms, StatePosterior, make_atoms, patch_posterior
 from bayesesi.posterior.patches.problem import HeadModel
 from bayesesi.prior import HeadPrior, PatchPrior, read_prior
 from bayesesi.simulator import Simulation, read_simulator
@@ -81,12 +82,12 @@ def row(arm: str, most: str, simulation: Simulation, k: int) -> dict[str, Any]:
 
 
 def mass(
-    post: PatchPosterior, centres: NDArray[np.int64], rng: np.random.Generator, n: int = 400
+    post: StatePosterior, centres: NDArray[np.int64], rng: np.random.Generator, n: int = 400
 ) -> float:
     """Randomised mass of draws at denser places than the truth: uniform where calibrated.
 
     The density at an event is the mean over half of the draws of exp(-d² / (2 width²)), d the
-    distance of its centres to the draw's, matched the better way; 0 of another count. The truth is
+    distance of its centres to the draw's, matched the best way; 0 of another count. The truth is
     ranked among the other half.
     """
     states = post.draw_states(n, seed=0)
@@ -103,9 +104,9 @@ def density(event: NDArray[np.float64], kernels: list[NDArray[np.float64]]) -> f
     if not alike or len(event) == 0:
         return len(alike) / len(kernels)
     apart = ((event[None, :, None] - np.array(alike)[:, None]) ** 2).sum(axis=-1)
-    straight = apart.trace(axis1=1, axis2=2)
-    swapped = apart[:, 0, 1] + apart[:, 1, 0] if len(event) == 2 else straight
-    return float(np.exp(-0.5 * np.minimum(straight, swapped) / WIDTH**2).sum() / len(kernels))
+    own = np.arange(len(event))
+    ways = [apart[:, own, list(order)].sum(axis=1) for order in permutations(own)]
+    return float(np.exp(-0.5 * np.min(ways, axis=0) / WIDTH**2).sum() / len(kernels))
 
 
 def run(arm: str, most: str, n_cases: int = N_CASES) -> None:
