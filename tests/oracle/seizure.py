@@ -75,18 +75,47 @@ def otsu(values: NDArray[np.float64], n_bins: int = 256) -> float:
     return float(edges[1:-1][np.argmax(below * above * apart**2)])
 
 
-def main() -> None:
-    raw, removed = recording(), resection()
-    forward = bayesesi.template_forward(raw.info)
-    obs = bayesesi.observe(raw, forward, "adhoc", scale="unknown")
+def posterior(name: str, prior: str | None, obs: Observation, removed: NDArray[np.bool_]) -> Any:
+    """Two rows of the table, and a paragraph."""
     began = time.perf_counter()
-    model = bayesesi.load_model("patches", prior="seizure-onset")
-    result = bayesesi.infer(obs, model, level=LEVEL)
+    result = bayesesi.infer(obs, bayesesi.load_model(name, prior), level=LEVEL)
     seconds = time.perf_counter() - began
+    about = result.to_dict()
+    told = [
+        f"`{name}` took {seconds:.0f} s; trust: {result.trust.verdict} "
+        f"({'; '.join(reason.sentence for reason in result.trust.reasons)}); residual power "
+        f"{about['checks']['chi2']:.2f}; details:",
+        "",
+        "```",
+        str({k: v for k, v in about["model"]["details"].items() if k != "extents_mm"}),
+        "```",
+        "",
+    ]
+    if not result.localisable:
+        return [f"| `{name}` | no map | | | | |"], told
     maps = result.inference_data["maps"]
     regions = maps["region_index"].values
     inside = np.isin(regions, np.flatnonzero(result.inference_data["regions"]["in_credible_set"]))
     peak = int(maps["peak_probability"].values.argmax())
+    rows = [
+        row(f"`{name}`, 90 % credible regions", inside, peak, removed),
+        row(f"`{name}`, 90 % of the peak", maps["peak_set"].values > 0, peak, removed),
+    ]
+    table = result.region_table().query("probability > 0").head(8)
+    told += [table.drop(columns=["peak_nAm", "low_nAm", "high_nAm"]).to_string(), ""]
+    return rows, told
+
+
+def main() -> None:
+    raw, removed = recording(), resection()
+    forward = bayesesi.template_forward(raw.info)
+    obs = bayesesi.observe(raw, forward, "adhoc", scale="unknown")
+    asked = [("patches", "seizure-onset"), ("atoms", None)]
+    found = [
+        posterior(name, prior, obs, removed)
+        for name, prior in asked
+        if name in bayesesi.list_models()
+    ]
     lines = [
         "# Seizure onset of a patient whose resection is known (`ictal_p2`)",
         "",
@@ -96,24 +125,13 @@ def main() -> None:
         "",
         "| | cm² | of cortex | meets the resection | contains it | mode to it, mm |",
         "|---|---|---|---|---|---|",
-        row("`patches`, 90 % credible regions", inside, peak, removed),
-        row("`patches`, 90 % of the peak", maps["peak_set"].values > 0, peak, removed),
+        *(line for rows, _ in found for line in rows),
         *(baseline(obs, method, removed) for method in ("sLORETA", "eLORETA", "MNE", "dSPM")),
         "",
-        f"`patches` took {seconds:.0f} s; trust: {result.trust.verdict}; residual power "
-        f"{result.to_dict()['checks']['chi2']:.2f}; details:",
-        "",
-        "```",
-        str({k: v for k, v in result.to_dict()["model"]["details"].items() if k != "extents_mm"}),
-        "```",
-        "",
-        result.region_table()
-        .head(12)
-        .drop(columns=["peak_nAm", "low_nAm", "high_nAm"])
-        .to_string(),
+        *(line for _, told in found for line in told),
     ]
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "ictal_p2.md").write_text("\n".join(lines) + "\n")
+    (OUT / "ictal_p2.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ from bayesesi.prior import PatchPrior
 
 #: States that are given out; and sources so far of which a network looks at what comes next, drawn
 #: evenly from all that were drawn.
-_N_STATES, _N_LOOKS = 1600, 64
+_N_STATES, _N_LOOKS = 1600, 32
 #: Scenes a network looks at at once.
-_CHUNK = 16
+_CHUNK = 8
 #: Rounds in which sizes are drawn, each given the others'.
 _N_ROUNDS = 2
 
