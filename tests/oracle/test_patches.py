@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 from bayesesi import ForwardOperator, NoiseCovariance, observe, read_prior, template_forward
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError
-from bayesesi.observation import Observation
+from bayesesi.observation import Observation, TimeBasis, make_time_basis
 from bayesesi.posterior.patches import (
     NOISE_DOF,
     Amplitudes,
@@ -461,6 +461,23 @@ def recording() -> Observation:
     volts += 3e-7 * rng.standard_normal((32, 20))
     noise = NoiseCovariance(9e-14 * np.eye(32), tuple(montage.ch_names))
     return observe(volts, forward, noise, sfreq=250.0, autocorrelation="white")
+
+
+def test_one_moment_is_answered_as_well(recording: Observation) -> None:
+    """A window of one sample leaves no noise beside its one component."""
+    one = replace(recording, values=recording.values[:, :1], time_basis=moment(recording))
+    unit = one.values / np.sqrt((one.values**2).mean())
+    for size, low, high in ((0.0, 1.0, 1.0), (1.0, 1.0, 1.0), (4.0, 0.35, 0.6), (100.0, 0.3, 0.31)):
+        loud = replace(one, values=size * unit)
+        prior, heads = patch_prior(3, (1.0,)), read_prior("template-nominal")
+        assert isinstance(heads, HeadPrior)
+        problem = make_problem(loud, prior, heads, n_heads=24)
+        assert low <= problem.zeta <= high
+        assert np.isfinite(solve(problem).log_evidences).all()
+
+
+def moment(obs: Observation) -> TimeBasis:
+    return make_time_basis("samples", obs.time_basis.times[:1], 250.0, 0.0, 40.0)
 
 
 def test_heads_spread_the_posterior(recording: Observation) -> None:

@@ -120,7 +120,9 @@ class PatchProblem:
             return 1.0
         n, r = self.turned.shape
         strongest = float(np.linalg.norm(self.turned, 2) ** 2)
-        noise = (float((self.turned**2).sum()) - strongest) / (n * r)
+        # of a single function of time nothing is left over: then the noise is what it was taken for
+        left = max(float((self.turned**2).sum()) - strongest, 0.0)
+        noise = (NOISE_DOF + left) / (NOISE_DOF + (n - 1) * (r - 1))
         energy = max(strongest / noise - (np.sqrt(n) + np.sqrt(r)) ** 2, 0.0)
         return _ZETA + (1 - _ZETA) / (1 + energy / _HALF_ENERGY)
 
