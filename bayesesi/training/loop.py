@@ -120,17 +120,18 @@ def fit(
                 ),
             ],
         )
-        trainer.fit(
-            module,
-            _loader(examples, start, workers),
-            DataLoader(_Held(held), batch_size=None, generator=torch.Generator()),
-            ckpt_path=last if start else None,
-            weights_only=True,
-        )
+        looked = DataLoader(_Held(held), batch_size=None, generator=torch.Generator())
+        if start < optimiser.steps:
+            loader = _loader(examples, start, workers)
+            ckpt = last if start else None
+            trainer.fit(module, loader, looked, ckpt_path=ckpt, weights_only=True)
+        else:  # a run that had ended: its checkpoint holds the average of the weights
+            module.take(torch.load(last, map_location="cpu", weights_only=True))
+        trainer.validate(module, looked, verbose=False)
     history = {
-        "steps": int(trainer.global_step),
-        "cases": int(trainer.global_step) * SESSION * max(trainer.world_size, 1),
-        "seconds": round(module.seconds + time.time() - began),
+        "steps": optimiser.steps,
+        "cases": optimiser.steps * SESSION * max(trainer.world_size, 1),
+        "seconds": round(module.seconds + (time.time() - began) * (start < optimiser.steps)),
         "device": str(module.device.type),
         "validation": {k: float(v) for k, v in trainer.callback_metrics.items()},
         "support": asdict(support_of(held)),

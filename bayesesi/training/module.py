@@ -63,5 +63,10 @@ class AtomModule(pl.LightningModule):
         checkpoint["recipe_hash"] = spec_hash(self.recipe)
         checkpoint["seconds"] = self.seconds + time.time() - self._since
 
+    def take(self, checkpoint: dict[str, Any]) -> None:
+        """The weights of a checkpoint, outside of training."""
+        self.on_load_checkpoint(checkpoint)
+        self.load_state_dict(checkpoint["state_dict"])
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.seconds = float(checkpoint["seconds"])

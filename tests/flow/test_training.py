@@ -70,7 +70,23 @@ def test_a_run_leaves_weights_curves_and_its_recipe(run: Path, model: AtomModel)
     assert model.recipe.name == model.name == "tiny"
     assert model.history["cases"] == 6 * 64
     assert model.prior_null == 0.1
-    assert model.history["validation"]["loss"] > 0
+    assert model.history["validation"]["held_out"] > 0
+
+
+def test_a_run_that_had_ended_gives_its_weights_again(recipe: Path, tmp_path: Path) -> None:
+    """The averaged ones, whether it ends now or had ended: checkpoints after every second step."""
+    import bayesesi.training.loop as of
+
+    before, of._SAVE = of._SAVE, 2
+    try:
+        first = bayesesi.train(recipe, tmp_path, "cpu", workers=0, progress=False)
+    finally:
+        of._SAVE = before
+    again = bayesesi.train(recipe, tmp_path, "cpu", workers=0, progress=False)
+    for name, value in again.estimator.state_dict().items():
+        torch.testing.assert_close(value, first.estimator.state_dict()[name])
+    assert again.history["validation"] == first.history["validation"]
+    assert again.history["support"] == first.history["support"]
 
 
 def test_examples_are_the_same_for_any_start(recipe: Path) -> None:
