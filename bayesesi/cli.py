@@ -86,7 +86,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Another simulated patient.")] = 0,
     model: Annotated[
         str, typer.Option(help="What localises: atoms, patches (a minute), gaussian.")
-    ] = "patches",
+    ] = "atoms",
 ) -> None:
     """Simulate a patient on one head and localise the spike through another.
 
@@ -141,10 +141,11 @@ def localize(
     model: Annotated[
         str,
         typer.Option(
-            help="patches: few patches or nothing; gaussian: minimum norm; atoms: patches by a "
-            "network; or a .safetensors file."
+            help="atoms: few patches or nothing, by a network that learned it; patches: the same "
+            "by chains, for any prior and forward; gaussian: minimum norm; a .safetensors file; "
+            "auto: atoms for the template's head, patches with --forward or --prior."
         ),
-    ] = "patches",
+    ] = "auto",
     prior: Annotated[
         str | None,
         typer.Option(
@@ -177,12 +178,15 @@ def localize(
     import bayesesi
     from bayesesi.draft import check_folder
     from bayesesi.folder import write_folder
+    from bayesesi.model import fitting_model
     from bayesesi.observation import peak_window
 
     check_folder(out, overwrite)
-    chosen = bayesesi.load_model(model, prior)
+    named = None if model == "auto" else bayesesi.load_model(model, prior)
     recording = bayesesi.read_recording(data, condition)
-    operator = chosen.oriented(_forward(forward, recording))
+    operator = _forward(forward, recording)
+    chosen = named or fitting_model(operator, prior)
+    operator = chosen.oriented(operator)
     baseline = (None, 0) if subtract_baseline else None
     note = {}
     if peak:

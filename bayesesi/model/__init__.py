@@ -3,7 +3,7 @@
 from bayesesi.model.base import Model
 from bayesesi.model.exact import AUTO, N_HEADS, GaussianModel, PatchModel, patch_prior
 from bayesesi.model.learned import AtomModel
-from bayesesi.model.shelf import list_models, load_model, train
+from bayesesi.model.shelf import fitting_model, list_models, load_model, train
 from bayesesi.model.weights import read_weights, write_weights
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "GaussianModel",
     "Model",
     "PatchModel",
+    "fitting_model",
     "list_models",
     "load_model",
     "patch_prior",

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from bayesesi.errors import InputError, some
+from bayesesi.forward import ForwardOperator
 from bayesesi.model.base import Model
 from bayesesi.model.exact import GaussianModel, PatchModel
 from bayesesi.model.learned import AtomModel
@@ -58,6 +59,17 @@ def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
             f"{some([text])}; leave it out, train another, or use the model 'patches'"
         )
     return AtomModel.read(text) if is_file else _shipped(text)
+
+
+def fitting_model(forward: ForwardOperator, prior: str | Path | None = None) -> Model:
+    """``"atoms"`` where it ships, the forward is the template's as it knows it and no other prior
+    is asked for; else ``"patches"``."""
+    known = "atoms" in list_models() and prior is None and forward.banked is not None
+    if known:
+        atoms = _shipped("atoms")
+        if forward.source_space.level == atoms.recipe.backbone.level:
+            return atoms
+    return load_model("patches", prior)
 
 
 @cache

@@ -52,7 +52,7 @@ def test_help_teaches(verb: list[str]) -> None:
 
 @pytest.mark.slow
 def test_the_demo_shows_its_truth(tmp_path: Path) -> None:
-    """About a minute, and some more the first time, when distances on the cortex are computed."""
+    """Some minutes more the first time, when distances on the cortex are computed."""
     folder = tmp_path / "out"
     code, said, _ = run("demo", "-o", folder)
     assert code == 0

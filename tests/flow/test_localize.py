@@ -88,6 +88,25 @@ def test_a_folder_with_everything(files: dict[str, Path], tmp_path: Path, model:
 
 
 @pytest.mark.usefixtures("quick")
+def test_the_network_answers_where_the_template_is_assumed(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    """And not for another cortex, which it never saw."""
+    out = tmp_path / "out"
+    words = ("--noise-cov", files["noise"], *WINDOW)
+    code, _, _ = run("localize", files["data"], *words, "-o", out)
+    assert code == 0
+    result = read_result(out / "result-post.nc")
+    assert result.about["model"]["name"] == "atoms"
+    assert result.trust.verdict == "reliable"
+    assert result.region_table()["lobe"][0] == "temporal"
+    assert result.region_table()["side"][0] == "right"
+    code, _, said = localize(files, tmp_path / "other", *WINDOW, "--model", "atoms")
+    assert code == 2
+    assert "was trained on the template's" in " ".join(said.split())
+
+
+@pytest.mark.usefixtures("quick")
 def test_noise_is_not_localisable(files: dict[str, Path], tmp_path: Path) -> None:
     """40 ms before the spike: a page that says so, and no map; also over an earlier result."""
     out = tmp_path / "out"
