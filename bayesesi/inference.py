@@ -94,8 +94,11 @@ def infer(
 
 def credible_regions(summary: Summary, level: float) -> NDArray[np.bool_]:
     """(P,) in the credible set: the shortest run of regions, by falling probability, such that in
-    at least ``level`` of the draws with any activity every active region is in it."""
+    at least ``level`` of the draws with any activity every active region is in it; none where no
+    draw has any."""
     active = summary.active[~summary.silent]
+    if not len(active):
+        return np.zeros(summary.active.shape[1], bool)
     order = np.argsort(-active.sum(axis=0), kind="stable")
     rank = np.empty(len(order), int)
     rank[order] = np.arange(1, len(order) + 1)

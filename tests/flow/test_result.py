@@ -12,7 +12,7 @@ import pytest
 from bayesesi import infer, list_models, load_model, read_result
 from bayesesi.errors import InputError
 from bayesesi.inference import credible_regions
-from bayesesi.posterior import gaussian_posterior
+from bayesesi.posterior import Summary, gaussian_posterior
 from bayesesi.result import ATTRIBUTE, Result
 from bayesesi.trust import Verdict, assess, at_even_odds
 from tests.flow.small import LEVEL, SOURCE, forward, observation
@@ -354,3 +354,10 @@ def test_a_truth_is_kept_beside_what_was_inferred(result: Result, tmp_path: Path
     again = read_result(known.save(tmp_path / "x-post.nc"))
     assert again.about["truth"] == {"regions": ["cuneus-lh"], "position": [0.0, -0.08, 0.04]}
     assert "truth" not in result.about
+
+
+def test_no_draw_with_activity_leaves_no_region() -> None:
+    silent = np.zeros((3, 4), bool)
+    energy = np.zeros((3, 4))
+    summary = Summary(energy, silent, energy, np.zeros(5), np.full(3, -1), {})
+    assert not credible_regions(summary, 0.9).any()

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import bayesesi
+from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError
 from bayesesi.model import AtomModel, read_weights, write_weights
 from bayesesi.spec import AtomRecipe, SpecError, read_spec
@@ -104,6 +106,34 @@ def test_examples_are_the_same_for_any_start(recipe: Path) -> None:
     for piece in session:
         assert 0 <= int(piece.target.min()) <= int(piece.target.max()) <= n_atoms
         assert (piece.given <= 2).all()
+
+
+def test_what_should_come_next_is_the_truth_strongest_first(recipe: Path) -> None:
+    """Places within a cell of the coarse cortex; strengths as the sensors would see them."""
+    spec = read_spec(recipe)
+    assert isinstance(spec, AtomRecipe)
+    examples = AtomExamples(spec)
+    batch = examples._simulators[0].block(1, spec.seed, "train")[0]
+    events = examples._events(batch, batch.leadfield)
+    coarse = template_source_space(4).positions[examples.atoms.centres]
+    fine = template_source_space(5).positions
+    several = 0
+    for k, event in enumerate(events):
+        truth = batch.truth(k)
+        assert (event >= 0).sum() == truth.count
+        if not truth.count:
+            continue
+        places = coarse[event[: truth.count] % examples.atoms.n_centres]
+        apart = np.linalg.norm(places[:, None] - fine[truth.centres], axis=2)
+        assert apart.min(axis=1).max() < 0.008
+        slots = batch.courses.shape[1]
+        rows = batch.patterns_at(4)[k * slots : (k + 1) * slots]
+        volts = (rows @ batch.leadfield.T)[apart.argmin(axis=1)]
+        course = batch.courses[k][apart.argmin(axis=1)]
+        size = np.linalg.norm(volts, axis=1) * np.linalg.norm(course, axis=1)
+        assert (np.diff(size) <= 1e-12 * size.max()).all()
+        several += truth.count > 1
+    assert several > 5
 
 
 def test_the_same_posterior_comes_back_from_the_file(model: AtomModel, tmp_path: Path) -> None:

@@ -116,7 +116,24 @@ def report() -> None:
     axes.set(xlabel="nominal level", ylabel="share of cases that hold the truth", xlim=(0, 1))
     axes.legend(frameon=False)
     figure.savefig(HERE / "atoms.png", dpi=120)
-    (HERE / "atoms.md").write_text("\n".join([*lines, *FOOTER]) + "\n")
+    by_cap = [line for name in SIMULATORS for line in _by_cap(name, rows(name, weights))]
+    (HERE / "atoms.md").write_text("\n".join([*lines, *CAPS, *by_cap, *FOOTER]) + "\n")
+
+
+def _by_cap(name: str, found: list[dict[str, Any]]) -> list[str]:
+    """Cases with something active, by how many whitened numbers a moment has."""
+    lines = []
+    for low, high in ((0, 22), (22, 40), (40, 80), (80, 200)):
+        some = [r for r in found if low <= r["sensors"] < high and r["count"]]
+        if some:
+            error = np.array([r["error_mm"] for r in some])
+            held = np.mean([r["mass"] <= 0.9 for r in some])
+            numbers = [r["sensors"] for r in some]
+            lines.append(
+                f"| {name}, {min(numbers)} to {max(numbers)} | {len(some)} | {error.mean():.1f} | "
+                f"{np.median(error):.1f} | {np.quantile(error, 0.9):.1f} | {held:.2f} |"
+            )
+    return lines
 
 
 HEADER = (
@@ -126,6 +143,11 @@ HEADER = (
     "",
     "| cases | n | 50 % | 80 % | 90 % | 95 % | regions at 90 % | cortex at 90 % | s a case |",
     "|---|---|---|---|---|---|---|---|---|",
+)
+CAPS = (
+    "",
+    "| sensors | n | mm to the likeliest place, mean | median | 90 % | held at 90 % |",
+    "|---|---|---|---|---|---|",
 )
 FOOTER = (
     "",
