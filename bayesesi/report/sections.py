@@ -335,8 +335,8 @@ def _head_sentences(reading: Reading) -> list[str]:
     }.get(str(head["electrodes"]), "Nobody said where the sensor positions come from.")
     n = int(head["heads_drawn"] or 0)
     drawn = (
-        f"{n} possible heads (conductivities, shape, where the cap sits) were drawn, so this doubt "
-        "is inside the numbers above."
+        f"{n:,} possible heads (conductivities, shape, where the cap sits) were drawn, so this "
+        "doubt is inside the numbers above."
         if n > 1
         else "One head was taken for the true one: doubt about the head is not in the numbers "
         "above, and the true error can be larger."

@@ -124,7 +124,8 @@ def listed(words: Sequence[str], most: int = 6) -> str:
 
 def counted(n: float, word: str) -> str:
     """``1 trial``, ``6 trials``."""
-    return f"{n:g} {word}" + ("" if n == 1 else "s")
+    number = f"{int(n):,}" if float(n).is_integer() else f"{n:g}"
+    return f"{number} {word}" + ("" if n == 1 else "s")
 
 
 def said(value: Any) -> str:
