@@ -182,14 +182,17 @@ class ExampleStream(IterableDataset[Example]):
         from torch.utils.data import get_worker_info
 
         worker = get_worker_info()
-        first, every = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        own, n_workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
         rank, ranks = _rank()
-        per_block = BLOCK // SESSION
-        block = self.start // per_block + rank * every + first
+        # a loader takes pieces from its workers in turn: so many has this one given already
+        given = self.start * (SESSION // PIECE) // n_workers
+        round_, skipped = divmod(given, BLOCK // PIECE)
+        every = n_workers * ranks
+        block = round_ * every + rank * n_workers + own
         while True:
-            for session in self.examples.block(block):
-                yield from session
-            block += every * ranks
+            pieces = [piece for session in self.examples.block(block) for piece in session]
+            yield from pieces[skipped:]
+            block, skipped = block + every, 0
 
 
 def _rank() -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -94,7 +95,7 @@ def fit(
     held = AtomExamples(recipe, "validate")
     module = AtomModule(recipe, examples)
     began = time.time()
-    with _quiet():
+    with _quiet(), _threads(workers):
         trainer = pl.Trainer(
             default_root_dir=folder,
             accelerator=device,
@@ -199,6 +200,17 @@ def _start(last: Path, recipe_hash: str) -> int:
 
 def _on_gpu(device: str) -> bool:
     return device != "cpu" and torch.cuda.is_available()
+
+
+@contextmanager
+def _threads(workers: int) -> Iterator[None]:
+    """Cores that simulate are not taken for sums as well."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(before, (os.cpu_count() or 1) - workers)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,14 @@ n_heads = 1
 steps = 6
 warm_up = 1
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_are_held_out() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bayesesi.training.loop._N_HELD", 1)
+        patch.setattr("bayesesi.training.loop._N_SEEN", 2)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +153,7 @@ def test_the_same_posterior_comes_back_from_the_file(model: AtomModel, tmp_path:
     result = bayesesi.infer(obs, model, draws=50)
     assert result.about["model"]["name"] == "tiny"
     assert result.about["checks"]["outside"] == []
-    long = bayesesi.read_simulator("spike-64", session=1).simulate(1, 3).observation(0)
+    long = bayesesi.read_simulator("event-any-cap", session=1).simulate(1, 3).observation(0)
     doubted = bayesesi.infer(long, model, draws=50)
     assert "functions of time" in doubted.about["checks"]["outside"]
 
@@ -155,10 +164,10 @@ import bayesesi.training.loop as of
 from bayesesi.training import module
 from bayesesi.training.loop import fit
 from bayesesi.spec import read_spec
-of._SAVE = 2
+of._SAVE, of._N_HELD, of._N_SEEN = 2, 1, 2
 step = module.AtomModule.training_step
 def killed(self, *arguments):
-    if self.global_step == 5:
+    if self.global_step == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, *arguments)
 module.AtomModule.training_step = killed
@@ -167,13 +176,13 @@ fit(read_spec(sys.argv[1]), sys.argv[2], "cpu", workers=0, progress=False)
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(recipe: Path, run: Path, tmp_path: Path) -> None:
-    """kill -9 in the sixth step, checkpoints after every second; then the same command again."""
+    """kill -9 in the fourth step, checkpoints after every second; then the same command again."""
     folder = tmp_path / "run"
     command = [sys.executable, "-c", KILLED, str(recipe), str(folder)]
     killed = subprocess.run(command, check=False)
     assert killed.returncode == -signal.SIGKILL
     last = folder / "checkpoints" / "last.ckpt"
-    assert torch.load(last, weights_only=True)["global_step"] == 4
+    assert torch.load(last, weights_only=True)["global_step"] == 2
     model = bayesesi.train(recipe, folder, "cpu", workers=0, progress=False)
     whole = read_weights(run / "tiny.safetensors")[0]
     for name, value in model.estimator.state_dict().items():
