@@ -202,7 +202,7 @@ def test_an_answer_that_was_drawn_badly_calls_for_caution(
         ({"draws": 10**9}, "draws are"),
         ({"draws": 50.5}, "draws are"),
         ({"seed": -1}, "seed is a whole number"),
-        ({"model": "atoms"}, "no such model 'atoms'; models are patches, gaussian"),
+        ({"model": "atomz"}, "no such model 'atomz'; models are patches, gaussian"),
         ({"model": "x" * 10_000}, "models are patches, gaussian"),
         ({"obs": "x-ave.fif"}, "infer takes what observe gives"),
     ],
