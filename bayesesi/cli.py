@@ -417,7 +417,7 @@ def models(
         for each in bayesesi.list_models():
             model = bayesesi.load_model(each)
             first = (type(model).__doc__ or "").strip().splitlines()[0]
-            table.add_row(each, first)
+            table.add_row(each, first.replace("``", ""))
         console.print(table)
         return
     chosen = bayesesi.load_model(name)

@@ -33,17 +33,21 @@ class AtomModel(Model):
     Attributes
     ----------
     recipe : how it was trained. spec : its prior of the sources. history : on how much, and how
-        well. estimator : the network.
+        well. recipe_hash : of the recipe and all it named, as they were then. estimator : the
+        network.
     """
 
     recipe: AtomRecipe
     spec: PatchSpec
     history: Mapping[str, Any]
+    recipe_hash: str
     estimator: AtomEstimator = field(compare=False, repr=False)
 
     @classmethod
     def of(cls, trained: Trained, spec: PatchSpec) -> AtomModel:
-        return cls(spec.name, trained.recipe, spec, trained.history, trained.estimator)
+        recipe = trained.recipe
+        known = (recipe, spec, trained.history, spec_hash(recipe))
+        return cls(spec.name, *known, trained.estimator)
 
     @classmethod
     def read(cls, path: str | Path) -> AtomModel:
@@ -60,20 +64,20 @@ class AtomModel(Model):
             spec = PatchSpec.model_validate(about["prior"])
             estimator = AtomEstimator(recipe.backbone, recipe.extents, spec.count)
             estimator.load_state_dict(tensors)
-            history = dict(about["history"])
+            history, recipe_hash = dict(about["history"]), str(about["recipe_hash"])
         except (KeyError, TypeError, ValidationError, RuntimeError) as error:
             raise InputError(
                 f"the weights in {name} do not fit the recipe in its header "
                 f"({type(error).__name__}); train again with this version"
             ) from error
-        return cls(spec.name, recipe, spec, history, estimator.eval())
+        return cls(spec.name, recipe, spec, history, recipe_hash, estimator.eval())
 
     def write(self, path: str | Path) -> Path:
         """To a file of weights."""
         about = {
             "family": self.recipe.family,
             "recipe": self.recipe.resolved(),
-            "recipe_hash": spec_hash(self.recipe),
+            "recipe_hash": self.recipe_hash,
             "prior": self.spec.resolved(),
             "prior_hash": spec_hash(self.spec),
             "history": dict(self.history),
@@ -121,7 +125,7 @@ class AtomModel(Model):
     def details(self, obs: Observation) -> dict[str, Any]:
         return {
             **super().details(obs),
-            "recipe_hash": spec_hash(self.recipe),
+            "recipe_hash": self.recipe_hash,
             "prior_hash": spec_hash(self.spec),
             "n_heads": self.history.get("cases", 0),
             "trained_on_cases": self.history.get("cases"),

@@ -68,7 +68,6 @@ class CorticalTransformer(nn.Module):
     (B, P)."""
 
     slot: Tensor
-    filled: Tensor
 
     def __init__(self, spec: BackboneSpec) -> None:
         super().__init__()
@@ -81,7 +80,7 @@ class CorticalTransformer(nn.Module):
         narrow, wide = spec.source_width, spec.width
         self.place = nn.Parameter(0.1 * torch.randn(members.size, spec.place_width))
         self.patch = nn.Parameter(0.1 * torch.randn(len(members), wide))
-        # a place's own numbers, the last of which says that a source is there, enter by a sum:
+        # a place's own numbers, before which stands whether a source is there, enter by a sum:
         # the first layer of what is read side by side
         self.stand = nn.Linear(spec.place_width + 1, narrow)
         self.see = nn.Linear(spec.n_features, narrow, bias=False)

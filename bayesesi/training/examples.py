@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -64,9 +65,15 @@ class AtomExamples:
     recipe: AtomRecipe
     namespace: str = "train"
 
+    def _beside(self, name: str) -> str | Path:
+        """The file beside the recipe that it names, else the name."""
+        folder = self.recipe.folder
+        file = name if folder is None else folder / name
+        return file if name.endswith(".toml") and Path(file).is_file() else name
+
     @cached_property
     def prior(self) -> PatchPrior:
-        prior = read_prior(self.recipe.prior, level=self.recipe.backbone.level)
+        prior = read_prior(self._beside(self.recipe.prior), level=self.recipe.backbone.level)
         if not isinstance(prior, PatchPrior):
             raise InputError(f"the prior of atoms is of the family patch, {prior!r} is not")
         return prior
@@ -81,7 +88,7 @@ class AtomExamples:
 
     @cached_property
     def _simulators(self) -> list[Simulator]:
-        return [read_simulator(i.simulator, SESSION) for i in self.recipe.mixture]
+        return [read_simulator(self._beside(i.simulator), SESSION) for i in self.recipe.mixture]
 
     @cached_property
     def _atom_of(self) -> NDArray[np.int64]:

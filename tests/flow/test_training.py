@@ -54,8 +54,11 @@ def _few_are_held_out() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its simulator lies beside it: weights must be of use where it does not."""
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    path.write_text(RECIPE)
+    path.write_text(RECIPE.replace('"single-frame"', '"mine.toml"'))
+    mine = 'schema = 1\nextend = "single-frame"\nname = "mine"\n'
+    path.with_name("mine.toml").write_text(mine)
     return path
 
 

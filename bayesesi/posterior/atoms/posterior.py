@@ -127,7 +127,7 @@ class AtomPosterior(StatePosterior):
     sight: Sight = field(repr=False)
     support: Support | None = None
 
-    @property
+    @cached_property
     def outside(self) -> tuple[str, ...]:
         if self.support is None:
             return ()
