@@ -410,7 +410,7 @@ def models(
 ) -> None:
     """The models that ship, and what one is: recipe, prior, how long it was trained."""
     import bayesesi
-    from bayesesi.model import AtomModel
+    from bayesesi.model import LearnedModel
 
     if name is None:
         table = Table("model", "what it is")
@@ -422,12 +422,12 @@ def models(
         return
     chosen = bayesesi.load_model(name)
     rows = {"prior": chosen.prior, "nothing is active": f"{chosen.prior_null:.0%} before the data"}
-    if isinstance(chosen, AtomModel):
+    if isinstance(chosen, LearnedModel):
         told = ("steps", "cases", "seconds", "device")
         rows |= {key: _plain(chosen.history[key]) for key in told if key in chosen.history}
         rows["recipe"] = chosen.recipe.description
         rows["simulators"] = ", ".join(i.simulator for i in chosen.recipe.mixture)
-        rows |= {key: f"{value:,}" for key, value in chosen.estimator.details().items()}
+        rows["parameters"] = f"{chosen.n_parameters:,}"
     _print(rows, chosen.name)
 
 

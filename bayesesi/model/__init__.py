@@ -2,7 +2,7 @@
 
 from bayesesi.model.base import Model
 from bayesesi.model.exact import AUTO, N_HEADS, GaussianModel, PatchModel, patch_prior
-from bayesesi.model.learned import AtomModel
+from bayesesi.model.learned import AtomModel, FieldModel, LearnedModel, read_model
 from bayesesi.model.shelf import fitting_model, list_models, load_model, train
 from bayesesi.model.weights import read_weights, write_weights
 
@@ -10,13 +10,16 @@ __all__ = [
     "AUTO",
     "N_HEADS",
     "AtomModel",
+    "FieldModel",
     "GaussianModel",
+    "LearnedModel",
     "Model",
     "PatchModel",
     "fitting_model",
     "list_models",
     "load_model",
     "patch_prior",
+    "read_model",
     "read_weights",
     "train",
     "write_weights",

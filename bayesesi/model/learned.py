@@ -2,87 +2,115 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from pydantic import ValidationError
+from torch import Tensor, nn
 
-from bayesesi.anatomy import template_parcellation
-from bayesesi.errors import InputError
+from bayesesi.anatomy import template_parcellation, template_source_space
+from bayesesi.errors import InputError, some
 from bayesesi.forward import ForwardOperator
 from bayesesi.model.base import Model
 from bayesesi.model.exact import PatchModel
 from bayesesi.model.weights import read_weights, write_weights
-from bayesesi.network import Support
+from bayesesi.network import FieldDenoiser, Support
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior
 from bayesesi.posterior.atoms import AtomEstimator, atom_posterior
+from bayesesi.posterior.diffusion import field_posterior
 from bayesesi.posterior.patches import Atoms, make_atoms
 from bayesesi.prior import PatchPrior
-from bayesesi.spec import AtomRecipe, PatchSpec, spec_hash
+from bayesesi.spec import (
+    AtomRecipe,
+    DiffusionRecipe,
+    PatchSpec,
+    Recipe,
+    Spec,
+    make_spec,
+    read_spec,
+    spec_hash,
+)
 from bayesesi.training import Trained
 
 
 @dataclass(frozen=True)
-class AtomModel(Model):
-    """Few patches of cortex, by a network: the answer of simulations, in a fraction of a second.
+class LearnedModel(Model):
+    """A network that learned from simulations.
 
     Attributes
     ----------
     recipe : how it was trained. spec : its prior of the sources. history : on how much, and how
-        well. recipe_hash : of the recipe and all it named, as they were then. estimator : the
-        network.
+        well. recipe_hash : of the recipe and all it named, as they were then.
     """
 
-    recipe: AtomRecipe
-    spec: PatchSpec
+    family: ClassVar[str]
+    #: Of its recipe.
+    table: ClassVar[type[Recipe]]
+
+    recipe: Recipe
+    spec: Spec
     history: Mapping[str, Any]
     recipe_hash: str
-    estimator: AtomEstimator = field(compare=False, repr=False)
+    network: nn.Module = field(compare=False, repr=False)
 
-    @classmethod
-    def of(cls, trained: Trained, spec: PatchSpec) -> AtomModel:
-        recipe = trained.recipe
-        known = (recipe, spec, trained.history, spec_hash(recipe))
-        return cls(spec.name, *known, trained.estimator)
+    @staticmethod
+    @abstractmethod
+    def _network(recipe: Any, spec: Any) -> nn.Module:
+        """As it is before training."""
 
-    @classmethod
-    def read(cls, path: str | Path) -> AtomModel:
-        """From a file of weights.
+    @staticmethod
+    @abstractmethod
+    def read_prior(recipe: Any) -> Spec:
+        """That a recipe names.
 
         Raises
         ------
-        InputError : a file that is none of ours, or whose weights do not fit its recipe.
+        InputError : one of a family the network cannot learn.
         """
-        tensors, about = read_weights(path)
-        name = Path(path).name
+
+    @classmethod
+    def of(cls, trained: Trained, spec: Spec) -> Self:
+        recipe = trained.recipe
+        known = (recipe, spec, trained.history, spec_hash(recipe))
+        return cls(spec.name, *known, trained.network)
+
+    @classmethod
+    def of_file(cls, tensors: Mapping[str, Tensor], about: Mapping[str, Any], name: str) -> Self:
+        """From what a file of weights holds.
+
+        Raises
+        ------
+        InputError : weights that do not fit their recipe.
+        """
         try:
-            recipe = AtomRecipe.model_validate(about["recipe"])
-            spec = PatchSpec.model_validate(about["prior"])
-            estimator = AtomEstimator(recipe.backbone, recipe.extents, spec.count)
-            estimator.load_state_dict(tensors)
+            recipe = cls.table.model_validate(about["recipe"])
+            spec = make_spec("sources", about["prior"])
+            network = cls._network(recipe, spec)
+            network.load_state_dict(tensors)
             history, recipe_hash = dict(about["history"]), str(about["recipe_hash"])
-        except (KeyError, TypeError, ValidationError, RuntimeError) as error:
+        except (KeyError, TypeError, AttributeError, ValidationError, RuntimeError) as error:
             raise InputError(
                 f"the weights in {name} do not fit the recipe in its header "
                 f"({type(error).__name__}); train again with this version"
             ) from error
-        return cls(spec.name, recipe, spec, history, recipe_hash, estimator.eval())
+        return cls(spec.name, recipe, spec, history, recipe_hash, network.eval())
 
     def write(self, path: str | Path) -> Path:
         """To a file of weights."""
         about = {
-            "family": self.recipe.family,
+            "family": self.family,
             "recipe": self.recipe.resolved(),
             "recipe_hash": self.recipe_hash,
             "prior": self.spec.resolved(),
             "prior_hash": spec_hash(self.spec),
             "history": dict(self.history),
         }
-        return write_weights(path, self.estimator.state_dict(), about)
+        return write_weights(path, self.network.state_dict(), about)
 
     @property
     def name(self) -> str:
@@ -90,37 +118,39 @@ class AtomModel(Model):
 
     @property
     def prior_null(self) -> float:
-        return self.spec.count.null
-
-    @cached_property
-    def atoms_prior(self) -> PatchPrior:
-        """Of the sources, on the network's own."""
-        return PatchPrior(self.spec, template_parcellation(self.recipe.backbone.level))
+        return float(self.history.get("null", 0.1))
 
     @property
-    def _support(self) -> Support | None:
+    def level(self) -> int:
+        """Of the template's sources."""
+        return self.recipe.backbone.level
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(p.numel() for p in self.network.parameters())
+
+    @property
+    def support(self) -> Support | None:
+        """Which contexts the network met."""
         seen = self.history.get("support")
         return None if seen is None else Support(tuple(seen["low"]), tuple(seen["high"]))
 
-    @cached_property
-    def atoms(self) -> Atoms:
-        """What the network tells apart."""
-        return make_atoms(self.atoms_prior, self.recipe.extents)
-
-    def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
-        level, space = self.recipe.backbone.level, obs.source_space
-        if space.level != level:
-            raise InputError(
-                f"{self.name} was trained on the template's {self.atoms_prior.source_space!r} "
-                f"and this forward has {space!r}; use template_forward(info), or the model "
-                "'patches', which takes any cortex"
-            )
-        return atom_posterior(
-            obs, self.atoms_prior, self.estimator, self.atoms, seed, self._support
-        )
-
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
         return PatchModel().oriented(forward)
+
+    def check(self, obs: Observation) -> None:
+        """That the network knows the sources of an observation.
+
+        Raises
+        ------
+        InputError : others.
+        """
+        if obs.source_space.level != self.level:
+            raise InputError(
+                f"{self.name} was trained on the template's {template_source_space(self.level)!r} "
+                f"and this forward has {obs.source_space!r}; use template_forward(info), or the "
+                "model 'patches', which takes any cortex"
+            )
 
     def details(self, obs: Observation) -> dict[str, Any]:
         return {
@@ -131,3 +161,102 @@ class AtomModel(Model):
             "trained_on_cases": self.history.get("cases"),
             "trained_on": self.history.get("device"),
         }
+
+
+@dataclass(frozen=True)
+class AtomModel(LearnedModel):
+    """Few patches of cortex, by a network: the answer of simulations, in a fraction of a second."""
+
+    family = "atoms"
+    table = AtomRecipe
+
+    recipe: AtomRecipe
+    spec: PatchSpec
+    network: AtomEstimator = field(compare=False, repr=False)
+
+    @staticmethod
+    def _network(recipe: AtomRecipe, spec: PatchSpec) -> AtomEstimator:
+        return AtomEstimator(recipe.backbone, recipe.extents, spec.count)
+
+    @staticmethod
+    def read_prior(recipe: AtomRecipe) -> PatchSpec:
+        spec = read_spec(recipe.prior, recipe.folder)
+        if not isinstance(spec, PatchSpec):
+            raise InputError(
+                f"{recipe.name}: prior = {some([recipe.prior])} is not of the family patch, as the "
+                "prior of atoms must be; give one that is, such as 'focal'"
+            )
+        return spec
+
+    @property
+    def prior_null(self) -> float:
+        return self.spec.count.null
+
+    @cached_property
+    def atoms_prior(self) -> PatchPrior:
+        """Of the sources, on the network's own."""
+        return PatchPrior(self.spec, template_parcellation(self.level))
+
+    @cached_property
+    def atoms(self) -> Atoms:
+        """What the network tells apart."""
+        return make_atoms(self.atoms_prior, self.recipe.extents)
+
+    def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
+        self.check(obs)
+        return atom_posterior(obs, self.atoms_prior, self.network, self.atoms, seed, self.support)
+
+
+@dataclass(frozen=True)
+class FieldModel(LearnedModel):
+    """Patches or a smooth field of cortex, by a network: moments everywhere, drawn from noise."""
+
+    family = "diffusion"
+    table = DiffusionRecipe
+
+    recipe: DiffusionRecipe
+    network: FieldDenoiser = field(compare=False, repr=False)
+
+    @staticmethod
+    def _network(recipe: DiffusionRecipe, spec: Spec) -> FieldDenoiser:
+        return FieldDenoiser(recipe.backbone)
+
+    @staticmethod
+    def read_prior(recipe: DiffusionRecipe) -> Spec:
+        spec = read_spec(recipe.prior, recipe.folder)
+        if spec.kind != "sources":
+            raise InputError(
+                f"{recipe.name}: prior = {some([recipe.prior])} is no prior of sources but one of "
+                f"{spec.kind}; give one, such as 'focal-or-distributed'"
+            )
+        return spec
+
+    def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
+        self.check(obs)
+        return field_posterior(obs, self.network, self.level, seed, self.support)
+
+
+_OF_FAMILY: dict[str, type[LearnedModel]] = {each.family: each for each in (AtomModel, FieldModel)}
+
+
+def read_model(path: str | Path) -> LearnedModel:
+    """From a file of weights.
+
+    Raises
+    ------
+    InputError : a file that is none of ours, of another family, or whose weights do not fit its
+    recipe.
+    """
+    tensors, about = read_weights(path)
+    family, name = str(about.get("family"))[:40], Path(path).name
+    if family not in _OF_FAMILY:
+        raise InputError(
+            f"{name} holds a network of the family {family!r}, this version knows "
+            f"{', '.join(_OF_FAMILY)}; train again with this version"
+        )
+    return _OF_FAMILY[family].of_file(tensors, about, name)
+
+
+def family_of(recipe: Recipe) -> type[LearnedModel]:
+    """The models that a recipe makes."""
+    return next(each for each in _OF_FAMILY.values() if isinstance(recipe, each.table))

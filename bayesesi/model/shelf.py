@@ -10,8 +10,8 @@ from bayesesi.errors import InputError, some
 from bayesesi.forward import ForwardOperator
 from bayesesi.model.base import Model
 from bayesesi.model.exact import GaussianModel, PatchModel
-from bayesesi.model.learned import AtomModel
-from bayesesi.spec import AtomRecipe, PatchSpec, read_spec
+from bayesesi.model.learned import LearnedModel, family_of, read_model
+from bayesesi.spec import Recipe, read_spec
 
 EXACT: dict[str, type[PatchModel] | type[GaussianModel]] = {
     "patches": PatchModel,
@@ -19,7 +19,7 @@ EXACT: dict[str, type[PatchModel] | type[GaussianModel]] = {
 }
 _ASSETS = Path(str(files("bayesesi"))) / "assets"
 #: Learned models that may ship, by the names of their recipes.
-_LEARNED = ("atoms",)
+_LEARNED = ("atoms", "cortex")
 _ENDING = ".safetensors"
 
 
@@ -35,7 +35,8 @@ def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
     ----------
     name : ``"patches"``: few patches of cortex, or nothing, in heads that are drawn;
         ``"gaussian"``: the minimum norm and its uncertainty; ``"atoms"``: what ``patches`` asks,
-        answered by a network; or a .safetensors file that ``train`` wrote.
+        answered by a network; ``"cortex"``: moments everywhere, by another; or a .safetensors file
+        that ``train`` wrote.
     prior : of the sources, the model's own default if not given: for patches a spec of that
         family by name or path, for Gaussian ones ``"identity"``, ``"depth"`` or ``"smooth"``. A
         network keeps the one it was trained with.
@@ -58,7 +59,7 @@ def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
             f"a network keeps the prior it was trained with, {some([prior])} cannot be given to "
             f"{some([text])}; leave it out, train another, or use the model 'patches'"
         )
-    return AtomModel.read(text) if is_file else _shipped(text)
+    return read_model(text) if is_file else _shipped(text)
 
 
 def fitting_model(forward: ForwardOperator, prior: str | Path | None = None) -> Model:
@@ -67,14 +68,14 @@ def fitting_model(forward: ForwardOperator, prior: str | Path | None = None) -> 
     known = "atoms" in list_models() and prior is None and forward.banked is not None
     if known:
         atoms = _shipped("atoms")
-        if forward.source_space.level == atoms.recipe.backbone.level:
+        if forward.source_space.level == atoms.level:
             return atoms
     return load_model("patches", prior)
 
 
 @cache
-def _shipped(name: str) -> AtomModel:
-    return AtomModel.read(_ASSETS / f"{name}{_ENDING}")
+def _shipped(name: str) -> LearnedModel:
+    return read_model(_ASSETS / f"{name}{_ENDING}")
 
 
 def train(
@@ -84,7 +85,7 @@ def train(
     steps: int | None = None,
     workers: int = 1,
     progress: bool = True,
-) -> AtomModel:
+) -> LearnedModel:
     """Train a recipe, by its name or from a TOML file, and write its weights.
 
     Parameters
@@ -102,15 +103,11 @@ def train(
     from bayesesi.training import fit
 
     spec = read_spec(recipe)
-    if not isinstance(spec, AtomRecipe):
+    if not isinstance(spec, Recipe):
         raise InputError(f"{spec.name!r} is no recipe but one of {spec.kind}; give a recipe")
-    prior = read_spec(spec.prior, spec.folder)
-    if not isinstance(prior, PatchSpec):
-        raise InputError(
-            f"{spec.name}: prior = {spec.prior[:60]!r} is not of the family patch, as the prior of "
-            "atoms must be; give one that is, such as 'focal'"
-        )
+    kind = family_of(spec)
+    prior = kind.read_prior(spec)
     folder = Path(out) if out is not None else Path("runs") / spec.name
-    model = AtomModel.of(fit(spec, folder, device, steps, workers, progress), prior)
+    model = kind.of(fit(spec, folder, device, steps, workers, progress), prior)
     model.write(folder / f"{spec.name}{_ENDING}")
     return model

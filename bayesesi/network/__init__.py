@@ -10,17 +10,23 @@ from bayesesi.network.conditioning import (
     Support,
     Window,
 )
-from bayesesi.network.cortical_transformer import BackboneSpec, CorticalTransformer
+from bayesesi.network.cortical_transformer import CorticalTransformer
+from bayesesi.network.field_denoiser import Conditioned, FieldDenoiser, minimum_norm
+from bayesesi.network.field_view import FieldForward, FieldScene
 
 __all__ = [
     "CONTEXT",
     "FEATURES",
-    "BackboneSpec",
+    "Conditioned",
     "CorticalTransformer",
+    "FieldDenoiser",
+    "FieldForward",
+    "FieldScene",
     "Prefix",
     "PreparedForward",
     "Scene",
     "SizePrior",
     "Support",
     "Window",
+    "minimum_norm",
 ]

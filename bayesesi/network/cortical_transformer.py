@@ -10,8 +10,6 @@ Sources stand patch by patch in memory, so that all of it is dense products.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,32 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bayesesi.anatomy import template_source_space
+from bayesesi.spec import Backbone
 
 #: Sources are gathered by the vertices of this icosahedral level.
 _TOKEN_LEVEL = 1
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """Sizes of a ``CorticalTransformer``.
-
-    Attributes
-    ----------
-    level : of the sources. n_features, n_context : numbers that come in, for a source and for an
-        observation. n_source_out, n_out : that go out.
-    width : of a token; source_width : of a source; place_width : learned numbers a source.
-    """
-
-    n_features: int
-    n_context: int
-    n_source_out: int
-    n_out: int
-    level: int = 4
-    width: int = 64
-    source_width: int = 32
-    place_width: int = 8
-    n_blocks: int = 4
-    n_heads: int = 4
 
 
 def patches_of(level: int) -> NDArray[np.int64]:
@@ -65,35 +41,42 @@ def patches_of(level: int) -> NDArray[np.int64]:
 
 class CorticalTransformer(nn.Module):
     """(B, S', F) features of S' of the template's sources and (B, C) context to (B, S', O) and
-    (B, P)."""
+    (B, P).
+
+    Parameters
+    ----------
+    sizes : of its parts. n_features, n_context : F and C. n_source_out, n_out : O and P.
+    """
 
     slot: Tensor
 
-    def __init__(self, spec: BackboneSpec) -> None:
+    def __init__(
+        self, sizes: Backbone, n_features: int, n_context: int, n_source_out: int, n_out: int
+    ) -> None:
         super().__init__()
-        self.spec = spec
-        members = patches_of(spec.level)
+        self.sizes = sizes
+        members = patches_of(sizes.level)
         slot = np.full(members.max() + 1, 0)
         slot[members[members >= 0]] = np.flatnonzero(members.ravel() >= 0)
         self.register_buffer("slot", torch.from_numpy(slot), persistent=False)
         self.n_patches, self.n_places = members.shape
-        narrow, wide = spec.source_width, spec.width
-        self.place = nn.Parameter(0.1 * torch.randn(members.size, spec.place_width))
+        narrow, wide = sizes.source_width, sizes.width
+        self.place = nn.Parameter(0.1 * torch.randn(members.size, sizes.place_width))
         self.patch = nn.Parameter(0.1 * torch.randn(len(members), wide))
         # a place's own numbers, before which stands whether a source is there, enter by a sum:
         # the first layer of what is read side by side
-        self.stand = nn.Linear(spec.place_width + 1, narrow)
-        self.see = nn.Linear(spec.n_features, narrow, bias=False)
+        self.stand = nn.Linear(sizes.place_width + 1, narrow)
+        self.see = nn.Linear(n_features, narrow, bias=False)
         self.read = nn.Sequential(nn.SiLU(), nn.Linear(narrow, narrow))
         self.weigh = nn.Linear(narrow, 1)
         self.gather = nn.Linear(2 * narrow, wide)
-        self.know = _perceptron(spec.n_context, wide, wide)
-        self.blocks = nn.ModuleList(_Block(wide, spec.n_heads) for _ in range(spec.n_blocks))
+        self.know = _perceptron(n_context, wide, wide)
+        self.blocks = nn.ModuleList(_Block(wide, sizes.n_heads) for _ in range(sizes.n_blocks))
         self.last = nn.LayerNorm(wide)
         self.spread = nn.Linear(wide, narrow)
         self.hold = nn.Linear(narrow, narrow, bias=False)
-        self.tell = nn.Sequential(nn.SiLU(), nn.Linear(narrow, spec.n_source_out))
-        self.conclude = _perceptron(2 * wide, wide, spec.n_out)
+        self.tell = nn.Sequential(nn.SiLU(), nn.Linear(narrow, n_source_out))
+        self.conclude = _perceptron(2 * wide, wide, n_out)
         for head in (self.tell, self.conclude):  # begins by adding nothing
             for parameter in head[-1].parameters():
                 nn.init.zeros_(parameter)

@@ -61,6 +61,10 @@ class FocalPrior(SourcePrior):
     def n_slots(self) -> int:
         return self.spec.count.largest
 
+    @property
+    def null_probability(self) -> float:
+        return self.spec.count.null
+
     @cached_property
     def weights(self) -> NDArray[np.float64]:
         """(S,) probability of each source as a first centre."""

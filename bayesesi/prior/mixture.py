@@ -48,6 +48,10 @@ class MixturePrior(SourcePrior):
     def n_slots(self) -> int:
         return max(part.n_slots for part in self.parts)
 
+    @property
+    def null_probability(self) -> float:
+        return float(self.weights @ [part.null_probability for part in self.parts])
+
     @cached_property
     def weights(self) -> NDArray[np.float64]:
         """Probability of each part."""

@@ -45,6 +45,10 @@ class SmoothPrior(SourcePrior):
     def n_slots(self) -> int:
         return 1
 
+    @property
+    def null_probability(self) -> float:
+        return self.spec.null
+
     @cached_property
     def pyro_program(self) -> Callable[[int], dict[str, Tensor]]:
         spec, m = self.spec, self.modes.n_modes

@@ -43,6 +43,11 @@ class SourcePrior(ABC):
 
     @property
     @abstractmethod
+    def null_probability(self) -> float:
+        """That nothing is active."""
+
+    @property
+    @abstractmethod
     def pyro_program(self) -> Callable[[int], dict[str, Tensor]]:
         """The prior as a Pyro model of n cases; returns its sites with cases first."""
 

@@ -3,6 +3,7 @@
 from bayesesi.spec.base import Spec
 from bayesesi.spec.files import (
     SpecError,
+    make_spec,
     read_spec,
     shipped_specs,
     spec_hash,
@@ -13,7 +14,14 @@ from bayesesi.spec.files import (
 from bayesesi.spec.head import HeadSpec
 from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import Quantity
-from bayesesi.spec.recipe import AtomRecipe, Backbone, Optimiser
+from bayesesi.spec.recipe import (
+    AtomRecipe,
+    Backbone,
+    DiffusionRecipe,
+    FieldLosses,
+    Optimiser,
+    Recipe,
+)
 from bayesesi.spec.simulator import SimulatorSpec
 from bayesesi.spec.source import (
     Count,
@@ -30,7 +38,9 @@ __all__ = [
     "AtomRecipe",
     "Backbone",
     "Count",
+    "DiffusionRecipe",
     "DipoleSpec",
+    "FieldLosses",
     "FocalSpec",
     "HeadSpec",
     "MixtureSpec",
@@ -39,11 +49,13 @@ __all__ = [
     "ParcelSpec",
     "PatchSpec",
     "Quantity",
+    "Recipe",
     "SimulatorSpec",
     "SmoothSpec",
     "Spec",
     "SpecError",
     "VolumeFrameSpec",
+    "make_spec",
     "read_spec",
     "shipped_specs",
     "spec_hash",

@@ -19,7 +19,7 @@ from bayesesi.spec.base import SCHEMA, Spec
 from bayesesi.spec.head import HeadSpec
 from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import FAMILIES as QUANTITY_FAMILIES
-from bayesesi.spec.recipe import AtomRecipe
+from bayesesi.spec.recipe import AtomRecipe, DiffusionRecipe
 from bayesesi.spec.simulator import SimulatorSpec
 from bayesesi.spec.source import DipoleSpec, MixtureSpec, ParcelSpec, PatchSpec, SmoothSpec
 from bayesesi.spec.volume_frame import VolumeFrameSpec
@@ -36,7 +36,7 @@ FAMILIES: dict[str, dict[str, type[Spec]]] = {
     "heads": {"bank": HeadSpec},
     "noise": {"sum": NoiseSpec},
     "simulators": {"": SimulatorSpec, "volume-frame": VolumeFrameSpec},
-    "recipes": {"atoms": AtomRecipe},
+    "recipes": {"atoms": AtomRecipe, "diffusion": DiffusionRecipe},
 }
 
 
@@ -161,6 +161,16 @@ def _build(raw: dict[str, Any], kind: str | None, path: Path) -> Spec:
         return table.model_validate(raw)
     except ValidationError as error:
         raise SpecError(list(_sentences(error, table, path.name))) from error
+
+
+def make_spec(kind: str, table: Mapping[str, Any]) -> Spec:
+    """From ``Spec.resolved`` of one of a kind.
+
+    Raises
+    ------
+    ValidationError, KeyError : a table that is none.
+    """
+    return FAMILIES[kind][str(table["family"])].model_validate(table)
 
 
 def _table(raw: dict[str, Any], kind: str | None, path: Path) -> type[Spec]:

@@ -56,17 +56,47 @@ class Optimiser(Table):
     )
 
 
-class AtomRecipe(Spec):
-    """Of ``atoms``: which few patches of cortex there are."""
+class Recipe(Spec):
+    """What every recipe says."""
 
     kind: ClassVar[str] = "recipes"
 
-    family: Literal["atoms"]
-    prior: str = Field(description="a spec of the family patch under priors/sources")
+    prior: str = Field(description="a spec under priors/sources")
     mixture: tuple[Ingredient, ...] = Field(min_length=1)
-    extents: Annotated[int, Field(ge=1, le=12)] = Field(
-        3, description="extents that are told apart"
-    )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     backbone: Backbone = Backbone()
     optimiser: Optimiser
+
+
+class AtomRecipe(Recipe):
+    """Of ``atoms``: which few patches of cortex there are; its prior is of the family patch."""
+
+    family: Literal["atoms"]
+    extents: Annotated[int, Field(ge=1, le=12)] = Field(
+        3, description="extents that are told apart"
+    )
+
+
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class FieldLosses(Table):
+    """How much each counts. All but the first two are of the posterior mean's head alone."""
+
+    denoising: Weight = Field(1.0, description="of a field under noise: what draws come from")
+    nothing: Weight = Field(0.2, description="cross-entropy of whether there is an event")
+    regression: Weight = Field(1.0, description="squares of what the mean misses")
+    forward: Weight = Field(0.0, description="squares of what its data miss, a number")
+    laplacian: Weight = Field(0.0, description="squares of what its neighbours differ by")
+    variation: Weight = Field(0.0, description="sizes of what its neighbours differ by")
+    temporal: Weight = Field(0.0, description="squares of its second differences in time")
+    group: Weight = Field(0.0, description="sizes of sources over the window (group lasso)")
+    band: Weight = Field(0.0, description="squares of what its spectrum of time misses")
+
+
+class DiffusionRecipe(Recipe):
+    """Of ``cortex``: the field of moments on the whole cortex, by denoising."""
+
+    family: Literal["diffusion"]
+    matching: Literal["flow", "score"] = Field("flow", description="of velocities, or of scores")
+    losses: FieldLosses = FieldLosses()

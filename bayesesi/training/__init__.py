@@ -1,6 +1,18 @@
-"""Networks learn from simulators: examples, the loop, what a run leaves behind."""
+"""Networks learn from simulators: examples, losses, the loop, what a run leaves behind."""
 
-from bayesesi.training.examples import AtomExamples, Example, ExampleStream
-from bayesesi.training.loop import Trained, fit
+from bayesesi.training.atom_examples import AtomExample, AtomExamples
+from bayesesi.training.examples import Examples, ExampleStream
+from bayesesi.training.field_examples import FieldExample, FieldExamples
+from bayesesi.training.loop import Trained, examples_of, fit
 
-__all__ = ["AtomExamples", "Example", "ExampleStream", "Trained", "fit"]
+__all__ = [
+    "AtomExample",
+    "AtomExamples",
+    "ExampleStream",
+    "Examples",
+    "FieldExample",
+    "FieldExamples",
+    "Trained",
+    "examples_of",
+    "fit",
+]

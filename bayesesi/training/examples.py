@@ -1,60 +1,31 @@
-"""Cases of simulators as a network meets them: a scene, and what should come next in it.
-
-An event of K sources, strongest at the scalp first, is K + 1 questions (which source is next? or
-none?), the last of which is not asked where the prior allows no more. A case asks one of them: the
-first, of nothing given, in half of the cases, else one of the others, all alike; its weight is one
-over the probability that it was asked, so that the loss is that of all questions.
-"""
+"""Cases of simulators as a network meets them, session by session, without end."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from scipy.spatial import KDTree
-from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from bayesesi.anatomy import template_source_space
-from bayesesi.errors import InputError
-from bayesesi.network import Prefix, PreparedForward, Scene, SizePrior, Window
-from bayesesi.posterior.patches import Atoms, known_sizes, make_atoms
-from bayesesi.prior import BLOCK, PatchPrior, read_prior
+from bayesesi.prior import BLOCK, SourcePrior, read_source_prior
 from bayesesi.simulator import Batch, Simulator, read_simulator
-from bayesesi.spec import AtomRecipe
+from bayesesi.spec import Recipe
 
 #: Cases of a session, and of a piece of it: on two cores small pieces stay within the caches.
 SESSION, PIECE = 64, 16
 
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """A piece of a session.
-
-    Attributes
-    ----------
-    scene : B cases. given : (B,) sources the scene was given. target : (B,) 0 for no further
-        source, else 1 + number of the atom that is next. weight : (B,).
-    """
-
-    scene: Scene
-    given: Tensor
-    target: Tensor
-    weight: Tensor
-
-    def to(self, device: torch.device | str) -> Example:
-        moved = {f.name: getattr(self.scene, f.name).to(device) for f in fields(Scene)}
-        rest = {n: getattr(self, n).to(device) for n in ("given", "target", "weight")}
-        return replace(self, scene=Scene(**moved), **rest)
+#: A recipe of its family, and a piece of a session.
+R = TypeVar("R", bound=Recipe)
+Piece = TypeVar("Piece")
 
 
 @dataclass(frozen=True, eq=False)
-class AtomExamples:
+class Examples(ABC, Generic[R, Piece]):
     """Examples of a recipe, session by session: number k is the same on any machine.
 
     Attributes
@@ -62,130 +33,49 @@ class AtomExamples:
     namespace : what cases are for, see ``prior.blocks``.
     """
 
-    recipe: AtomRecipe
+    recipe: R
     namespace: str = "train"
 
-    def _beside(self, name: str) -> str | Path:
-        """The file beside the recipe that it names, else the name."""
-        folder = self.recipe.folder
-        file = name if folder is None else folder / name
-        return file if name.endswith(".toml") and Path(file).is_file() else name
+    @abstractmethod
+    def pieces(self, batch: Batch, rng: np.random.Generator) -> list[Piece]:
+        """Of a session, each of up to ``PIECE`` cases."""
 
-    @cached_property
-    def prior(self) -> PatchPrior:
-        prior = read_prior(self._beside(self.recipe.prior), level=self.recipe.backbone.level)
-        if not isinstance(prior, PatchPrior):
-            raise InputError(f"the prior of atoms is of the family patch, {prior!r} is not")
-        return prior
-
-    @cached_property
-    def atoms(self) -> Atoms:
-        return make_atoms(self.prior, self.recipe.extents)
-
-    @cached_property
-    def _size(self) -> SizePrior:
-        return SizePrior.of(*known_sizes(self.prior))
-
-    @cached_property
-    def _simulators(self) -> list[Simulator]:
-        return [read_simulator(self._beside(i.simulator), SESSION) for i in self.recipe.mixture]
-
-    @cached_property
-    def _atom_of(self) -> NDArray[np.int64]:
-        """(20484,) number of the centre nearest to each vertex of the finest template."""
-        coarse, fine = self.prior.source_space, template_source_space(5)
-        places = coarse.positions[self.atoms.centres]
-        return np.asarray(KDTree(places).query(fine.positions)[1])
-
-    @cached_property
-    def _of_level_4(self) -> NDArray[np.int64]:
-        """(S,) which of the simulator's sources are the network's."""
-        return self.prior.source_space.index_in(template_source_space(4))
-
-    def session(self, number: int) -> list[Example]:
+    def session(self, number: int) -> list[Piece]:
         """The pieces of session ``number``."""
         block, place = divmod(number, BLOCK // SESSION)
         return self.block(block)[place]
 
-    def block(self, block: int) -> list[list[Example]]:
+    def block(self, block: int) -> list[list[Piece]]:
         """The sessions of a block of 256 cases, all of one simulator."""
         rng = np.random.default_rng([self.recipe.seed, block])
         share = np.array([i.share for i in self.recipe.mixture])
         simulator = self._simulators[rng.choice(len(share), p=share / share.sum())]
         batches = simulator.block(block, self.recipe.seed, self.namespace)
-        return [self._pieces(batch, rng) for batch in batches]
+        return [self.pieces(batch, rng) for batch in batches]
 
-    def _pieces(self, batch: Batch, rng: np.random.Generator) -> list[Example]:
-        leadfield, centres = batch.leadfield[:, self._of_level_4], self.atoms.centres
-        forward = PreparedForward.of(
-            self.atoms.weights.astype(np.float32) @ leadfield.T.astype(np.float32),
-            leadfield[:, centres],
-            self.atoms.log_place,
-            self.prior.source_space.positions[centres],
-        )
-        window = Window.of(batch.time_basis.projector)
-        events = self._events(batch, leadfield)
-        given, target, weight = _questions(events, self.prior.n_slots, rng)
-        scale = torch.from_numpy(np.log(batch.noise_scale)).float()
-        order = np.argsort(given, kind="stable")
-        pieces = []
-        for rows in np.split(order, range(PIECE, len(order), PIECE)):
-            deepest = int(given[rows].max(initial=0))
-            prefix = Prefix(
-                torch.from_numpy(events[rows, :deepest]).clamp(min=0),
-                torch.from_numpy(np.arange(deepest) < given[rows, None]),
-            )
-            seen = torch.from_numpy(batch.values[rows].astype(np.float32))
-            scene = forward.scene(seen, window, self._size, prefix, scale[rows])
-            asked, answer = (torch.from_numpy(a[rows]) for a in (given, target))
-            pieces.append(Example(scene, asked, answer, torch.from_numpy(weight[rows]).float()))
-        return pieces
+    @cached_property
+    def prior(self) -> SourcePrior:
+        """That the recipe names, on the network's sources."""
+        return read_source_prior(self.beside(self.recipe.prior), level=self.recipe.backbone.level)
 
-    def _events(self, batch: Batch, leadfield: NDArray[np.float64]) -> NDArray[np.int64]:
-        """(n, K) atoms of each case, strongest first, -1 where there are no more."""
-        draws, slots = batch.draws, self.prior.n_slots
-        count, n = draws["count"], len(batch)
-        if draws["centre"].shape[1] > slots:
-            raise InputError(
-                f"{batch.spec.name} has up to {draws['centre'].shape[1]} sources, the prior of the "
-                f"recipe up to {slots}; give it a prior that allows as many"
-            )
-        extent = np.abs(
-            np.log(draws["extent_mm"][..., None]) - np.log(self.atoms.extents_mm)
-        ).argmin(axis=2)
-        atom = extent * self.atoms.n_centres + self._atom_of[draws["centre"]]
-        seen = batch.patterns_at(self.recipe.backbone.level) @ leadfield.T
-        course = (batch.courses @ batch.time_basis.projector) ** 2
-        strength = (seen**2).sum(axis=1).reshape(n, -1) * course.sum(axis=2)
-        there = np.arange(atom.shape[1]) < count[:, None]
-        order = np.argsort(-np.where(there, strength, -1.0), axis=1)
-        ordered = np.take_along_axis(np.where(there, atom, -1), order, axis=1)
-        padded = np.full((n, slots), -1)
-        padded[:, : ordered.shape[1]] = ordered
-        return padded
+    @cached_property
+    def _simulators(self) -> list[Simulator]:
+        return [read_simulator(self.beside(i.simulator), SESSION) for i in self.recipe.mixture]
+
+    def beside(self, name: str) -> str | Path:
+        """The file beside the recipe that it names, else the name."""
+        folder = self.recipe.folder
+        file = name if folder is None else folder / name
+        return file if name.endswith(".toml") and Path(file).is_file() else name
 
 
-def _questions(
-    events: NDArray[np.int64], slots: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """(n,) each: how many sources are given, what is next, and how much that counts."""
-    n = len(events)
-    count = (events >= 0).sum(axis=1)
-    later = np.minimum(count, slots - 1)
-    first = (rng.random(n) < 0.5) | (later == 0)
-    given = np.where(first, 0, 1 + (rng.random(n) * later).astype(int))
-    weight = np.where(later == 0, 1.0, np.where(first, 2.0, 2.0 * later))
-    ends = np.concatenate([events, np.full((n, 1), -1)], axis=1)
-    return given, ends[np.arange(n), given] + 1, weight
-
-
-class ExampleStream(IterableDataset[Example]):
+class ExampleStream(IterableDataset[Piece]):
     """Examples from session ``start`` on, without end; workers take turns by blocks."""
 
-    def __init__(self, examples: AtomExamples, start: int = 0) -> None:
+    def __init__(self, examples: Examples[R, Piece], start: int = 0) -> None:
         self.examples, self.start = examples, start
 
-    def __iter__(self) -> Iterator[Example]:
+    def __iter__(self) -> Iterator[Piece]:
         from torch.utils.data import get_worker_info
 
         worker = get_worker_info()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 import warnings
@@ -14,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 from torch.utils.data import DataLoader
 
 from bayesesi.errors import InputError
 from bayesesi.network import Support
-from bayesesi.posterior.atoms import AtomEstimator
 from bayesesi.prior import BLOCK
-from bayesesi.spec import AtomRecipe, Optimiser, spec_hash
-from bayesesi.training.examples import PIECE, SESSION, AtomExamples, Example, ExampleStream
+from bayesesi.spec import AtomRecipe, DiffusionRecipe, Recipe, spec_hash
+from bayesesi.training.atom_examples import AtomExamples
+from bayesesi.training.examples import PIECE, SESSION, Examples, ExampleStream
+from bayesesi.training.field_examples import FieldExamples
 
 #: Sessions that are held out, and steps between looks at them.
 _N_HELD, _EVERY = 12, 500
@@ -36,28 +36,21 @@ _SAVE = 200
 class Trained:
     """What training leaves: the averaged weights, and how they came about."""
 
-    estimator: AtomEstimator
-    recipe: AtomRecipe
+    network: nn.Module
+    recipe: Recipe
     history: dict[str, Any]
 
 
-def nll(estimator: AtomEstimator, example: Example, sources: Tensor, log_place: Tensor) -> Tensor:
-    """(B,) nats, -log q(what is next), each as often as it is asked."""
-    log_q = estimator(example.scene, sources, log_place, example.given)
-    return -log_q.gather(1, example.target[:, None])[:, 0] * example.weight
-
-
-def rate_at(step: int, spec: Optimiser) -> float:
-    """The share of the largest learning rate: a line up, half a cosine down to a hundredth."""
-    if step < spec.warm_up:
-        return (step + 1) / spec.warm_up
-    left = max(spec.steps - spec.warm_up, 1)
-    along = min((step - spec.warm_up) / left, 1.0)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along))
+def examples_of(recipe: Recipe, namespace: str = "train") -> Examples[Any, Any]:
+    """What a recipe of any family trains on."""
+    if isinstance(recipe, AtomRecipe):
+        return AtomExamples(recipe, namespace)
+    assert isinstance(recipe, DiffusionRecipe)
+    return FieldExamples(recipe, namespace)
 
 
 def fit(
-    recipe: AtomRecipe,
+    recipe: Recipe,
     folder: str | Path,
     device: str = "auto",
     steps: int | None = None,
@@ -84,16 +77,15 @@ def fit(
         raise InputError(
             "training needs Lightning; install it with pip install 'bayesesi[train]'"
         ) from error
-    from bayesesi.training.module import AtomModule
+    from bayesesi.training.module import make_module
 
     folder = Path(folder)
     optimiser = recipe.optimiser.model_copy(update={"steps": steps} if steps else {})
     recipe = recipe.model_copy(update={"optimiser": optimiser})
     last = folder / "checkpoints" / "last.ckpt"
     start = _start(last, spec_hash(recipe))
-    examples = AtomExamples(recipe)
-    held = AtomExamples(recipe, "validate")
-    module = AtomModule(recipe, examples)
+    examples, held = examples_of(recipe), examples_of(recipe, "validate")
+    module = make_module(examples)
     began = time.time()
     with _quiet(), _threads(workers):
         trainer = pl.Trainer(
@@ -129,24 +121,21 @@ def fit(
         else:  # a run that had ended: its checkpoint holds the average of the weights
             module.take(torch.load(last, map_location="cpu", weights_only=True))
         trainer.validate(module, looked, verbose=False)
+    pieces = (piece for n in range(_N_SEEN) for piece in held.session(4 * n))
+    support = Support.of(torch.cat([module.contexts(piece) for piece in pieces]))
     history = {
         "steps": optimiser.steps,
         "cases": optimiser.steps * SESSION * max(trainer.world_size, 1),
         "seconds": round(module.seconds + (time.time() - began) * (start < optimiser.steps)),
         "device": str(module.device.type),
         "validation": {k: float(v) for k, v in trainer.callback_metrics.items()},
-        "support": asdict(support_of(held)),
+        "support": asdict(support),
+        "null": held.prior.null_probability,
     }
-    return Trained(module.estimator.cpu().eval(), recipe, history)
+    return Trained(module.network.cpu().eval(), recipe, history)
 
 
-def support_of(held: AtomExamples) -> Support:
-    """Which contexts a recipe makes, from held-out sessions of which nothing was given."""
-    pieces = [piece for n in range(_N_SEEN) for piece in held.session(4 * n)]
-    return Support.of(torch.cat([p.scene.context[p.given == 0] for p in pieces]))
-
-
-def _loader(examples: AtomExamples, start: int, workers: int) -> DataLoader[Example]:
+def _loader(examples: Examples[Any, Any], start: int, workers: int) -> DataLoader[Any]:
     stream = ExampleStream(examples, start)
     context = "fork" if workers else None
     return DataLoader(
@@ -161,17 +150,17 @@ def _loader(examples: AtomExamples, start: int, workers: int) -> DataLoader[Exam
     )
 
 
-class _Held(torch.utils.data.Dataset[Example]):
+class _Held(torch.utils.data.Dataset[Any]):
     """Sessions that are held out, made once; every third block, so that simulators mix."""
 
-    def __init__(self, examples: AtomExamples) -> None:
+    def __init__(self, examples: Examples[Any, Any]) -> None:
         self.examples = examples
-        self.pieces: list[Example] = []
+        self.pieces: list[Any] = []
 
     def __len__(self) -> int:
         return _N_HELD * (SESSION // PIECE)
 
-    def __getitem__(self, k: int) -> Example:
+    def __getitem__(self, k: int) -> Any:
         if not self.pieces:
             sessions = [self.examples.session(4 * n) for n in range(_N_HELD)]
             self.pieces = [piece for session in sessions for piece in session]

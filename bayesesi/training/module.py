@@ -1,57 +1,39 @@
-"""The estimator as Lightning trains it; imported only where Lightning is installed."""
+"""What Lightning trains, one a family; imported only where Lightning is installed."""
 
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bayesesi.network import FieldDenoiser
 from bayesesi.posterior.atoms import AtomEstimator
-from bayesesi.spec import AtomRecipe, spec_hash
-from bayesesi.training.examples import AtomExamples, Example
-from bayesesi.training.loop import nll, rate_at
+from bayesesi.spec import DiffusionRecipe, Recipe, spec_hash
+from bayesesi.training.atom_examples import AtomExample, AtomExamples
+from bayesesi.training.examples import PIECE, SESSION, Examples
+from bayesesi.training.field_examples import FieldExample, FieldExamples
+from bayesesi.training.losses import atom_loss, denoising_loss, mean_losses
+from bayesesi.training.schedule import rate_at
 
 
-class AtomModule(pl.LightningModule):
-    """Weighted negative log-likelihood of what is next, over all questions."""
+class LearnedModule(pl.LightningModule):
+    """A network, its optimiser, and how long it has been trained."""
 
-    sources: Tensor
-    log_place: Tensor
-
-    def __init__(self, recipe: AtomRecipe, examples: AtomExamples) -> None:
+    def __init__(self, recipe: Recipe, network: nn.Module) -> None:
         super().__init__()
-        self.recipe = recipe
-        count = examples.prior.spec.count
-        self.estimator = AtomEstimator(recipe.backbone, recipe.extents, count, recipe.seed)
-        atoms = examples.atoms
-        self.register_buffer("sources", torch.from_numpy(atoms.centres), persistent=False)
-        place = torch.from_numpy(atoms.log_place).float()
-        self.register_buffer("log_place", place, persistent=False)
+        self.recipe, self.network = recipe, network
         self.seconds, self._since = 0.0, time.time()
 
-    def transfer_batch_to_device(self, batch: Example, device: Any, _: int) -> Example:
+    @abstractmethod
+    def contexts(self, piece: Any) -> Tensor:
+        """(B', C) of the scenes of a piece that were given nothing."""
+
+    def transfer_batch_to_device(self, batch: Any, device: Any, _: int) -> Any:
         return batch.to(device)
-
-    def _nll(self, example: Example) -> Tensor:
-        return nll(self.estimator, example, self.sources, self.log_place)
-
-    def training_step(self, example: Example, _: int) -> Tensor:
-        loss = self._nll(example).mean()
-        self.log("loss", loss, prog_bar=True, batch_size=len(example.given))
-        return loss
-
-    def validation_step(self, example: Example, _: int) -> None:
-        each = self._nll(example)
-        n = len(each)
-        self.log("held_out", each.mean(), prog_bar=True, batch_size=n)
-        for step, name in enumerate(("first", "second", "third")):
-            rows = example.given == step
-            if rows.any():
-                mean = (each[rows] / example.weight[rows]).mean()
-                self.log(f"held_out_{name}", mean, batch_size=int(rows.sum()))
 
     def configure_optimizers(self) -> Any:
         spec = self.recipe.optimiser
@@ -70,3 +52,95 @@ class AtomModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.seconds = float(checkpoint["seconds"])
+
+
+class AtomModule(LearnedModule):
+    """Weighted negative log-likelihood of what is next, over all questions."""
+
+    sources: Tensor
+    log_place: Tensor
+    network: AtomEstimator
+
+    def __init__(self, examples: AtomExamples) -> None:
+        recipe, count = examples.recipe, examples.prior.spec.count
+        network = AtomEstimator(recipe.backbone, recipe.extents, count, recipe.seed)
+        super().__init__(recipe, network)
+        atoms = examples.atoms
+        self.register_buffer("sources", torch.from_numpy(atoms.centres), persistent=False)
+        place = torch.from_numpy(atoms.log_place).float()
+        self.register_buffer("log_place", place, persistent=False)
+
+    def _nll(self, example: AtomExample) -> Tensor:
+        return atom_loss(self.network, example, self.sources, self.log_place)
+
+    def training_step(self, example: AtomExample, _: int) -> Tensor:
+        loss = self._nll(example).mean()
+        self.log("loss", loss, prog_bar=True, batch_size=len(example.given))
+        return loss
+
+    def validation_step(self, example: AtomExample, _: int) -> None:
+        each = self._nll(example)
+        self.log("held_out", each.mean(), prog_bar=True, batch_size=len(each))
+        for step, name in enumerate(("first", "second", "third")):
+            rows = example.given == step
+            if rows.any():
+                mean = (each[rows] / example.weight[rows]).mean()
+                self.log(f"held_out_{name}", mean, batch_size=int(rows.sum()))
+
+    def contexts(self, piece: AtomExample) -> Tensor:
+        return piece.scene.context[piece.given == 0]
+
+
+#: Of the pieces of a session, the last trains the head of the mean, the others draws.
+_PIECES = SESSION // PIECE
+
+
+class FieldModule(LearnedModule):
+    """Denoising, and the supervised mean, by the weights of the recipe."""
+
+    network: FieldDenoiser
+    recipe: DiffusionRecipe
+
+    def __init__(self, examples: FieldExamples) -> None:
+        recipe = examples.recipe
+        super().__init__(recipe, FieldDenoiser(recipe.backbone, recipe.seed))
+
+    def _of_draws(self, example: FieldExample) -> Tensor:
+        each = denoising_loss(self.network, example, self.recipe.matching)
+        return each.mean() if len(each) else each.sum()
+
+    def _of_mean(self, example: FieldExample) -> tuple[Tensor, dict[str, Tensor]]:
+        weights = self.recipe.losses
+        each = mean_losses(self.network, example, weights, self.recipe.backbone.level)
+        known, nothing = weights.model_dump(), example.field.new_zeros(())
+        return sum((known[name] * loss for name, loss in each.items()), nothing), each
+
+    def training_step(self, example: FieldExample, k: int) -> Tensor:
+        n = len(example.scene)
+        if k % _PIECES == _PIECES - 1:
+            loss, _ = self._of_mean(example)
+            self.log("loss_mean", loss, batch_size=n)
+        else:
+            loss = self.recipe.losses.denoising * self._of_draws(example)
+            self.log("loss", loss, prog_bar=True, batch_size=n)
+        return loss
+
+    def validation_step(self, example: FieldExample, _: int) -> None:
+        n = len(example.scene)
+        total, each = self._of_mean(example)
+        denoising = self._of_draws(example)
+        known = self.recipe.losses.denoising
+        self.log("held_out", total + known * denoising, prog_bar=True, batch_size=n)
+        for name, loss in {"denoising": denoising, **each}.items():
+            self.log(f"held_out_{name}", loss, batch_size=n)
+
+    def contexts(self, piece: FieldExample) -> Tensor:
+        return piece.scene.context
+
+
+def make_module(examples: Examples[Any, Any]) -> LearnedModule:
+    """That of the family of the examples."""
+    if isinstance(examples, AtomExamples):
+        return AtomModule(examples)
+    assert isinstance(examples, FieldExamples)
+    return FieldModule(examples)

@@ -303,8 +303,8 @@ def _exact(
 def _speed(model: AtomModel) -> list[Finding]:
     obs = next(iter(cases("frame-one", SESSION, "bench"))).obs
     problem = make_problem(obs, model.atoms_prior, None, atoms=model.atoms)
-    prepared = [_seconds(lambda: Sight.of(problem, model.estimator)) for _ in range(5)]
-    sight = Sight.of(problem, model.estimator)
+    prepared = [_seconds(lambda: Sight.of(problem, model.network)) for _ in range(5)]
+    sight = Sight.of(problem, model.network)
     empty = np.zeros((1, 0), np.int64)
     looks = [_seconds(lambda: next(sight.next(empty))) for _ in range(20)]
     post = model.posterior(obs)

@@ -97,8 +97,8 @@ def test_a_run_that_had_ended_gives_its_weights_again(recipe: Path, tmp_path: Pa
     finally:
         of._SAVE = before
     again = bayesesi.train(recipe, tmp_path, "cpu", workers=0, progress=False)
-    for name, value in again.estimator.state_dict().items():
-        torch.testing.assert_close(value, first.estimator.state_dict()[name])
+    for name, value in again.network.state_dict().items():
+        torch.testing.assert_close(value, first.network.state_dict()[name])
     assert again.history["validation"] == first.history["validation"]
     assert again.history["support"] == first.history["support"]
 
@@ -187,7 +187,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(recipe: Path, run: Path, tmp_p
     assert torch.load(last, weights_only=True)["global_step"] == 2
     model = bayesesi.train(recipe, folder, "cpu", workers=0, progress=False)
     whole = read_weights(run / "tiny.safetensors")[0]
-    for name, value in model.estimator.state_dict().items():
+    for name, value in model.network.state_dict().items():
         torch.testing.assert_close(value, whole[name], rtol=1e-4, atol=1e-6)
 
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from bayesesi.network import (
-    BackboneSpec,
     CorticalTransformer,
     Prefix,
     PreparedForward,
@@ -21,6 +20,7 @@ from bayesesi.network import (
 )
 from bayesesi.network import conditioning as of
 from bayesesi.network.cortical_transformer import patches_of
+from bayesesi.spec import Backbone
 
 N, SENSORS, EXTENTS, R, B = 20, 8, 2, 6, 5
 
@@ -186,8 +186,8 @@ def test_patches_are_a_partition_of_each_level() -> None:
 def network() -> CorticalTransformer:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        spec = BackboneSpec(5, 3, 2, 2, level=2, width=16, source_width=8, n_blocks=2, n_heads=2)
-        return CorticalTransformer(spec)
+        sizes = Backbone(level=2, width=16, source_width=8, n_blocks=2, n_heads=2)
+        return CorticalTransformer(sizes, 5, 3, 2, 2)
 
 
 def test_the_backbone_begins_by_adding_nothing(network: CorticalTransformer) -> None:

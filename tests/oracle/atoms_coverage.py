@@ -49,7 +49,7 @@ def row(shipped: AtomModel, simulation: Simulation, k: int) -> dict[str, Any]:
     sets = {str(level): credible_regions(summary, level) for level in LEVELS}
     return {
         "case": k,
-        "weights": tensor_hash(shipped.estimator.state_dict()),
+        "weights": tensor_hash(shipped.network.state_dict()),
         "count": truth.count,
         "sensors": obs.n_eff,
         "snr_db": truth.snr_db if truth.count else None,
@@ -83,7 +83,7 @@ def run(name: str, n_cases: int = N_CASES) -> None:
     """Rows of the cases that have none yet."""
     HERE.mkdir(parents=True, exist_ok=True)
     path, shipped = HERE / f"atoms-{name}.jsonl", model()
-    kept = rows(name, tensor_hash(shipped.estimator.state_dict()))
+    kept = rows(name, tensor_hash(shipped.network.state_dict()))
     path.write_text("".join(json.dumps(r) + "\n" for r in kept))
     simulation = read_simulator(name, session=1).simulate(n_cases, SEED, "diagnose")
     done = {r["case"] for r in kept}
@@ -101,7 +101,7 @@ def report() -> None:
     figure = Figure(figsize=(5.2, 4.6), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", lw=1)
-    lines, weights = [*HEADER], tensor_hash(model().estimator.state_dict())
+    lines, weights = [*HEADER], tensor_hash(model().network.state_dict())
     for name, marker in zip(SIMULATORS, "os", strict=True):
         found = rows(name, weights)
         if not found:

@@ -16,13 +16,11 @@ strongest first, K at most, so that an event of k sources has the density
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bayesesi.network import CONTEXT, FEATURES, BackboneSpec, CorticalTransformer, Scene
+from bayesesi.network import CONTEXT, FEATURES, CorticalTransformer, Scene
 from bayesesi.spec import Backbone, Count
 
 
@@ -48,12 +46,10 @@ class AtomEstimator(nn.Module):
     def __init__(self, backbone: Backbone, n_extents: int, count: Count, seed: int = 0) -> None:
         super().__init__()
         self.n_extents, self.most = n_extents, count.largest
-        sizes = BackboneSpec(
-            len(FEATURES), len(CONTEXT), n_extents, n_out=2, **backbone.model_dump()
-        )
+        sizes = (len(FEATURES), len(CONTEXT), n_extents, 2)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.backbone = CorticalTransformer(sizes)
+            self.backbone = CorticalTransformer(backbone, *sizes)
         self.register_buffer("hazard", log_hazard(count), persistent=False)
 
     def forward(self, scene: Scene, sources: Tensor, log_place: Tensor, given: Tensor) -> Tensor:
@@ -70,6 +66,3 @@ class AtomEstimator(nn.Module):
         atoms = tau * gained + place + beside.transpose(1, 2).flatten(1) + prior[:, 1:]
         stop = prior[:, :1] + ends[:, 1:]
         return torch.cat([stop, atoms], dim=1).log_softmax(1)
-
-    def details(self) -> dict[str, Any]:
-        return {"parameters": sum(p.numel() for p in self.parameters())}

@@ -1,0 +1,193 @@
+"""What a network sees that denoises a whole field of moments: the data in a few directions.
+
+With unit topographies a_s / |a_s| of the assumed, whitened lead field and the size of the data
+s = .3 |v~| / sqrt(S R), a field of moments J (S, R) is carried as
+
+    x_s = J_s |a_s| / s,        u = U' v~ / s = A x + e,        e ~ N(0, nu I),  nu = 1 / s²,
+
+A (m, S) being what unit topographies show along the ``MOST`` directions U of the sensors in which
+they show most; its rows are orthogonal. Fields are then about one in size whatever the unit, the
+gain and the noise, and one network serves them all. Since whitened noise is alike in every
+direction of time, so is all that is done to a field: R is any number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cache
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bayesesi.anatomy import template_source_space
+from bayesesi.network.conditioning import PreparedForward, SizePrior, Window
+
+#: Of the size of the data: fields of events, most of them near 0, are then about one in size.
+_SHARE = 0.3
+#: Directions of the sensors that are kept.
+MOST = 48
+#: m: extents of the Gaussians by which fields are smoothed, and how far any reaches; the reach is
+#: that of the patches that ship, whose distances are known already.
+EXTENTS, _REACH, _ENDS = (0.005, 0.009, 0.016), 0.06, 3.0
+
+
+@cache
+def template_smoothing(level: int) -> tuple[sp.csr_array, ...]:
+    """(S, S) each, rows summing to 1: means over Gaussian neighbourhoods along the cortex."""
+    space = template_source_space(level)
+    near = space.neighbourhood(_REACH)
+    return tuple(_smoothed(near, space.areas, extent) for extent in EXTENTS)
+
+
+def _smoothed(near: sp.csr_array, areas: NDArray[np.float64], extent: float) -> sp.csr_array:
+    reach = near.tocoo()
+    inside = reach.data <= _ENDS * extent
+    row, column, apart = reach.row[inside], reach.col[inside], reach.data[inside]
+    weight = np.exp(-0.5 * (apart / extent) ** 2) * areas[column]
+    total = np.bincount(row, weight, near.shape[0])
+    return sp.csr_array((weight / total[row], (row, column)), near.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class FieldForward:
+    """What all observations of one forward and noise share.
+
+    Attributes
+    ----------
+    scan : of single patches. turn : (m, n_eff) U'. rows : (m, S) A. power : (m,) squared lengths
+        of its rows. gain : (S,) |a_s|, 1/(A m). smooth : (S, S) sparse, one an extent;
+        left : what each leaves of the variance of white noise, the mean over sources.
+    """
+
+    scan: PreparedForward
+    turn: Tensor
+    rows: Tensor
+    power: Tensor
+    gain: Tensor
+    smooth: tuple[Tensor, ...]
+    left: tuple[float, ...]
+
+    @classmethod
+    def of(cls, leadfield: NDArray[np.float64], level: int) -> FieldForward:
+        """From the whitened lead field (n_eff, S) of a level of the template."""
+        kernels, space = template_smoothing(level), template_source_space(level)
+        gain = np.linalg.norm(leadfield, axis=0)
+        unit = leadfield / gain
+        power, directions = np.linalg.eigh(unit @ unit.T)
+        turn = directions[:, ::-1][:, :MOST].T
+        seen = np.concatenate([kernel @ leadfield.T for kernel in kernels])
+        place = np.log(space.areas / space.areas.sum())
+        return cls(
+            PreparedForward.of(seen, leadfield, place, space.positions),
+            _single(turn),
+            _single(turn @ unit),
+            _single(np.maximum(power[::-1][:MOST], 1e-9)),
+            _single(gain),
+            tuple(_sparse(kernel) for kernel in kernels),
+            tuple(float((kernel**2).sum(axis=1).mean()) for kernel in kernels),
+        )
+
+    @property
+    def n_sources(self) -> int:
+        return self.rows.shape[1]
+
+    def to(self, device: torch.device | str) -> FieldForward:
+        moved = {name: getattr(self, name).to(device) for name in ("turn", "rows", "power", "gain")}
+        smooth = tuple(kernel.to(device) for kernel in self.smooth)
+        return replace(self, scan=self.scan.to(device), smooth=smooth, **moved)
+
+    def sees(self, x: Tensor) -> Tensor:
+        """A x: (S, B, R) to (m, B, R)."""
+        return (self.rows @ x.flatten(1)).unflatten(1, x.shape[1:])
+
+    def spreads(self, u: Tensor) -> Tensor:
+        """A' u: (m, B, R) to (S, B, R)."""
+        return (self.rows.T @ u.flatten(1)).unflatten(1, u.shape[1:])
+
+    def smoothed(self, x: Tensor, extent: int) -> Tensor:
+        """(S, B, R) over neighbours."""
+        return (self.smooth[extent] @ x.flatten(1)).unflatten(1, x.shape[1:])
+
+    def scene(self, values: Tensor, window: Window, log_scale: Tensor | None = None) -> FieldScene:
+        """(B, n_eff, R) observations.
+
+        ``log_scale`` (B,): log of what the lead field of each case is to be divided by.
+        """
+        seen = self.scan.scene(values, window, SizePrior.unknown(), log_scale=log_scale)
+        n = self.n_sources * values.shape[2]
+        size = _SHARE * (values.square().sum((1, 2)) / n).sqrt().clamp(min=1e-6)
+        turned = torch.einsum("mn,bnr->mbr", self.turn, values) / size[:, None]
+        return FieldScene(turned, size, seen.features, seen.context)
+
+    def moments(self, x: Tensor, size: Tensor) -> Tensor:
+        """(S, B, R) A m, of observations whose leadfield is this one."""
+        return x * size[:, None] / self.gain[:, None, None]
+
+    def standardised(self, moments: Tensor, size: Tensor) -> Tensor:
+        """x of (S, B, R) A m."""
+        return moments * self.gain[:, None, None] / size[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class FieldScene:
+    """B observations as a network sees them.
+
+    Attributes
+    ----------
+    values : (m, B, R) u. size : (B,) s. features : (B, S, F), context : (B, C): see
+        ``network.conditioning``.
+    """
+
+    values: Tensor
+    size: Tensor
+    features: Tensor
+    context: Tensor
+
+    @property
+    def noise(self) -> Tensor:
+        """(B,) nu."""
+        return self.size**-2
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    def to(self, device: torch.device | str) -> FieldScene:
+        return FieldScene(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    def pick(self, rows: Tensor | slice) -> FieldScene:
+        return FieldScene(
+            self.values[:, rows], self.size[rows], self.features[rows], self.context[rows]
+        )
+
+    def flat(self) -> Tensor:
+        """(B, d): all of it side by side, as sbi wants a condition."""
+        parts = (self.values.movedim(1, 0), self.size[:, None], self.features, self.context)
+        return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+    @classmethod
+    def of_flat(cls, flat: Tensor, m: int, r: int, s: int, n_context: int) -> FieldScene:
+        """The inverse of ``flat``."""
+        n = flat.shape[1] - m * r - 1 - n_context
+        values, size, features, context = flat.split([m * r, 1, n, n_context], dim=1)
+        turned = values.unflatten(1, (m, r)).movedim(0, 1)
+        return cls(turned, size[:, 0], features.unflatten(1, (s, n // s)), context)
+
+
+def _single(values: NDArray[np.floating]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+
+
+def _sparse(kernel: sp.csr_array) -> Tensor:
+    import warnings
+
+    with warnings.catch_warnings():  # that sparse tensors are new
+        warnings.simplefilter("ignore")
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(kernel.indptr.astype(np.int64)),
+            torch.from_numpy(kernel.indices.astype(np.int64)),
+            _single(kernel.data),
+            kernel.shape,
+        )

@@ -1,0 +1,77 @@
+"""Fields of moments, and what the data show of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayesesi.anatomy import template_source_space
+from bayesesi.network import FieldForward, FieldScene, Window
+from bayesesi.simulator import Batch
+from bayesesi.spec import DiffusionRecipe
+from bayesesi.training.examples import PIECE, Examples
+
+
+@dataclass(frozen=True, eq=False)
+class FieldExample:
+    """A piece of a session.
+
+    Attributes
+    ----------
+    forward : what its cases share. scene : B cases. field : (S, B, R) x, see
+        ``network.field_view``; 0 where there is no event. seed : of what is drawn for it.
+    """
+
+    forward: FieldForward
+    scene: FieldScene
+    field: Tensor
+    seed: int
+
+    @property
+    def active(self) -> Tensor:
+        """(B,) whether there is an event."""
+        return self.field.flatten(2).abs().amax((0, 2)) > 0
+
+    def to(self, device: torch.device | str) -> FieldExample:
+        return replace(
+            self,
+            forward=self.forward.to(device),
+            scene=self.scene.to(device),
+            field=self.field.to(device),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FieldExamples(Examples[DiffusionRecipe, FieldExample]):
+    """Of a recipe of fields."""
+
+    def pieces(self, batch: Batch, rng: np.random.Generator) -> list[FieldExample]:
+        level = self.recipe.backbone.level
+        kept = template_source_space(level).index_in(template_source_space(4))
+        forward = FieldForward.of(batch.leadfield[:, kept], level)
+        window = Window.of(batch.time_basis.projector)
+        scale = np.log(batch.noise_scale)
+        pieces = []
+        for first in range(0, len(batch), PIECE):
+            rows = slice(first, min(first + PIECE, len(batch)))
+            seen = torch.from_numpy(batch.values[rows].astype(np.float32))
+            log_scale = torch.from_numpy(scale[rows]).float()
+            scene = forward.scene(seen, window, log_scale)
+            # a case's lead field is the session's over its noise scale
+            size = scene.size * log_scale.exp()
+            field = forward.standardised(_moments(batch, rows, level), size)
+            pieces.append(FieldExample(forward, scene, field, int(rng.integers(2**31))))
+        return pieces
+
+
+def _moments(batch: Batch, rows: slice, level: int) -> Tensor:
+    """(S, B, R) A m of some cases."""
+    slots = batch.courses.shape[1]
+    courses = batch.courses[rows] @ batch.time_basis.projector
+    patterns = batch.patterns_at(level)[rows.start * slots : rows.stop * slots]
+    dense = patterns.toarray().reshape(len(courses), slots, -1)
+    field = np.einsum("bks,bkr->sbr", dense, courses, optimize=True)
+    return torch.from_numpy(field.astype(np.float32))

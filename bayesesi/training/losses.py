@@ -1,0 +1,114 @@
+"""What networks are trained to make small.
+
+Those of a generative model are proper: what they ask for is the posterior. The others bend an
+answer towards what is held to be plausible, so that they act on the head of the posterior mean
+alone, never on what draws come from. With D the mean of x (``network.field_view``), each a mean
+over cases with an event, and over numbers where not said otherwise:
+
+    regression   (D - x)²                      forward   |A D - u|² / (m R)
+    laplacian    (D - mean of neighbours)²     variation sum_ij |D_i - D_j| / edges
+    temporal     (second difference of D)²     group     sum_r^1/2 D_sr²
+    band         (|F D|² - |F x|²)², F along the functions of time, per source, unit total
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bayesesi.anatomy import template_source_space
+from bayesesi.network import FieldDenoiser
+from bayesesi.posterior.atoms import AtomEstimator
+from bayesesi.posterior.diffusion import field_estimator
+from bayesesi.posterior.diffusion.estimator import Matching
+from bayesesi.spec import FieldLosses
+from bayesesi.training.atom_examples import AtomExample
+from bayesesi.training.field_examples import FieldExample
+
+
+def atom_loss(
+    estimator: AtomEstimator, example: AtomExample, sources: Tensor, log_place: Tensor
+) -> Tensor:
+    """(B,) nats, -log q(what is next), each as often as it is asked."""
+    log_q = estimator(example.scene, sources, log_place, example.given)
+    return -log_q.gather(1, example.target[:, None])[:, 0] * example.weight
+
+
+def denoising_loss(denoiser: FieldDenoiser, example: FieldExample, matching: Matching) -> Tensor:
+    """(B',) of sbi's estimator, a number of the field, over cases with an event.
+
+    Times are even over the cases of a piece; they and the noise follow from its seed.
+    """
+    rows = example.active.nonzero()[:, 0]
+    field = example.field[:, rows]
+    estimator = field_estimator(denoiser, example.forward, field.shape[2], matching)
+    flat = field.movedim(0, 1).flatten(1)
+    devices = [field.device] if field.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(example.seed)
+        order = torch.randperm(len(rows), device=field.device)
+        times = (order + torch.rand(len(rows), device=field.device)) / max(len(rows), 1)
+        if matching == "flow":
+            return estimator.loss(flat, example.scene.pick(rows).flat(), times)
+        each = estimator.loss(
+            flat, example.scene.pick(rows).flat(), times.clamp(min=1e-3), control_variate=False
+        )
+        return each / flat.shape[1]
+
+
+def mean_losses(
+    denoiser: FieldDenoiser, example: FieldExample, weights: FieldLosses, level: int
+) -> dict[str, Tensor]:
+    """Each loss with a weight above 0 by its name, a number each."""
+    found, log_odds = denoiser.mean(example.scene, example.forward)
+    active = example.active
+    losses = {"nothing": functional.binary_cross_entropy_with_logits(log_odds, (~active).float())}
+    rows = active.nonzero()[:, 0]
+    if len(rows):
+        mean, truth = found[:, rows], example.field[:, rows]
+        terms = {
+            "regression": lambda: (mean - truth).square().mean(),
+            "forward": lambda: (
+                (example.forward.sees(mean) - example.scene.values[:, rows]).square().mean()
+            ),
+            "laplacian": lambda: _differences(mean, level).square().mean(),
+            "variation": lambda: _differences(mean, level).abs().mean(),
+            "temporal": lambda: _second(mean),
+            "group": lambda: mean.square().sum(2).add(1e-8).sqrt().mean(),
+            "band": lambda: _band(mean, truth),
+        }
+        kept = weights.model_dump()
+        losses |= {name: term() for name, term in terms.items() if kept[name] > 0}
+    return losses
+
+
+@cache
+def _edges(level: int) -> tuple[Tensor, Tensor]:
+    """Sources at both ends of every edge of a level's triangles."""
+    triangles = template_source_space(level).triangles
+    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    first, second = np.unique(np.sort(pairs, axis=1), axis=0).T
+    return torch.from_numpy(first.copy()), torch.from_numpy(second.copy())
+
+
+def _differences(field: Tensor, level: int) -> Tensor:
+    """(edges, B, R)"""
+    first, second = (ends.to(field.device) for ends in _edges(level))
+    return field[first] - field[second]
+
+
+def _second(field: Tensor) -> Tensor:
+    if field.shape[2] < 3:
+        return field.new_zeros(())
+    return (field[:, :, 2:] - 2 * field[:, :, 1:-1] + field[:, :, :-2]).square().mean()
+
+
+def _band(field: Tensor, truth: Tensor) -> Tensor:
+    """Spectra of whole fields, as shares of the truth's total."""
+    total = truth.square().sum((0, 2)).clamp(min=1e-8)[:, None]
+    spectra = [torch.fft.rfft(f, dim=2, norm="ortho").abs().square().sum(0) for f in (field, truth)]
+    return ((spectra[0] - spectra[1]) / total).square().mean()
