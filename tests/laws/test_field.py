@@ -1,0 +1,358 @@
+"""Fields by denoising: what is closed form is so, whatever the network says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bayesesi.network import FieldDenoiser, FieldForward, FieldScene, Window, minimum_norm
+from bayesesi.network.field_denoiser import Belief, Conditioned, _conditioned
+from bayesesi.network.field_view import template_smoothing
+from bayesesi.posterior.diffusion import draw_fields, field_estimator
+from bayesesi.posterior.diffusion.posterior import _less_noisy, path
+from bayesesi.spec import Backbone, FieldLosses
+from bayesesi.training import FieldExample
+from bayesesi.training.losses import denoising_loss, mean_losses
+from tests.flow.small import LEVEL, observation
+
+SIZES = Backbone(level=LEVEL, width=16, source_width=8, n_blocks=1, n_heads=2)
+B = 3
+
+
+@pytest.fixture(scope="module")
+def forward() -> FieldForward:
+    return FieldForward.of(observation().leadfield, LEVEL)
+
+
+@pytest.fixture(scope="module")
+def scene(forward: FieldForward) -> FieldScene:
+    obs = observation()
+    values = torch.from_numpy(obs.values).float()
+    cases = torch.stack([values, 2 * values, values.flip(1)])
+    return forward.scene(cases, Window.of(obs.time_basis.projector))
+
+
+@pytest.fixture(scope="module")
+def moved() -> FieldDenoiser:
+    """A network with weights at random."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = FieldDenoiser(SIZES)
+        for parameter in made.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def noisy(forward: FieldForward, scene: FieldScene) -> tuple[Tensor, Tensor, Tensor]:
+    """x_t and its alpha and sigma."""
+    generator = torch.Generator().manual_seed(1)
+    shape = (forward.n_sources, B, scene.values.shape[2])
+    x = torch.randn(shape, generator=generator)
+    return x, torch.tensor([0.0, 0.4, 0.9]), torch.tensor([1.0, 0.6, 0.1])
+
+
+def exact(
+    forward: FieldForward,
+    scene: FieldScene,
+    belief: Belief,
+    x: Tensor,
+    alpha: Tensor,
+    sigma: Tensor,
+    k: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(S, R) mean and (S, S) covariance of case k by its precision, all written out."""
+    a = forward.rows.double().numpy()
+    noise = float(belief.inflation[k] * scene.noise[k])
+    d = belief.variance[:, k].double().numpy()
+    precision = a.T @ a / noise + np.diag(1 / d + float(alpha[k] / sigma[k]) ** 2)
+    right = a.T @ scene.values[:, k].double().numpy() / noise
+    right += belief.mean[:, k].double().numpy() / d[:, None]
+    right += float(alpha[k] / sigma[k] ** 2) * x[:, k].double().numpy()
+    covariance = np.linalg.inv(precision)
+    return covariance @ right, covariance
+
+
+def test_the_data_are_kept_but_for_their_length(forward: FieldForward, scene: FieldScene) -> None:
+    obs = observation()
+    seen = np.linalg.norm(obs.values)
+    size = float(scene.size[0])
+    assert float(scene.values[:, 0].norm()) == pytest.approx(seen / size, rel=1e-4)
+    moments = torch.from_numpy(np.random.default_rng(0).standard_normal((forward.n_sources, 1, 2)))
+    x = forward.standardised(moments.float(), scene.size[:1])
+    turned = forward.turn.double().numpy() @ obs.leadfield @ moments[:, 0].numpy() / size
+    np.testing.assert_allclose(forward.sees(x)[:, 0], turned, atol=1e-4 * np.abs(turned).max())
+    back = forward.moments(x, scene.size[:1])
+    torch.testing.assert_close(back, moments.float())
+
+
+def test_rows_are_orthogonal_and_smoothing_keeps_a_constant(forward: FieldForward) -> None:
+    gram = forward.rows @ forward.rows.T
+    torch.testing.assert_close(gram.diag(), forward.power, rtol=1e-3, atol=1e-3)
+    assert (gram - gram.diag().diag()).abs().max() < 1e-3 * float(forward.power.max())
+    for kernel, left in zip(template_smoothing(LEVEL), forward.left, strict=True):
+        np.testing.assert_allclose(kernel.sum(axis=1), 1.0, rtol=1e-12)
+        assert 0 < left <= 1
+
+
+def test_a_scene_comes_back_from_its_flat_form(scene: FieldScene) -> None:
+    m, _, r = scene.values.shape
+    again = FieldScene.of_flat(scene.flat(), m, r, scene.features.shape[1], scene.context.shape[1])
+    for name in ("values", "size", "features", "context"):
+        torch.testing.assert_close(getattr(again, name), getattr(scene, name), rtol=0, atol=0)
+
+
+def test_untrained_it_is_the_minimum_norm(
+    forward: FieldForward, scene: FieldScene, noisy: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    x, alpha, sigma = noisy
+    with torch.no_grad():
+        found = FieldDenoiser(SIZES)(x, alpha, sigma, scene, forward)
+        ridge = minimum_norm(x, alpha, sigma, scene, forward)
+    flat = Belief(torch.zeros_like(x), torch.ones_like(x[..., 0]), torch.ones(B))
+    for k in range(B):
+        mean, _ = exact(forward, scene, flat, x, alpha, sigma, k)
+        np.testing.assert_allclose(found[:, k], mean, atol=2e-4)
+        np.testing.assert_allclose(ridge[:, k], mean, atol=2e-4)
+
+
+@pytest.fixture(scope="module")
+def belief(forward: FieldForward, noisy: tuple[Tensor, Tensor, Tensor]) -> Belief:
+    generator = torch.Generator().manual_seed(2)
+    x = noisy[0]
+    return Belief(
+        0.5 * torch.randn(x.shape, generator=generator),
+        torch.randn(x.shape[:2], generator=generator).exp(),
+        torch.tensor([0.5, 1.0, 3.0]),
+    )
+
+
+def test_conditioning_is_that_of_a_gaussian(
+    forward: FieldForward,
+    scene: FieldScene,
+    belief: Belief,
+    noisy: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    given = _conditioned(belief, *noisy, scene, forward)
+    found = given.corrected(given.base, scene.values)
+    for k in range(B):
+        mean, _ = exact(forward, scene, belief, *noisy, k)
+        np.testing.assert_allclose(found[:, k], mean, atol=5e-4)
+
+
+def test_draws_have_its_mean_and_covariance(
+    forward: FieldForward,
+    scene: FieldScene,
+    belief: Belief,
+    noisy: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    """Of 6 directions over 4,000 draws: z scores of means and variances below 4.5, that is a false
+    alarm in 1e-4; a covariance of twice the size is found out."""
+    generator = torch.Generator().manual_seed(3)
+    given = _conditioned(belief, *noisy, scene, forward)
+    k, n = 1, 4000
+    r = scene.values.shape[2]
+    many = Conditioned(
+        forward,
+        given.base[:, k : k + 1].expand(-1, n // r, -1),
+        given.variance[:, k : k + 1].expand(-1, n // r),
+        given.factor[k : k + 1].expand(n // r, -1, -1),
+        given.noise[k : k + 1].expand(n // r),
+    )
+    values = scene.values[:, k : k + 1].expand(-1, n // r, -1)
+    drawn = many.draw(values, generator) - given.corrected(given.base, scene.values)[:, k : k + 1]
+    _, covariance = exact(forward, scene, belief, *noisy, k)
+    directions = np.r_[np.eye(forward.n_sources)[:3], forward.rows[:3].numpy() / 10]
+    along = directions @ drawn.flatten(1).double().numpy()
+    variance = np.einsum("ds,st,dt->d", directions, covariance, directions)
+    count = along.shape[1]
+
+    def worst(expected: np.ndarray) -> float:
+        mean = np.abs(along.mean(axis=1)) / np.sqrt(expected / count)
+        spread = np.abs(along.var(axis=1) / expected - 1) / np.sqrt(2 / count)
+        return float(max(mean.max(), spread.max()))
+
+    assert worst(variance) < 4.5
+    assert worst(2 * variance) > 4.5
+
+
+def test_a_turn_in_time_turns_the_answer(
+    moved: FieldDenoiser,
+    forward: FieldForward,
+    scene: FieldScene,
+    noisy: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    """What the scan sees of a window of functions alike does not change with a turn of them."""
+    x, alpha, sigma = noisy
+    r = x.shape[2]
+    turn = torch.linalg.qr(torch.randn(r, r, generator=torch.Generator().manual_seed(4)))[0]
+    with torch.no_grad():
+        found = moved(x, alpha, sigma, scene, forward)
+        turned = replace(scene, values=scene.values @ turn)
+        again = moved(x @ turn, alpha, sigma, turned, forward)
+    torch.testing.assert_close(again, found @ turn, atol=1e-3, rtol=1e-3)
+
+
+def test_of_pure_noise_nothing_is_seen(
+    moved: FieldDenoiser,
+    forward: FieldForward,
+    scene: FieldScene,
+    noisy: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    x, _, _ = noisy
+    zero, one = torch.zeros(B), torch.ones(B)
+    with torch.no_grad():
+        first = moved(x, zero, one, scene, forward)
+        torch.testing.assert_close(moved(3 - x, zero, one, scene, forward), first)
+        third = moved(x, zero + 0.5, one / 2, scene, forward)
+    assert (third - first).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("steps", [(0.0, 2.0), (0.0, 0.5, 1.0, 4.0)])
+def test_draws_of_a_gaussian_are_exact_in_any_number_of_steps(
+    forward: FieldForward, scene: FieldScene, steps: tuple[float, ...]
+) -> None:
+    """The field under the last step's noise, over 3,000 numbers a direction; z scores below 4.5 (a
+    false alarm in 1e-3). A step that forgets the noise it came from is found out."""
+    k, n = 1, 600
+    r = scene.values.shape[2]
+    many = scene.pick(torch.full((n // r * 5,), k))
+    alphas, sigmas = path(steps)
+    net = FieldDenoiser(SIZES).eval()
+    count = len(many)
+
+    def last_noisy(forgetful: bool) -> Tensor:
+        """x at the last step."""
+        generator = torch.Generator().manual_seed(5)
+        x = torch.randn((forward.n_sources, count, r), generator=generator)
+        with torch.no_grad():
+            for s in range(len(steps) - 1):
+                one = torch.ones(count)
+                given = net.condition(x, alphas[s] * one, sigmas[s] * one, many, forward)
+                clean = given.draw(many.values, generator)
+                if forgetful:
+                    clean = given.corrected(given.base, many.values)
+                now, then = (alphas[s], sigmas[s]), (alphas[s + 1], sigmas[s + 1])
+                x = _less_noisy(x, clean, now, then, generator)
+        return x
+
+    flat = Belief(torch.zeros(1), torch.ones(forward.n_sources, B), torch.ones(B))
+    zero = torch.zeros(forward.n_sources, B, r)
+    flat = replace(flat, mean=zero)
+    mean, covariance = exact(forward, scene, flat, zero, torch.zeros(B), torch.ones(B), k)
+    directions = np.r_[np.eye(forward.n_sources)[:3], forward.rows[:3].numpy() / 10]
+
+    def worst(x: Tensor) -> float:
+        off = x.double().numpy() - float(alphas[-1]) * mean[:, None]
+        along = np.einsum("ds,sbr->dbr", directions, off).reshape(len(directions), -1)
+        expected = float(alphas[-1]) ** 2 * covariance + float(sigmas[-1]) ** 2 * np.eye(len(mean))
+        variance = np.einsum("ds,st,dt->d", directions, expected, directions)
+        n = along.shape[1]
+        z = np.abs(along.mean(axis=1)) / np.sqrt(variance / n)
+        return float(
+            max(z.max(), (np.abs(along.var(axis=1) / variance - 1) / (2 / n) ** 0.5).max())
+        )
+
+    assert worst(last_noisy(forgetful=False)) < 4.5
+    assert worst(last_noisy(forgetful=True)) > 4.5
+
+
+def test_the_same_seed_draws_the_same_field(
+    moved: FieldDenoiser, forward: FieldForward, scene: FieldScene
+) -> None:
+    first, again, other = (
+        draw_fields(moved, scene, forward, torch.Generator().manual_seed(s)) for s in (0, 0, 1)
+    )
+    assert first.shape == (forward.n_sources, B, scene.values.shape[2])
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    assert (other - first).abs().max() > 1e-3
+
+
+def test_sbi_sees_the_velocity_and_the_score_of_the_denoiser(
+    moved: FieldDenoiser, forward: FieldForward, scene: FieldScene
+) -> None:
+    r = scene.values.shape[2]
+    x = torch.randn(B, forward.n_sources * r, generator=torch.Generator().manual_seed(6))
+    times = torch.tensor([0.2, 0.5, 0.8])
+
+    def denoised(alpha: Tensor, sigma: Tensor) -> Tensor:
+        field = x.unflatten(1, (-1, r)).movedim(1, 0)
+        return moved(field, alpha, sigma, scene, forward).movedim(0, 1).flatten(1)
+
+    with torch.no_grad():
+        flow = field_estimator(moved, forward, r, "flow")
+        clean, t = denoised(1 - times, times), times[:, None]
+        velocity = flow.ode_fn(x, scene.flat(), times)
+        torch.testing.assert_close(velocity, (x - clean) / t, atol=2e-3, rtol=1e-3)
+        half = torch.tensor(0.5)
+        same = denoised(half.expand(B), half.expand(B))
+        of_flow = flow.score(x, scene.flat(), half)
+        torch.testing.assert_close(of_flow, (0.5 * same - x) / 0.25, atol=2e-2, rtol=1e-2)
+        score = field_estimator(moved, forward, r, "score")
+        sigma = score.std_fn(times)[:, 0]
+        alpha = (1 - sigma**2).sqrt()
+        expected = (alpha[:, None] * denoised(alpha, sigma) - x) / sigma[:, None] ** 2
+        torch.testing.assert_close(
+            score.score(x, scene.flat(), times), expected, atol=2e-2, rtol=1e-2
+        )
+
+
+@pytest.fixture(scope="module")
+def example(forward: FieldForward, scene: FieldScene) -> FieldExample:
+    r = scene.values.shape[2]
+    field = torch.randn(forward.n_sources, B, r, generator=torch.Generator().manual_seed(7))
+    field[:, 2] = 0  # nothing is active
+    return FieldExample(forward, scene, field, seed=3)
+
+
+@pytest.mark.parametrize("matching", ["flow", "score"])
+def test_denoising_is_of_cases_with_an_event_and_its_gradients_are_finite(
+    moved: FieldDenoiser, example: FieldExample, matching: str
+) -> None:
+    each = denoising_loss(moved, example, matching)  # type: ignore[arg-type]
+    assert each.shape == (2,)
+    torch.testing.assert_close(denoising_loss(moved, example, matching), each)  # type: ignore[arg-type]
+    moved.zero_grad()
+    each.mean().backward()
+    grads = [p.grad for p in moved.parameters() if p.grad is not None]
+    assert all(torch.isfinite(grad).all() for grad in grads)
+    assert sum(float(grad.abs().sum()) for grad in grads) > 0
+
+
+def test_each_loss_of_the_mean_acts_and_reaches_no_draw(
+    moved: FieldDenoiser, example: FieldExample
+) -> None:
+    every = FieldLosses(**dict.fromkeys(FieldLosses.model_fields, 1.0))
+    losses = mean_losses(moved, example, every, LEVEL)
+    assert set(losses) == set(FieldLosses.model_fields) - {"denoising"}
+    for name, loss in losses.items():
+        moved.zero_grad(set_to_none=True)
+        loss.backward(retain_graph=True)
+        head = moved.backbone.tell[-1].weight.grad
+        if name == "nothing":
+            assert head is None
+            continue
+        assert head is not None
+        assert torch.isfinite(head).all(), name
+        assert head[: len(head) // 2].abs().max() == 0, name
+        assert head[len(head) // 2 :].abs().max() > 0, name
+    few = mean_losses(moved, example, FieldLosses(), LEVEL)
+    assert set(few) == {"nothing", "regression"}
+
+
+def test_losses_are_least_where_they_should_be() -> None:
+    from bayesesi.training import losses
+
+    field = torch.randn(324, 2, 6, generator=torch.Generator().manual_seed(8))
+    assert float(losses._band(field, field)) == 0
+    assert float(losses._band(field.roll(1, 2), field)) < 1e-10  # a delay has the same spectrum
+    assert float(losses._band(2 * field, field)) > 0
+    assert float(losses._differences(torch.ones(324, 2, 6), LEVEL).abs().max()) == 0
+    line = torch.arange(6.0).expand(324, 2, 6)
+    assert float(losses._second(line)) == 0
+    assert float(losses._second(line**2)) == pytest.approx(4.0)
+    assert float(losses._second(line[:, :, :2])) == 0
