@@ -42,8 +42,10 @@ assets: $(READY)  ## build the head model's lead field bank
 	@$(BIN)/bayesesi head build
 
 weights: $(READY)  ## train the networks that ship: hours on two cores; a stopped run goes on
-	@$(BIN)/bayesesi train atoms -o runs/atoms
-	@cp runs/atoms/atoms.safetensors bayesesi/assets/atoms.safetensors
+	@for name in atoms cortex; do \
+		$(BIN)/bayesesi train $$name -o runs/$$name && \
+		cp runs/$$name/$$name.safetensors bayesesi/assets/$$name.safetensors || exit 1; \
+	done
 
 clean:  ## remove what these targets made, .venv excepted
 	@rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

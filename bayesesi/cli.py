@@ -85,7 +85,7 @@ def demo(
     ),
     seed: Annotated[int, typer.Option(min=0, help="Another simulated patient.")] = 0,
     model: Annotated[
-        str, typer.Option(help="What localises: atoms, patches (a minute), gaussian.")
+        str, typer.Option(help="What localises: atoms, cortex, patches (a minute), gaussian.")
     ] = "atoms",
 ) -> None:
     """Simulate a patient on one head and localise the spike through another.
@@ -141,8 +141,9 @@ def localize(
     model: Annotated[
         str,
         typer.Option(
-            help="atoms: few patches or nothing, by a network that learned it; patches: the same "
-            "by chains, for any prior and forward; gaussian: minimum norm; a .safetensors file; "
+            help="atoms: few patches or nothing, by a network that learned it; cortex: patches or "
+            "a smooth field, by another; patches: few patches by chains, for any prior and "
+            "forward; gaussian: minimum norm; a .safetensors file; "
             "auto: atoms for the template's head, patches with --forward or --prior."
         ),
     ] = "auto",

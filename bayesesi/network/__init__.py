@@ -11,13 +11,12 @@ from bayesesi.network.conditioning import (
     Window,
 )
 from bayesesi.network.cortical_transformer import CorticalTransformer
-from bayesesi.network.field_denoiser import Conditioned, FieldDenoiser, minimum_norm
+from bayesesi.network.field_denoiser import FieldDenoiser, minimum_norm
 from bayesesi.network.field_view import FieldForward, FieldScene
 
 __all__ = [
     "CONTEXT",
     "FEATURES",
-    "Conditioned",
     "CorticalTransformer",
     "FieldDenoiser",
     "FieldForward",

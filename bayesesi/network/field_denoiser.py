@@ -55,36 +55,6 @@ class Belief:
     inflation: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Conditioned:
-    """A field given x_t and the data, as a Gaussian: b + c A' K^-1 (u - A b), see the module.
-
-    Attributes
-    ----------
-    base : (S, B, R) b. variance : (S, B) c. factor : (B, m, m) lower Cholesky factor of K.
-    noise : (B,) kappa nu.
-    """
-
-    forward: FieldForward
-    base: Tensor
-    variance: Tensor
-    factor: Tensor
-    noise: Tensor
-
-    def corrected(self, field: Tensor, values: Tensor) -> Tensor:
-        """(S, B, R): the field moved by what it leaves of the data (m, B, R)."""
-        left = (values - self.forward.sees(field)).movedim(0, 1)
-        solved = torch.cholesky_solve(left, self.factor).movedim(0, 1)
-        return field + self.variance[:, :, None] * self.forward.spreads(solved)
-
-    def draw(self, values: Tensor, generator: torch.Generator) -> Tensor:
-        """(S, B, R): one draw each, by Matheron's rule."""
-        white = torch.randn(self.base.shape, generator=generator, device=self.base.device)
-        field = self.base + self.variance.sqrt()[:, :, None] * white
-        noise = torch.randn(values.shape, generator=generator, device=values.device)
-        return self.corrected(field, values + self.noise.sqrt()[:, None] * noise)
-
-
 class FieldDenoiser(nn.Module):
     """See the module.
 
@@ -104,8 +74,8 @@ class FieldDenoiser(nn.Module):
         self, x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldScene, forward: FieldForward
     ) -> Tensor:
         """(S, B, R) E[x | x_t, v] of x_t (S, B, R) under (B,) alpha and sigma."""
-        given = self.condition(x, alpha, sigma, scene, forward)
-        return given.corrected(given.base, scene.values)
+        belief, _ = self._belief(x, alpha, sigma, scene, forward, False)
+        return conditioned(belief, x, alpha, sigma, scene, forward)
 
     def mean(self, scene: FieldScene, forward: FieldForward) -> tuple[Tensor, Tensor]:
         """(S, B, R) posterior mean of an event, by the head that is supervised as such, and the
@@ -113,14 +83,7 @@ class FieldDenoiser(nn.Module):
         zero, one = torch.zeros_like(scene.size), torch.ones_like(scene.size)
         nothing = torch.zeros_like(forward.spreads(scene.values))
         belief, log_odds = self._belief(nothing, zero, one, scene, forward, True)
-        given = _conditioned(belief, nothing, zero, one, scene, forward)
-        return given.corrected(given.base, scene.values), log_odds
-
-    def condition(
-        self, x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldScene, forward: FieldForward
-    ) -> Conditioned:
-        belief, _ = self._belief(x, alpha, sigma, scene, forward, False)
-        return _conditioned(belief, x, alpha, sigma, scene, forward)
+        return conditioned(belief, nothing, zero, one, scene, forward), log_odds
 
     def _belief(
         self,
@@ -150,14 +113,15 @@ class FieldDenoiser(nn.Module):
         return len(FEATURES)
 
 
-def _conditioned(
+def conditioned(
     belief: Belief,
     x: Tensor,
     alpha: Tensor,
     sigma: Tensor,
     scene: FieldScene,
     forward: FieldForward,
-) -> Conditioned:
+) -> Tensor:
+    """(S, B, R) E[x | x_t, v] under a belief, see the module."""
     d = belief.variance
     with torch.autocast(x.device.type, enabled=False):
         total = sigma**2 + d * alpha**2
@@ -166,7 +130,9 @@ def _conditioned(
         half = forward.rows[None] * variance.T.sqrt()[:, None]
         noise = belief.inflation * scene.noise
         gram = half @ half.transpose(1, 2) + torch.diag_embed(noise[:, None].expand(half.shape[:2]))
-        return Conditioned(forward, base, variance, torch.linalg.cholesky(gram), noise)
+        left = (scene.values - forward.sees(base)).movedim(0, 1)
+        solved = torch.cholesky_solve(left, torch.linalg.cholesky(gram)).movedim(0, 1)
+        return base + variance[:, :, None] * forward.spreads(solved)
 
 
 def minimum_norm(
