@@ -110,7 +110,7 @@ def main() -> None:
     raw, removed = recording(), resection()
     forward = bayesesi.template_forward(raw.info)
     obs = bayesesi.observe(raw, forward, "adhoc", scale="unknown")
-    asked = [("patches", "seizure-onset"), ("atoms", None)]
+    asked = [("patches", "seizure-onset"), ("atoms", None), ("cortex", None)]
     found = [
         posterior(name, prior, obs, removed)
         for name, prior in asked
