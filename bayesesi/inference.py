@@ -69,6 +69,7 @@ def infer(
         posterior.r_hat,
         posterior.sample_efficiency,
         posterior.outside,
+        posterior.caveat,
     )
     explained = posterior.explained()
     groups = {

@@ -23,6 +23,7 @@ class ReasonCode(StrEnum):
     CHAINS_DISAGREE = "chains_disagree"
     FEW_WEIGH = "few_weigh"
     OUTSIDE_TRAINING = "outside_training"
+    MODEL_LIMIT = "model_limit"
 
 
 #: Probability that nothing is active, had it begun at even odds, from which on a result is doubted
@@ -76,6 +77,7 @@ def assess(
     r_hat: float = 1.0,
     sample_efficiency: float = 1.0,
     outside: tuple[str, ...] = (),
+    caveat: str = "",
 ) -> Trust:
     """The verdict on a posterior that gives ``null_probability`` to nothing being active.
 
@@ -83,13 +85,15 @@ def assess(
     data say, by the probability that even odds would have become. Where something is there, chains
     that disagree (``r_hat``) or draws of which hardly any weighs something (``sample_efficiency``)
     call for caution: the answer is then not quite that of the model. So does an observation unlike
-    all that a network was trained on (``outside`` names how).
+    all that a network was trained on (``outside`` names how), and one of a kind that a family is
+    known to get wrong (``caveat`` says what).
     """
     value = at_even_odds(null_probability, prior_null)
     if value >= NULL_ABSTAIN:
         sentence = f"not localisable: this could be noise ({_became(value)})"
         return Trust(Verdict.ABSTAIN, (Reason(ReasonCode.NOTHING_THERE, sentence, value),))
-    reasons = (*_noise(value), *_sampling(r_hat, sample_efficiency), *_training(outside))
+    sampling, limit = _sampling(r_hat, sample_efficiency), _limit(caveat)
+    reasons = (*_noise(value), *sampling, *_training(outside), *limit)
     return Trust(Verdict.CAUTION if reasons else Verdict.RELIABLE, reasons)
 
 
@@ -130,6 +134,10 @@ def _training(outside: tuple[str, ...]) -> tuple[Reason, ...]:
         f"(beyond what it met: {', '.join(outside)}); compare with the model 'patches'"
     )
     return (Reason(ReasonCode.OUTSIDE_TRAINING, sentence, float(len(outside))),)
+
+
+def _limit(caveat: str) -> tuple[Reason, ...]:
+    return (Reason(ReasonCode.MODEL_LIMIT, caveat, 1.0),) if caveat else ()
 
 
 def at_even_odds(probability: float, prior: float) -> float:

@@ -108,6 +108,11 @@ class Posterior(ABC):
         return ()
 
     @property
+    def caveat(self) -> str:
+        """A sentence on what the family is known to get wrong on such an observation, or none."""
+        return ""
+
+    @property
     def sample_efficiency(self) -> float:
         """Of weighted draws, 0 to 1; 1 where nothing is approximate."""
         return 1.0

@@ -188,6 +188,9 @@ def test_an_answer_that_was_drawn_badly_calls_for_caution(
     strange = assess(null, 0.5, r_hat, efficiency, outside=("sensors",))
     added = ["outside_training"] if null < 0.25 else []
     assert [str(reason.code) for reason in strange.reasons] == codes + added
+    known = assess(null, 0.5, r_hat, efficiency, caveat="too sure of long windows")
+    added = ["model_limit"] if null < 0.25 else []
+    assert [str(reason.code) for reason in known.reasons] == codes + added
     assert type(trust).from_dict(trust.to_dict()) == trust
 
 
