@@ -120,8 +120,8 @@ class FieldPosterior(Posterior):
             return ""
         return (
             f"this network takes the {n} functions of time of a window for unrelated, and is then "
-            "too sure of regions: of 70 simulated events its 90% sets held every active region in 54% "
-            "(reports/coverage/cortex.md); look at a single moment, or use the model 'atoms'"
+            "too sure of regions: of 70 simulated events its 90% sets held every active region in "
+            "54% (reports/coverage/cortex.md); look at a single moment, or use the model 'atoms'"
         )
 
     @cached_property
