@@ -10,7 +10,13 @@ from bayesesi.anatomy.parcellation import (
     parcellation_from_names,
     read_annotation,
 )
-from bayesesi.anatomy.partition import cell_neighbours, read_partition, template_partition
+from bayesesi.anatomy.partition import (
+    Parcels,
+    cell_neighbours,
+    read_partition,
+    template_parcels,
+    template_partition,
+)
 from bayesesi.anatomy.source_space import SOURCES_AT_LEVEL, CorticalMesh, SourceSpace
 from bayesesi.anatomy.surface_modes import SurfaceModes, surface_modes, template_modes
 from bayesesi.anatomy.surfaces import SHELLS, TISSUES, HeadSurfaces, read_head_surfaces
@@ -33,6 +39,7 @@ __all__ = [
     "CorticalMesh",
     "HeadSurfaces",
     "Parcellation",
+    "Parcels",
     "Region",
     "SourceSpace",
     "SurfaceModes",
@@ -47,6 +54,7 @@ __all__ = [
     "template_mesh",
     "template_modes",
     "template_parcellation",
+    "template_parcels",
     "template_partition",
     "template_source_space",
     "template_surfaces",

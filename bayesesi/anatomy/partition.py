@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ from numpy.typing import NDArray
 
 from bayesesi.anatomy.cache import cached_arrays
 from bayesesi.anatomy.source_space import CorticalMesh
-from bayesesi.anatomy.template import template_mesh, template_parcellation
+from bayesesi.anatomy.template import (
+    template_mesh,
+    template_parcellation,
+    template_source_space,
+)
 from bayesesi.errors import InputError
 
 
@@ -34,6 +39,56 @@ def template_partition(n_cells: int) -> NDArray[np.int64]:
     key = (mesh.positions, mesh.triangles, inside, np.array([n_cells]))
     middles = cached_arrays("partition", key, compute)["middles"]
     return np.where(inside, mesh.nearest_seed(middles), -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Parcels:
+    """Pieces of the regions of a parcellation, and which way a source of each counts.
+
+    Attributes
+    ----------
+    labels : (S,) piece of each source, -1 outside the atlas. signs : (S,) +1 or -1.
+    region : (P,) which region each piece is of.
+    """
+
+    labels: NDArray[np.int64]
+    signs: NDArray[np.int64]
+    region: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.region)
+
+
+@cache
+def template_parcels(n: int, level: int = 4) -> Parcels:
+    """n pieces or so, of about equal area, of the template's regions; each region is one at least.
+
+    Pieces are clusters by straight distance, weighted by area (k-means). A source counts against
+    its region if its normal points against the direction along which those of the region point
+    most (the first singular vector, as ``mean_flip`` of MNE-Python has it): the summed moment of a
+    region, and of its pieces, is then that of current one way.
+    """
+    from sklearn.cluster import KMeans
+
+    space, regions = template_source_space(level), template_parcellation(level)
+    assert space.normals is not None
+    labels = np.full(space.n_sources, -1)
+    signs = np.ones(space.n_sources, np.int64)
+    of_region: list[int] = []
+    for r, area in enumerate(regions.areas):
+        own = np.flatnonzero(regions.labels == r)
+        if not len(own):  # of a coarse level
+            continue
+        axis = np.linalg.svd(space.normals[own], full_matrices=False)[2][0]
+        along = np.sign(space.normals[own] @ axis).astype(np.int64)
+        signs[own] = np.where(along == 0, 1, along) * (1 if along.sum() >= 0 else -1)
+        k = int(np.clip(round(n * area / regions.areas.sum()), 1, len(own)))
+        cluster = KMeans(k, n_init=4, random_state=0).fit(
+            space.positions[own], sample_weight=space.areas[own]
+        )
+        labels[own] = len(of_region) + cluster.labels_
+        of_region += [r] * k
+    return Parcels(labels, signs, np.array(of_region))
 
 
 def read_partition(path: str | Path) -> NDArray[np.int64]:

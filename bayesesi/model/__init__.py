@@ -1,8 +1,9 @@
 """Models: from an observation to its posterior, by name or from a file of weights."""
 
 from bayesesi.model.base import Model
+from bayesesi.model.ensemble import EnsembleModel, dropout_ensemble, ensemble
 from bayesesi.model.exact import AUTO, N_HEADS, GaussianModel, PatchModel, patch_prior
-from bayesesi.model.learned import AtomModel, FieldModel, LearnedModel, read_model
+from bayesesi.model.learned import AtomModel, FieldModel, FlowModel, LearnedModel, read_model
 from bayesesi.model.shelf import fitting_model, list_models, load_model, train
 from bayesesi.model.weights import read_weights, write_weights
 
@@ -10,11 +11,15 @@ __all__ = [
     "AUTO",
     "N_HEADS",
     "AtomModel",
+    "EnsembleModel",
     "FieldModel",
+    "FlowModel",
     "GaussianModel",
     "LearnedModel",
     "Model",
     "PatchModel",
+    "dropout_ensemble",
+    "ensemble",
     "fitting_model",
     "list_models",
     "load_model",

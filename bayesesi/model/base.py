@@ -36,6 +36,10 @@ class Model(ABC):
     def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
         """The posterior of one observation; the same for the same seed."""
 
+    def as_sbi_posterior(self, obs: Observation, seed: int = 0) -> Any:
+        """The posterior of one observation, as sbi's diagnostics and plots take one."""
+        return self.posterior(obs, seed).as_sbi_posterior()
+
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
         """The forward with its sources as this model takes them; its provenance says so."""
         return forward

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from bayesesi.anatomy import template_parcellation, template_source_space
+from bayesesi.anatomy import template_parcellation, template_parcels, template_source_space
 from bayesesi.errors import InputError, some
 from bayesesi.forward import ForwardOperator
 from bayesesi.model.base import Model
@@ -23,11 +23,13 @@ from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior
 from bayesesi.posterior.atoms import AtomEstimator, atom_posterior
 from bayesesi.posterior.diffusion import field_posterior
+from bayesesi.posterior.flow import ParcelEstimator, ParcelPosterior, parcel_posterior
 from bayesesi.posterior.patches import Atoms, make_atoms
 from bayesesi.prior import PatchPrior
 from bayesesi.spec import (
     AtomRecipe,
     DiffusionRecipe,
+    FlowRecipe,
     PatchSpec,
     Recipe,
     Spec,
@@ -222,7 +224,7 @@ class FieldModel(LearnedModel):
         return FieldDenoiser(recipe.backbone)
 
     @staticmethod
-    def read_prior(recipe: DiffusionRecipe) -> Spec:
+    def read_prior(recipe: DiffusionRecipe | FlowRecipe) -> Spec:
         spec = read_spec(recipe.prior, recipe.folder)
         if spec.kind != "sources":
             raise InputError(
@@ -236,7 +238,32 @@ class FieldModel(LearnedModel):
         return field_posterior(obs, self.network, self.level, seed, self.support)
 
 
-_OF_FAMILY: dict[str, type[LearnedModel]] = {each.family: each for each in (AtomModel, FieldModel)}
+@dataclass(frozen=True)
+class FlowModel(LearnedModel):
+    """Activity of pieces of regions, with a density: evoked responses and rhythms, by a flow."""
+
+    family = "flow"
+    table = FlowRecipe
+
+    recipe: FlowRecipe
+    network: ParcelEstimator = field(compare=False, repr=False)
+
+    @staticmethod
+    def _network(recipe: FlowRecipe, spec: Spec) -> ParcelEstimator:
+        return ParcelEstimator(recipe, template_parcels(recipe.parcels, recipe.backbone.level))
+
+    @staticmethod
+    def read_prior(recipe: FlowRecipe) -> Spec:
+        return FieldModel.read_prior(recipe)
+
+    def posterior(self, obs: Observation, seed: int = 0) -> ParcelPosterior:
+        self.check(obs)
+        return parcel_posterior(obs, self.network, self.level, seed, self.support)
+
+
+_OF_FAMILY: dict[str, type[LearnedModel]] = {
+    each.family: each for each in (AtomModel, FieldModel, FlowModel)
+}
 
 
 def read_model(path: str | Path) -> LearnedModel:

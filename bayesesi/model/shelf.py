@@ -9,6 +9,7 @@ from pathlib import Path
 from bayesesi.errors import InputError, some
 from bayesesi.forward import ForwardOperator
 from bayesesi.model.base import Model
+from bayesesi.model.ensemble import ensemble
 from bayesesi.model.exact import GaussianModel, PatchModel
 from bayesesi.model.learned import LearnedModel, family_of, read_model
 from bayesesi.spec import Recipe, read_spec
@@ -19,7 +20,7 @@ EXACT: dict[str, type[PatchModel] | type[GaussianModel]] = {
 }
 _ASSETS = Path(str(files("bayesesi"))) / "assets"
 #: Learned models that may ship, by the names of their recipes.
-_LEARNED = ("atoms", "cortex")
+_LEARNED = ("atoms", "cortex", "parcels")
 _ENDING = ".safetensors"
 
 
@@ -35,8 +36,9 @@ def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
     ----------
     name : ``"patches"``: few patches of cortex, or nothing, in heads that are drawn;
         ``"gaussian"``: the minimum norm and its uncertainty; ``"atoms"``: what ``patches`` asks,
-        answered by a network; ``"cortex"``: moments everywhere, by another; or a .safetensors file
-        that ``train`` wrote.
+        answered by a network; ``"cortex"``: moments everywhere, by another; ``"parcels"``: sums
+        over parcels and their density, by a third; a .safetensors file that ``train`` wrote; or
+        several of the names with + between them: their mixture.
     prior : of the sources, the model's own default if not given: for patches a spec of that
         family by name or path, for Gaussian ones ``"identity"``, ``"depth"`` or ``"smooth"``. A
         network keeps the one it was trained with.
@@ -46,6 +48,8 @@ def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
     InputError : no such model or prior, a file that holds no weights of ours.
     """
     text = str(name)
+    if "+" in text and not text.endswith(_ENDING):
+        return ensemble([load_model(each, prior) for each in text.split("+")])
     if text in EXACT:
         return EXACT[text]() if prior is None else EXACT[text](str(prior))
     is_file = text.endswith(_ENDING)

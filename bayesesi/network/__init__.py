@@ -13,6 +13,7 @@ from bayesesi.network.conditioning import (
 from bayesesi.network.cortical_transformer import CorticalTransformer
 from bayesesi.network.field_denoiser import FieldDenoiser, minimum_norm
 from bayesesi.network.field_view import FieldForward, FieldScene
+from bayesesi.network.parcel_view import ParcelForward
 
 __all__ = [
     "CONTEXT",
@@ -21,6 +22,7 @@ __all__ = [
     "FieldDenoiser",
     "FieldForward",
     "FieldScene",
+    "ParcelForward",
     "Prefix",
     "PreparedForward",
     "Scene",

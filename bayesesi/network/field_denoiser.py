@@ -1,18 +1,18 @@
 """E[x | x_t, v]: how large each source may be, by a network; the rest is Gaussian.
 
 x_t = alpha x + sigma eps is a field under white noise, u = A x + e the data (``field_view``). A
-network says for every source what it would expect, m, how far from that it may lie, d (a variance),
-and by which factor kappa the noise is larger than it was taken for (heads that differ). Given
-these, all is in closed form: with b = m w + x_t d alpha / (sigma² + d alpha²),
-w = sigma² / (sigma² + d alpha²), c = d w,
+network says for every source what it would expect, m, and how far from that it may lie, a variance
+d_s; for every course of time by which factors sources are smaller along it, w_q, and the noise
+larger than it was taken for, kappa_q (heads that differ). Given these, all is in closed form: with
+d = d_s w_q, a = sigma² / (sigma² + d alpha²), b = m a + x_t d alpha / (sigma² + d alpha²), c = d a,
 
     E[x | x_t, v] = b + c A' (A c A' + kappa nu I)^-1 (u - A b).
 
 m is a mixture, by the network's gates, of fields that turn with the data: the same formula with
 d = 1, m = 0, and means of it and of x_t over neighbours. So a field turned in time, or with its
-sign reversed, is answered by the same answer turned. Gates and log d begin at 0: the network starts
-as the minimum norm of ``posterior.gaussian``, of independent sources alike at the sensors, and
-learns the rest. At alpha = 0 nothing is seen of x_t, and the answer is the posterior mean.
+sign reversed, is answered by the same answer turned. Gates and logarithms begin at 0: the network
+starts as the minimum norm of ``posterior.gaussian``, of independent sources alike at the sensors,
+and learns the rest. At alpha = 0 nothing is seen of x_t, and the answer is the posterior mean.
 
 Variances by a network, means in closed form: amortized sparse Bayesian learning (Wipf & Nagarajan
 2009, doi:10.1016/j.neuroimage.2008.02.059), inside a denoiser.
@@ -37,6 +37,8 @@ _N_GATES = 3 + len(EXTENTS)
 #: Sizes of the fields above, and how far x_t stands out of its noise: itself and its means.
 _N_SEEN = 3 + 1 + len(EXTENTS)
 _N_TIMES = 3
+#: What a course shows of itself, and numbers in between.
+_N_COURSE, _COURSE_WIDTH = 3, 16
 #: Numbers a source for each of the two heads: gates and log d.
 _N_EACH = _N_GATES + 1
 
@@ -47,12 +49,17 @@ class Belief:
 
     Attributes
     ----------
-    mean : (S, B, R) m. variance : (S, B) d. inflation : (B,) kappa.
+    mean : (S, B, Q) m. variance : (S, B, Q) d. inflation : (B, Q) kappa.
     """
 
     mean: Tensor
     variance: Tensor
     inflation: Tensor
+
+    def repeat(self, n: int) -> Belief:
+        """n times each, side by side."""
+        mean, variance = (each.repeat_interleave(n, dim=1) for each in (self.mean, self.variance))
+        return Belief(mean, variance, self.inflation.repeat_interleave(n, dim=0))
 
 
 class FieldDenoiser(nn.Module):
@@ -60,30 +67,50 @@ class FieldDenoiser(nn.Module):
 
     Parameters
     ----------
-    backbone : sizes. seed : of the weights.
+    backbone : sizes. seed : of the weights. heads : how many beliefs it can hold side by side, the
+        first of them that of draws. n_ends : numbers it says of an event as a whole.
     """
 
-    def __init__(self, backbone: Backbone, seed: int = 0) -> None:
+    def __init__(self, backbone: Backbone, seed: int = 0, heads: int = 2, n_ends: int = 1) -> None:
         super().__init__()
-        sizes = (len(FEATURES) + _N_SEEN, len(CONTEXT) + _N_TIMES, 2 * _N_EACH, 3)
+        sizes = (len(FEATURES) + _N_SEEN, len(CONTEXT) + _N_TIMES, heads * _N_EACH, n_ends)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.backbone = CorticalTransformer(backbone, *sizes)
+            self.course = nn.Sequential(
+                nn.Linear(_N_COURSE + len(CONTEXT) + _N_TIMES, _COURSE_WIDTH),
+                nn.SiLU(),
+                nn.Linear(_COURSE_WIDTH, 2 * heads),
+            )
+        for parameter in self.course[-1].parameters():  # begins by changing nothing
+            nn.init.zeros_(parameter)
 
     def forward(
         self, x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldScene, forward: FieldForward
     ) -> Tensor:
-        """(S, B, R) E[x | x_t, v] of x_t (S, B, R) under (B,) alpha and sigma."""
-        belief, _ = self._belief(x, alpha, sigma, scene, forward, False)
+        """(S, B, Q) E[x | x_t, v] of x_t (S, B, Q) under (B,) alpha and sigma."""
+        belief = self.belief(x, alpha, sigma, scene, forward)
         return conditioned(belief, x, alpha, sigma, scene, forward)
 
-    def mean(self, scene: FieldScene, forward: FieldForward) -> tuple[Tensor, Tensor]:
-        """(S, B, R) posterior mean of an event, by the head that is supervised as such, and the
-        (B,) log odds that there is none."""
-        zero, one = torch.zeros_like(scene.size), torch.ones_like(scene.size)
+    def belief(
+        self, x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldScene, forward: FieldForward
+    ) -> Belief:
+        """What the network says of x, given x_t and v."""
+        return self._belief(x, alpha, sigma, scene, forward, 0)[0]
+
+    def of_data(
+        self, scene: FieldScene, forward: FieldForward, head: int = 0
+    ) -> tuple[Belief, Tensor]:
+        """What it says of x given v alone, and the (B, E) numbers of the event as a whole."""
+        zero = scene.size.new_zeros(len(scene))
         nothing = torch.zeros_like(forward.spreads(scene.values))
-        belief, log_odds = self._belief(nothing, zero, one, scene, forward, True)
-        return conditioned(belief, nothing, zero, one, scene, forward), log_odds
+        return self._belief(nothing, zero, zero + 1, scene, forward, head)
+
+    def mean(self, scene: FieldScene, forward: FieldForward) -> tuple[Tensor, Tensor]:
+        """(S, B, Q) posterior mean of an event, by the head that is supervised as such, and the
+        (B,) log odds that there is none."""
+        belief, ends = self.of_data(scene, forward, 1)
+        return given_data(belief, scene, forward), ends[:, 0]
 
     def _belief(
         self,
@@ -92,7 +119,7 @@ class FieldDenoiser(nn.Module):
         sigma: Tensor,
         scene: FieldScene,
         forward: FieldForward,
-        mean: bool,
+        head: int,
     ) -> tuple[Belief, Tensor]:
         with torch.no_grad():
             fields, seen = _fields(x, alpha, sigma, scene, forward)
@@ -101,16 +128,13 @@ class FieldDenoiser(nn.Module):
             context = torch.cat([scene.context, times], dim=1)
         sources = torch.arange(forward.n_sources, device=x.device)
         each, ends = self.backbone(features, context, sources)
-        own = each.float()[:, :, _N_EACH * mean : _N_EACH * (1 + mean)].movedim(1, 0)
+        own = each.float()[:, :, _N_EACH * head : _N_EACH * (1 + head)].movedim(1, 0)
         expected = (fields * own[:, :, :_N_GATES].movedim(2, 0)[..., None]).sum(0)
-        variance = own[:, :, -1].clamp(-_LIMIT, _LIMIT).exp()
-        inflation = (3 * ends.float()[:, int(mean)]).clamp(-_LIMIT, _LIMIT).exp()
-        return Belief(expected, variance, inflation), ends.float()[:, 2]
-
-    @property
-    def n_scene_features(self) -> int:
-        """F of a scene."""
-        return len(FEATURES)
+        along = self.course(_of_courses(scene, context)).float()[:, :, 2 * head : 2 * head + 2]
+        size, inflation = (3 * part for part in along.unbind(2))
+        variance = (own[:, :, -1:] + size).clamp(-_LIMIT, _LIMIT).exp()
+        inflation = inflation.clamp(-_LIMIT, _LIMIT).exp()
+        return Belief(expected, variance, inflation), ends.float()
 
 
 def conditioned(
@@ -120,51 +144,81 @@ def conditioned(
     sigma: Tensor,
     scene: FieldScene,
     forward: FieldForward,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """(S, B, R) E[x | x_t, v] under a belief, see the module."""
-    d = belief.variance
+    """(S, B, Q) E[x | x_t, v] under a belief, see the module; a draw if given a generator.
+
+    A draw is the mean given data and field that are each off by what may be (Matheron's rule):
+    with b + sqrt(c) z, z ~ N(0, I), for b and u + e, e ~ N(0, kappa nu I), for u.
+    """
+    d, noise = belief.variance, belief.inflation * scene.noise
     with torch.autocast(x.device.type, enabled=False):
+        alpha, sigma = alpha[:, None], sigma[:, None]
         total = sigma**2 + d * alpha**2
         variance = d * sigma**2 / total
-        base = belief.mean * (sigma**2 / total)[:, :, None] + x * (d * alpha / total)[:, :, None]
-        half = forward.rows[None] * variance.T.sqrt()[:, None]
-        noise = belief.inflation * scene.noise
-        gram = half @ half.transpose(1, 2) + torch.diag_embed(noise[:, None].expand(half.shape[:2]))
-        left = (scene.values - forward.sees(base)).movedim(0, 1)
-        solved = torch.cholesky_solve(left, torch.linalg.cholesky(gram)).movedim(0, 1)
-        return base + variance[:, :, None] * forward.spreads(solved)
+        base = belief.mean * (sigma**2 / total) + x * (d * alpha / total)
+        values = scene.values
+        if generator is not None:
+            base = base + variance.sqrt() * torch.randn(x.shape, generator=generator)
+            values = values + noise.sqrt() * torch.randn(values.shape, generator=generator)
+        half = forward.rows * variance.sqrt().movedim(0, 2)[:, :, None]  # (B, Q, m, S)
+        unit = torch.eye(half.shape[2], device=x.device)
+        gram = half @ half.transpose(2, 3) + noise[:, :, None, None] * unit
+        left = (values - forward.sees(base)).permute(1, 2, 0)[..., None]
+        solved = torch.cholesky_solve(left, torch.linalg.cholesky(gram))[..., 0]
+        return base + variance * forward.spreads(solved.permute(2, 0, 1).contiguous())
+
+
+def given_data(
+    belief: Belief,
+    scene: FieldScene,
+    forward: FieldForward,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """(S, B, Q) E[x | v] under a belief; a draw if given a generator."""
+    zero, nothing = scene.size.new_zeros(len(scene)), torch.zeros_like(belief.mean)
+    return conditioned(belief, nothing, zero, zero + 1, scene, forward, generator)
 
 
 def minimum_norm(
     x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldScene, forward: FieldForward
 ) -> Tensor:
-    """(S, B, R): E[x | x_t, v] of x ~ N(0, I)."""
+    """(S, B, Q): E[x | x_t, v] of x ~ N(0, I)."""
+    alpha, sigma = alpha[:, None], sigma[:, None]
     total = sigma**2 + alpha**2
-    base = x * (alpha / total)[:, None]
+    base = x * (alpha / total)
     c = sigma**2 / total
     left = scene.values - forward.sees(base)
-    weight = c / (c * forward.power[:, None] + scene.noise)
-    return base + forward.spreads(left * weight[:, :, None])
+    return base + forward.spreads(left * (c / (c * forward.power[:, None, None] + scene.noise)))
+
+
+def _of_courses(scene: FieldScene, context: Tensor) -> Tensor:
+    """(B, Q, F): noise and share of each course, whether it is the first, and the context."""
+    first = torch.zeros_like(scene.size)
+    first[:, 0] = 1.0
+    own = torch.stack([scene.noise.log() / 5, scene.share, first], dim=2)
+    return torch.cat([own, context[:, None].expand(-1, own.shape[1], -1)], dim=2)
 
 
 def _fields(
     x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldScene, forward: FieldForward
 ) -> tuple[Tensor, Tensor]:
-    """(G, S, B, R) fields that gates mix, and (B, S, F) what is seen of them."""
+    """(G, S, B, Q) fields that gates mix, and (B, S, F) what is seen of them."""
     inverse = minimum_norm(x, alpha, sigma, scene, forward)
     fields = [inverse, *(forward.smoothed(inverse, k) for k in range(2))]
-    seen = [field.square().mean(2).sqrt().mul(3).asinh() for field in fields]
+    seen = [(field * scene.share).norm(dim=2).mul(3).asinh() for field in fields]
     share = (alpha / (alpha + sigma)).clamp(min=1e-6)
-    seen.append(_excess(x, sigma, share))
+    seen.append(_excess(x, sigma, share, scene.share))
     for k, left in enumerate(forward.left):
         smooth, own = forward.smoothed(x, k), sigma * left**0.5
-        seen.append(_excess(smooth, own, share))
+        seen.append(_excess(smooth, own, share, scene.share))
         fields.append(smooth * (alpha / (alpha**2 + own**2))[:, None])
     return torch.stack(fields), torch.stack([part.T for part in seen], dim=2)
 
 
-def _excess(x: Tensor, sd: Tensor, share: Tensor) -> Tensor:
-    """(S, B): how far x stands out of white noise, fading where there is nothing else in it."""
-    r = x.shape[2]
-    power = (x / sd.clamp(min=1e-4)[:, None]).square().sum(2)
-    return ((power - r) / (2 * r) ** 0.5).asinh() * share
+def _excess(x: Tensor, sd: Tensor, share: Tensor, weight: Tensor) -> Tensor:
+    """(S, B): how far x stands out of white noise, courses by their share of the data, fading
+    where there is nothing else in it."""
+    squares = (x / sd.clamp(min=1e-4)[:, None]).square() - 1
+    out = (squares * weight**2).sum(2) / (2 * (weight**4).sum(1)).sqrt()
+    return out.asinh() * share

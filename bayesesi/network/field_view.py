@@ -1,14 +1,17 @@
 """What a network sees that denoises a whole field of moments: the data in a few directions.
 
-With unit topographies a_s / |a_s| of the assumed, whitened lead field and the size of the data
-s = .3 |v~| / sqrt(S R), a field of moments J (S, R) is carried as
+Of a window an event fills few directions of time. The data v~ (n, R) are turned to their own: T
+(R, Q) holds the ``COURSES`` right singular vectors that show most; whitened noise is alike in every
+direction, and which sources there are does not depend on how functions are turned. With unit
+topographies a_s / |a_s| of the assumed, whitened lead field and the size of the data along each
+course, s_q = .3 |v~ T_q| / sqrt(S), a field of moments J (S, R) is carried as
 
-    x_s = J_s |a_s| / s,        u = U' v~ / s = A x + e,        e ~ N(0, nu I),  nu = 1 / s²,
+    x_sq = (J T)_sq |a_s| / s_q,     u_q = U' v~ T_q / s_q = A x_q + e,  e ~ N(0, nu_q I),
+                                     nu_q = 1 / s_q²,
 
 A (m, S) being what unit topographies show along the ``MOST`` directions U of the sensors in which
 they show most; its rows are orthogonal. Fields are then about one in size whatever the unit, the
-gain and the noise, and one network serves them all. Since whitened noise is alike in every
-direction of time, so is all that is done to a field: R is any number.
+gain and the noise, and one network serves them all, for any R.
 """
 
 from __future__ import annotations
@@ -27,8 +30,8 @@ from bayesesi.network.conditioning import PreparedForward, SizePrior, Window
 
 #: Of the size of the data: fields of events, most of them near 0, are then about one in size.
 _SHARE = 0.3
-#: Directions of the sensors that are kept.
-MOST = 48
+#: Directions of the sensors that are kept, and of time: an event of three patches has three.
+MOST, COURSES = 48, 3
 #: m: extents of the Gaussians by which fields are smoothed, and how far any reaches; the reach is
 #: that of the patches that ship, whose distances are known already.
 EXTENTS, _REACH, _ENDS = (0.005, 0.009, 0.016), 0.06, 3.0
@@ -100,15 +103,15 @@ class FieldForward:
         return replace(self, scan=self.scan.to(device), smooth=smooth, **moved)
 
     def sees(self, x: Tensor) -> Tensor:
-        """A x: (S, B, R) to (m, B, R)."""
+        """A x: (S, B, Q) to (m, B, Q)."""
         return (self.rows @ x.flatten(1)).unflatten(1, x.shape[1:])
 
     def spreads(self, u: Tensor) -> Tensor:
-        """A' u: (m, B, R) to (S, B, R)."""
+        """A' u: (m, B, Q) to (S, B, Q)."""
         return (self.rows.T @ u.flatten(1)).unflatten(1, u.shape[1:])
 
     def smoothed(self, x: Tensor, extent: int) -> Tensor:
-        """(S, B, R) over neighbours."""
+        """(S, B, Q) over neighbours."""
         return (self.smooth[extent] @ x.flatten(1)).unflatten(1, x.shape[1:])
 
     def scene(self, values: Tensor, window: Window, log_scale: Tensor | None = None) -> FieldScene:
@@ -117,18 +120,23 @@ class FieldForward:
         ``log_scale`` (B,): log of what the lead field of each case is to be divided by.
         """
         seen = self.scan.scene(values, window, SizePrior.unknown(), log_scale=log_scale)
-        n = self.n_sources * values.shape[2]
-        size = _SHARE * (values.square().sum((1, 2)) / n).sqrt().clamp(min=1e-6)
-        turned = torch.einsum("mn,bnr->mbr", self.turn, values) / size[:, None]
-        return FieldScene(turned, size, seen.features, seen.context)
+        gram = (values.transpose(1, 2) @ values).double()
+        turn = torch.linalg.eigh(gram)[1].flip(2)[:, :, :COURSES].float()
+        own = values @ turn
+        size = (own.square().sum(1) / self.n_sources).sqrt()
+        size = _SHARE * size.clamp(min=1e-6)
+        turned = torch.einsum("mn,bnq->mbq", self.turn, own) / size
+        return FieldScene(turned, size, turn, seen.features, seen.context)
 
-    def moments(self, x: Tensor, size: Tensor) -> Tensor:
-        """(S, B, R) A m, of observations whose leadfield is this one."""
-        return x * size[:, None] / self.gain[:, None, None]
+    def moments(self, x: Tensor, scene: FieldScene) -> Tensor:
+        """(S, B, R) A m of x (S, B, Q), of observations whose leadfield is this one."""
+        along = x * scene.size / self.gain[:, None, None]
+        return torch.einsum("sbq,brq->sbr", along, scene.turn)
 
-    def standardised(self, moments: Tensor, size: Tensor) -> Tensor:
-        """x of (S, B, R) A m."""
-        return moments * self.gain[:, None, None] / size[:, None]
+    def standardised(self, moments: Tensor, scene: FieldScene) -> Tensor:
+        """x (S, B, Q) of (S, B, R) A m."""
+        along = torch.einsum("sbr,brq->sbq", moments, scene.turn)
+        return along * self.gain[:, None, None] / scene.size
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,19 +145,25 @@ class FieldScene:
 
     Attributes
     ----------
-    values : (m, B, R) u. size : (B,) s. features : (B, S, F), context : (B, C): see
-        ``network.conditioning``.
+    values : (m, B, Q) u. size : (B, Q) s. turn : (B, R, Q) T. features : (B, S, F), context :
+        (B, C): see ``network.conditioning``.
     """
 
     values: Tensor
     size: Tensor
+    turn: Tensor
     features: Tensor
     context: Tensor
 
     @property
     def noise(self) -> Tensor:
-        """(B,) nu."""
+        """(B, Q) nu."""
         return self.size**-2
+
+    @property
+    def share(self) -> Tensor:
+        """(B, Q) of the size of the data, over the courses that are kept."""
+        return self.size / self.size.norm(dim=1, keepdim=True)
 
     def __len__(self) -> int:
         return len(self.size)
@@ -158,22 +172,28 @@ class FieldScene:
         return FieldScene(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     def pick(self, rows: Tensor | slice) -> FieldScene:
-        return FieldScene(
-            self.values[:, rows], self.size[rows], self.features[rows], self.context[rows]
-        )
+        rest = (getattr(self, f.name)[rows] for f in fields(self)[1:])
+        return FieldScene(self.values[:, rows], *rest)
+
+    def scaled(self, factor: Tensor) -> FieldScene:
+        """Where the lead field of each case is that of the forward over a factor (B,)."""
+        return replace(self, size=self.size * factor[:, None])
 
     def flat(self) -> Tensor:
         """(B, d): all of it side by side, as sbi wants a condition."""
-        parts = (self.values.movedim(1, 0), self.size[:, None], self.features, self.context)
-        return torch.cat([part.flatten(1) for part in parts], dim=1)
+        rest = (getattr(self, f.name) for f in fields(self)[1:])
+        return torch.cat([part.flatten(1) for part in (self.values.movedim(1, 0), *rest)], dim=1)
 
     @classmethod
-    def of_flat(cls, flat: Tensor, m: int, r: int, s: int, n_context: int) -> FieldScene:
-        """The inverse of ``flat``."""
-        n = flat.shape[1] - m * r - 1 - n_context
-        values, size, features, context = flat.split([m * r, 1, n, n_context], dim=1)
-        turned = values.unflatten(1, (m, r)).movedim(0, 1)
-        return cls(turned, size[:, 0], features.unflatten(1, (s, n // s)), context)
+    def of_flat(cls, flat: Tensor, like: FieldScene) -> FieldScene:
+        """The inverse of ``flat``, in the shapes of another scene."""
+        shapes = [like.values.movedim(1, 0).shape[1:]]
+        shapes += [getattr(like, f.name).shape[1:] for f in fields(like)[1:]]
+        parts = flat.split([shape.numel() for shape in shapes], dim=1)
+        values, *rest = (
+            part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)
+        )
+        return cls(values.movedim(0, 1), *rest)
 
 
 def _single(values: NDArray[np.floating]) -> Tensor:

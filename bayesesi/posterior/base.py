@@ -122,6 +122,12 @@ class Posterior(ABC):
         axes = self.obs.leadfield.ndim - 1
         return np.asarray(np.tensordot(self.obs.leadfield, self.mean(), axes=axes))
 
+    def as_sbi_posterior(self) -> Any:
+        """As sbi's diagnostics and plots take one, see ``posterior.sbi_posterior``."""
+        from bayesesi.posterior.sbi_posterior import SbiPosterior
+
+        return SbiPosterior(self)
+
     def details(self) -> dict[str, Any]:
         """What a methods section would say of how this was computed; can be written as JSON."""
         return {}

@@ -9,6 +9,7 @@ from bayesesi.prior.noise import NoisePrior
 from bayesesi.prior.parcel import ParcelPrior
 from bayesesi.prior.placement import Placement, placement_weights
 from bayesesi.prior.reading import make_prior, read_prior, read_source_prior
+from bayesesi.prior.sbi_prior import SbiPrior
 from bayesesi.prior.smooth import SmoothPrior
 from bayesesi.prior.source import SourcePrior
 
@@ -23,6 +24,7 @@ __all__ = [
     "ParcelPrior",
     "PatchPrior",
     "Placement",
+    "SbiPrior",
     "SmoothPrior",
     "SourcePrior",
     "block_generator",

@@ -20,6 +20,8 @@ from bayesesi.spec import Spec
 if TYPE_CHECKING:
     import arviz as az
 
+    from bayesesi.prior.sbi_prior import SbiPrior
+
 
 @dataclass(frozen=True, eq=False)
 class SourcePrior(ABC):
@@ -97,6 +99,12 @@ class SourcePrior(ABC):
         if not parts:
             raise InputError("draw at least one case")
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def as_sbi_prior(self) -> SbiPrior:
+        """The sites of the Pyro program, flat, with ``sample`` and ``log_prob`` as sbi has them."""
+        from bayesesi.prior.sbi_prior import SbiPrior
+
+        return SbiPrior(self)
 
     def to_arviz(self, n: int, seed: int = 0) -> az.InferenceData:
         """n prior draws as an ArviZ ``prior`` group, dims draw and slot."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -41,6 +41,9 @@ from bayesesi.simulator.recording_noise import (
 from bayesesi.simulator.simulation import Batch, Session, Simulation
 from bayesesi.simulator.time_course import correlate, draw_courses
 from bayesesi.spec import SimulatorSpec, VolumeFrameSpec, read_spec
+
+if TYPE_CHECKING:
+    from bayesesi.simulator.sbi_simulator import SbiSimulator
 
 #: Cases that share a session: a quarter of a block.
 SESSION = 64
@@ -155,10 +158,15 @@ class Simulator:
             yield from self.block(block, seed, namespace)
             block += 1
 
-    def block(self, block: int, seed: int, namespace: str) -> tuple[Batch, ...]:
-        """The 256 cases of a block, a batch a session. All that is random is drawn here."""
+    def block(
+        self, block: int, seed: int, namespace: str, event: dict[str, NDArray[Any]] | None = None
+    ) -> tuple[Batch, ...]:
+        """The 256 cases of a block, a batch a session. All that is random is drawn here.
+
+        ``event``: sites of the source prior that are given instead of drawn.
+        """
         with block_generator(namespace, seed, block):
-            event = self.source.draw_block()
+            event = self.source.draw_block() if event is None else event
             courses, sites = draw_courses(
                 self.spec.time_course, BLOCK, self.source.n_slots, self.times
             )
@@ -182,6 +190,17 @@ class Simulator:
                 batches.append(self._batch(drawn, topographies, i, rows, scale))
                 scale = float(batches[-1].noise_scale[-1])
             return tuple(batches)
+
+    def as_sbi_simulator(self, namespace: str = "train") -> SbiSimulator:
+        """theta -> x as sbi calls a simulator: of ``source.as_sbi_prior()`` to volts, flat.
+
+        Raises
+        ------
+        InputError : recordings that differ in their channels, which are no vector of one length.
+        """
+        from bayesesi.simulator.sbi_simulator import SbiSimulator
+
+        return SbiSimulator(self, namespace)
 
     def _at_scalp(self, block: _Block) -> NDArray[np.float32]:
         """(256 K, V) V: every source at its peak, in its case's own head, all over the scalp."""

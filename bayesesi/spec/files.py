@@ -19,7 +19,7 @@ from bayesesi.spec.base import SCHEMA, Spec
 from bayesesi.spec.head import HeadSpec
 from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import FAMILIES as QUANTITY_FAMILIES
-from bayesesi.spec.recipe import AtomRecipe, DiffusionRecipe
+from bayesesi.spec.recipe import AtomRecipe, DiffusionRecipe, FlowRecipe
 from bayesesi.spec.simulator import SimulatorSpec
 from bayesesi.spec.source import DipoleSpec, MixtureSpec, ParcelSpec, PatchSpec, SmoothSpec
 from bayesesi.spec.volume_frame import VolumeFrameSpec
@@ -36,7 +36,7 @@ FAMILIES: dict[str, dict[str, type[Spec]]] = {
     "heads": {"bank": HeadSpec},
     "noise": {"sum": NoiseSpec},
     "simulators": {"": SimulatorSpec, "volume-frame": VolumeFrameSpec},
-    "recipes": {"atoms": AtomRecipe, "diffusion": DiffusionRecipe},
+    "recipes": {"atoms": AtomRecipe, "diffusion": DiffusionRecipe, "flow": FlowRecipe},
 }
 
 

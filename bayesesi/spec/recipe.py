@@ -16,6 +16,9 @@ class Ingredient(Table):
     share: Annotated[float, Field(ge=1e-6, le=1e6)] = Field(
         1.0, description="relative number of cases"
     )
+    begins: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the training before its first case: easy simulators go first"
+    )
 
 
 class Backbone(Table):
@@ -67,6 +70,17 @@ class Recipe(Spec):
     backbone: Backbone = Backbone()
     optimiser: Optimiser
 
+    @field_validator("mixture")
+    @classmethod
+    def _starts(cls, mixture: tuple[Ingredient, ...]) -> tuple[Ingredient, ...]:
+        if all(ingredient.begins > 0 for ingredient in mixture):
+            raise ValueError("no simulator begins at 0; training must begin with one")
+        return mixture
+
+    def mixture_at(self, along: float) -> tuple[Ingredient, ...]:
+        """What cases come from when a share ``along`` of the training is over."""
+        return tuple(each for each in self.mixture if each.begins <= along)
+
 
 class AtomRecipe(Recipe):
     """Of ``atoms``: which few patches of cortex there are; its prior is of the family patch."""
@@ -100,3 +114,23 @@ class DiffusionRecipe(Recipe):
     family: Literal["diffusion"]
     matching: Literal["flow", "score"] = Field("flow", description="of velocities, or of scores")
     losses: FieldLosses = FieldLosses()
+
+
+class FlowRecipe(Recipe):
+    """Of ``parcels``: the activity of parcels of cortex, by a normalizing flow."""
+
+    family: Literal["flow"]
+    parcels: Annotated[int, Field(ge=68, le=400)] = Field(
+        150, description="of about equal area, within the 68 regions"
+    )
+    estimator: Literal["zuko_nsf", "zuko_maf", "nsf", "maf"] = Field(
+        "zuko_nsf", description="of sbi: spline or affine flows, of zuko or of nflows"
+    )
+    hidden: Annotated[int, Field(ge=8, le=512)] = Field(64, description="numbers of its layers")
+    transforms: Annotated[int, Field(ge=1, le=10)] = Field(3, description="one after the other")
+    context: Annotated[int, Field(ge=4, le=256)] = Field(
+        32, description="numbers of the whole observation that the flow is given"
+    )
+    floor: Annotated[float, Field(ge=0.01, le=1.0)] = Field(
+        0.1, description="to which a parcel's activity is told, of the size of the data"
+    )

@@ -14,7 +14,7 @@ from torch.utils.data import IterableDataset
 
 from bayesesi.prior import BLOCK, SourcePrior, read_source_prior
 from bayesesi.simulator import Batch, Simulator, read_simulator
-from bayesesi.spec import Recipe
+from bayesesi.spec import Ingredient, Recipe
 
 #: Cases of a session, and of a piece of it: on two cores small pieces stay within the caches.
 SESSION, PIECE = 64, 16
@@ -45,11 +45,12 @@ class Examples(ABC, Generic[R, Piece]):
         block, place = divmod(number, BLOCK // SESSION)
         return self.block(block)[place]
 
-    def block(self, block: int) -> list[list[Piece]]:
-        """The sessions of a block of 256 cases, all of one simulator."""
+    def block(self, block: int, along: float = 1.0) -> list[list[Piece]]:
+        """The sessions of a block of 256 cases, all of one simulator of those that have begun."""
         rng = np.random.default_rng([self.recipe.seed, block])
-        share = np.array([i.share for i in self.recipe.mixture])
-        simulator = self._simulators[rng.choice(len(share), p=share / share.sum())]
+        mixture = self.recipe.mixture_at(along)
+        share = np.array([i.share for i in mixture])
+        simulator = self._simulator(mixture[rng.choice(len(share), p=share / share.sum())])
         batches = simulator.block(block, self.recipe.seed, self.namespace)
         return [self.pieces(batch, rng) for batch in batches]
 
@@ -58,9 +59,15 @@ class Examples(ABC, Generic[R, Piece]):
         """That the recipe names, on the network's sources."""
         return read_source_prior(self.beside(self.recipe.prior), level=self.recipe.backbone.level)
 
+    def _simulator(self, ingredient: Ingredient) -> Simulator:
+        name = ingredient.simulator
+        if name not in self._simulators:
+            self._simulators[name] = read_simulator(self.beside(name), SESSION)
+        return self._simulators[name]
+
     @cached_property
-    def _simulators(self) -> list[Simulator]:
-        return [read_simulator(self.beside(i.simulator), SESSION) for i in self.recipe.mixture]
+    def _simulators(self) -> dict[str, Simulator]:
+        return {}
 
     def beside(self, name: str) -> str | Path:
         """The file beside the recipe that it names, else the name."""
@@ -81,13 +88,15 @@ class ExampleStream(IterableDataset[Piece]):
         worker = get_worker_info()
         own, n_workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
         rank, ranks = _rank()
+        steps = self.examples.recipe.optimiser.steps
         # a loader takes pieces from its workers in turn: so many has this one given already
         given = self.start * (SESSION // PIECE) // n_workers
         round_, skipped = divmod(given, BLOCK // PIECE)
         every = n_workers * ranks
         block = round_ * every + rank * n_workers + own
         while True:
-            pieces = [piece for session in self.examples.block(block) for piece in session]
+            along = min(block / ranks * (BLOCK // SESSION) / steps, 1.0)
+            pieces = [piece for session in self.examples.block(block, along) for piece in session]
             yield from pieces[skipped:]
             block, skipped = block + every, 0
 

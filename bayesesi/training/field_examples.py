@@ -11,7 +11,7 @@ from torch import Tensor
 from bayesesi.anatomy import template_source_space
 from bayesesi.network import FieldForward, FieldScene, Window
 from bayesesi.simulator import Batch
-from bayesesi.spec import DiffusionRecipe
+from bayesesi.spec import DiffusionRecipe, FlowRecipe
 from bayesesi.training.examples import PIECE, Examples
 
 
@@ -21,13 +21,15 @@ class FieldExample:
 
     Attributes
     ----------
-    forward : what its cases share. scene : B cases. field : (S, B, R) x, see
-        ``network.field_view``; 0 where there is no event. seed : of what is drawn for it.
+    forward : what its cases share. scene : B cases. field : (S, B, Q) x, see
+        ``network.field_view``; 0 where there is no event. functions : (T, R) of time. seed : of
+        what is drawn for it.
     """
 
     forward: FieldForward
     scene: FieldScene
     field: Tensor
+    functions: Tensor
     seed: int
 
     @property
@@ -41,18 +43,20 @@ class FieldExample:
             forward=self.forward.to(device),
             scene=self.scene.to(device),
             field=self.field.to(device),
+            functions=self.functions.to(device),
         )
 
 
 @dataclass(frozen=True, eq=False)
-class FieldExamples(Examples[DiffusionRecipe, FieldExample]):
-    """Of a recipe of fields."""
+class FieldExamples(Examples[DiffusionRecipe | FlowRecipe, FieldExample]):
+    """Of a recipe of fields, or of their sums over parcels."""
 
     def pieces(self, batch: Batch, rng: np.random.Generator) -> list[FieldExample]:
         level = self.recipe.backbone.level
         kept = template_source_space(level).index_in(template_source_space(4))
         forward = FieldForward.of(batch.leadfield[:, kept], level)
         window = Window.of(batch.time_basis.projector)
+        functions = torch.from_numpy(batch.time_basis.functions).float()
         scale = np.log(batch.noise_scale)
         pieces = []
         for first in range(0, len(batch), PIECE):
@@ -61,9 +65,10 @@ class FieldExamples(Examples[DiffusionRecipe, FieldExample]):
             log_scale = torch.from_numpy(scale[rows]).float()
             scene = forward.scene(seen, window, log_scale)
             # a case's lead field is the session's over its noise scale
-            size = scene.size * log_scale.exp()
-            field = forward.standardised(_moments(batch, rows, level), size)
-            pieces.append(FieldExample(forward, scene, field, int(rng.integers(2**31))))
+            scaled = scene.scaled(log_scale.exp())
+            field = forward.standardised(_moments(batch, rows, level), scaled)
+            seed = int(rng.integers(2**31))
+            pieces.append(FieldExample(forward, scene, field, functions, seed))
         return pieces
 
 

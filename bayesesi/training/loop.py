@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from bayesesi.errors import InputError
 from bayesesi.network import Support
 from bayesesi.prior import BLOCK
-from bayesesi.spec import AtomRecipe, DiffusionRecipe, Recipe, spec_hash
+from bayesesi.spec import AtomRecipe, DiffusionRecipe, FlowRecipe, Recipe, spec_hash
 from bayesesi.training.atom_examples import AtomExamples
 from bayesesi.training.examples import PIECE, SESSION, Examples, ExampleStream
 from bayesesi.training.field_examples import FieldExamples
@@ -45,7 +45,7 @@ def examples_of(recipe: Recipe, namespace: str = "train") -> Examples[Any, Any]:
     """What a recipe of any family trains on."""
     if isinstance(recipe, AtomRecipe):
         return AtomExamples(recipe, namespace)
-    assert isinstance(recipe, DiffusionRecipe)
+    assert isinstance(recipe, DiffusionRecipe | FlowRecipe)
     return FieldExamples(recipe, namespace)
 
 

@@ -7,8 +7,9 @@ over cases with an event, and over numbers where not said otherwise:
 
     regression   (D - x)²                      forward   |A D - u|² / (m R)
     laplacian    (D - mean of neighbours)²     variation sum_ij |D_i - D_j| / edges
-    temporal     (second difference of D)²     group     sum_r^1/2 D_sr²
-    band         (|F D|² - |F x|²)², F along the functions of time, per source, unit total
+    temporal     (second difference of D(t))²  group     (sum_q D_sq²)^1/2
+    band         (|F D(t)|² - |F x(t)|²)², F the Fourier transform, summed over sources, the truth's
+                 total being 1; D(t) has its courses at their share of the data
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from bayesesi.anatomy import template_source_space
-from bayesesi.network import FieldDenoiser
+from bayesesi.network import FieldDenoiser, FieldScene, ParcelForward
 from bayesesi.posterior.atoms import AtomEstimator
 from bayesesi.posterior.diffusion import field_estimator
 from bayesesi.posterior.diffusion.estimator import Matching
+from bayesesi.posterior.flow import ParcelEstimator
 from bayesesi.spec import FieldLosses
 from bayesesi.training.atom_examples import AtomExample
 from bayesesi.training.field_examples import FieldExample
@@ -45,7 +47,8 @@ def denoising_loss(denoiser: FieldDenoiser, example: FieldExample, matching: Mat
     """
     rows = example.active.nonzero()[:, 0]
     field = example.field[:, rows]
-    estimator = field_estimator(denoiser, example.forward, field.shape[2], matching)
+    scene = example.scene.pick(rows)
+    estimator = field_estimator(denoiser, example.forward, scene, matching)
     flat = field.movedim(0, 1).flatten(1)
     devices = [field.device] if field.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -53,10 +56,9 @@ def denoising_loss(denoiser: FieldDenoiser, example: FieldExample, matching: Mat
         order = torch.randperm(len(rows), device=field.device)
         times = (order + torch.rand(len(rows), device=field.device)) / max(len(rows), 1)
         if matching == "flow":
-            return estimator.loss(flat, example.scene.pick(rows).flat(), times)
-        each = estimator.loss(
-            flat, example.scene.pick(rows).flat(), times.clamp(min=1e-3), control_variate=False
-        )
+            return estimator.loss(flat, scene.flat(), times)
+        times = times.clamp(min=1e-3)
+        each = estimator.loss(flat, scene.flat(), times, control_variate=False)
         return each / flat.shape[1]
 
 
@@ -70,6 +72,7 @@ def mean_losses(
     rows = active.nonzero()[:, 0]
     if len(rows):
         mean, truth = found[:, rows], example.field[:, rows]
+        scene = example.scene.pick(rows)
         terms = {
             "regression": lambda: (mean - truth).square().mean(),
             "forward": lambda: (
@@ -77,13 +80,30 @@ def mean_losses(
             ),
             "laplacian": lambda: _differences(mean, level).square().mean(),
             "variation": lambda: _differences(mean, level).abs().mean(),
-            "temporal": lambda: _second(mean),
+            "temporal": lambda: _second(_over_time(mean, scene, example.functions)),
             "group": lambda: mean.square().sum(2).add(1e-8).sqrt().mean(),
-            "band": lambda: _band(mean, truth),
+            "band": lambda: _band(
+                *(_over_time(f, scene, example.functions) for f in (mean, truth))
+            ),
         }
         kept = weights.model_dump()
         losses |= {name: term() for name, term in terms.items() if kept[name] > 0}
     return losses
+
+
+def parcel_losses(
+    estimator: ParcelEstimator, example: FieldExample, forward: ParcelForward
+) -> tuple[Tensor, Tensor]:
+    """(B' Q,) nats a parcel, of the activity in cases with an event; and the cross-entropy of
+    whether there is one."""
+    belief = estimator.belief(example.scene, forward)
+    y = forward.sums(example.field)
+    generator = torch.Generator().manual_seed(example.seed)
+    y = y + estimator.floor * torch.randn(y.shape, generator=generator).to(y.device)
+    each = -estimator.log_prob(y.permute(1, 2, 0)[:, :, None], belief)[:, :, 0]
+    silent = (~example.active).float()
+    nothing = functional.binary_cross_entropy_with_logits(belief.log_odds, silent)
+    return each[example.active].flatten() / forward.n_parcels, nothing
 
 
 @cache
@@ -99,6 +119,12 @@ def _differences(field: Tensor, level: int) -> Tensor:
     """(edges, B, R)"""
     first, second = (ends.to(field.device) for ends in _edges(level))
     return field[first] - field[second]
+
+
+def _over_time(field: Tensor, scene: FieldScene, functions: Tensor) -> Tensor:
+    """(S, B, T) of (S, B, Q)."""
+    courses = functions @ (scene.turn * scene.share[:, None])  # (B, T, Q)
+    return torch.einsum("sbq,btq->sbt", field, courses)
 
 
 def _second(field: Tensor) -> Tensor:

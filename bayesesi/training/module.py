@@ -10,13 +10,15 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from bayesesi.network import FieldDenoiser
+from bayesesi.anatomy import template_parcels
+from bayesesi.network import FieldDenoiser, ParcelForward
 from bayesesi.posterior.atoms import AtomEstimator
-from bayesesi.spec import DiffusionRecipe, Recipe, spec_hash
+from bayesesi.posterior.flow import ParcelEstimator
+from bayesesi.spec import DiffusionRecipe, FlowRecipe, Recipe, spec_hash
 from bayesesi.training.atom_examples import AtomExample, AtomExamples
 from bayesesi.training.examples import PIECE, SESSION, Examples
 from bayesesi.training.field_examples import FieldExample, FieldExamples
-from bayesesi.training.losses import atom_loss, denoising_loss, mean_losses
+from bayesesi.training.losses import atom_loss, denoising_loss, mean_losses, parcel_losses
 from bayesesi.training.schedule import rate_at
 
 
@@ -103,6 +105,7 @@ class FieldModule(LearnedModule):
 
     def __init__(self, examples: FieldExamples) -> None:
         recipe = examples.recipe
+        assert isinstance(recipe, DiffusionRecipe)
         super().__init__(recipe, FieldDenoiser(recipe.backbone, recipe.seed))
 
     def _of_draws(self, example: FieldExample) -> Tensor:
@@ -138,9 +141,48 @@ class FieldModule(LearnedModule):
         return piece.scene.context
 
 
+#: Of whether there is an event, beside nats a parcel.
+_NOTHING = 0.2
+
+
+class FlowModule(LearnedModule):
+    """Negative log-likelihood of the activity of parcels."""
+
+    network: ParcelEstimator
+    recipe: FlowRecipe
+
+    def __init__(self, examples: FieldExamples) -> None:
+        recipe = examples.recipe
+        assert isinstance(recipe, FlowRecipe)
+        parcels = template_parcels(recipe.parcels, recipe.backbone.level)
+        super().__init__(recipe, ParcelEstimator(recipe, parcels))
+        self.parcels = parcels
+
+    def _losses(self, example: FieldExample) -> tuple[Tensor, Tensor]:
+        forward = ParcelForward.on(example.forward, self.parcels)
+        each, nothing = parcel_losses(self.network, example, forward)
+        return (each.mean() if len(each) else each.sum()), nothing
+
+    def training_step(self, example: FieldExample, _: int) -> Tensor:
+        nats, nothing = self._losses(example)
+        self.log("loss", nats, prog_bar=True, batch_size=len(example.scene))
+        return nats + _NOTHING * nothing
+
+    def validation_step(self, example: FieldExample, _: int) -> None:
+        n = len(example.scene)
+        nats, nothing = self._losses(example)
+        self.log("held_out", nats, prog_bar=True, batch_size=n)
+        self.log("held_out_nothing", nothing, batch_size=n)
+
+    def contexts(self, piece: FieldExample) -> Tensor:
+        return piece.scene.context
+
+
 def make_module(examples: Examples[Any, Any]) -> LearnedModule:
     """That of the family of the examples."""
     if isinstance(examples, AtomExamples):
         return AtomModule(examples)
     assert isinstance(examples, FieldExamples)
+    if isinstance(examples.recipe, FlowRecipe):
+        return FlowModule(examples)
     return FieldModule(examples)

@@ -63,7 +63,7 @@ class Case:
 
 
 def measure(step: Callable[[str], None]) -> Outcome:
-    model = load_model("atoms") if "atoms" in _models() else None
+    model = load_model("atoms") if "atoms" in models() else None
     if not isinstance(model, AtomModel):
         raise Skipped("no weights ship; run `bayesesi train atoms`")
     findings: list[Finding] = []
@@ -73,11 +73,11 @@ def measure(step: Callable[[str], None]) -> Outcome:
         ("frame-few", "one to three patches", (0.65, 0.7)),
     ):
         step(f"{words}: lambda of the inverses")
-        best = _best(list(cases(kind, N_CHOOSE, "validate")), step)
+        best = best_lambda(list(cases(kind, N_CHOOSE, "validate")), step)
         step(f"{words}: cases")
         found = _accuracy(model, list(cases(kind, N_CASES, "bench")), best, step)
-        findings += _against(found, words, bars)
-        tables.append(_accuracy_table(found, words, best))
+        findings += against(found, words, bars)
+        tables.append(accuracy_table(found, words, best))
     step("exact posteriors")
     findings += _scores(model, list(cases("frame-one", N_EXACT, "bench")), step)
     step("speed")
@@ -93,7 +93,7 @@ def measure(step: Callable[[str], None]) -> Outcome:
     return Outcome(findings, tables=tables, notes=notes)
 
 
-def _models() -> tuple[str, ...]:
+def models() -> tuple[str, ...]:
     from bayesesi import list_models
 
     return list_models()
@@ -118,7 +118,7 @@ def errors(values: NDArray[np.float64], case: Case) -> float:
     return float(matched_peak_errors(values, space, case.centres).mean())
 
 
-def _best(found: list[Case], step: Callable[[str], None]) -> dict[str, float]:
+def best_lambda(found: list[Case], step: Callable[[str], None]) -> dict[str, float]:
     total = {method: np.zeros(len(GRID)) for method in linear.METHODS}
     inverse = None
     for k, case in enumerate(found):
@@ -166,12 +166,15 @@ def _accuracy(
     return rows
 
 
-def _against(
-    found: dict[str, NDArray[np.float64]], words: str, bars: tuple[float, float]
+def against(
+    found: dict[str, NDArray[np.float64]],
+    words: str,
+    bars: tuple[float, float],
+    name_of_ours: str = "atoms",
 ) -> list[Finding]:
     findings = []
     for column, what, bar in ((0, "peak error", bars[0]), (1, "nEMD", bars[1])):
-        ours = found["atoms"][:, column]
+        ours = found[name_of_ours][:, column]
         rivals = {m: found[m][:, column] for m in linear.METHODS}
         statistics: list[tuple[str, Callable[[Any], float]]] = [("mean", np.nanmean)]
         if column == 0:
@@ -213,11 +216,14 @@ def _interval(
     return float(low), float(high)
 
 
-def _accuracy_table(
-    found: dict[str, NDArray[np.float64]], words: str, best: dict[str, float]
+def accuracy_table(
+    found: dict[str, NDArray[np.float64]],
+    words: str,
+    best: dict[str, float],
+    name_of_ours: str = "atoms",
 ) -> Table:
     rows: list[list[float | str]] = []
-    for name in ("atoms", *linear.METHODS):
+    for name in (name_of_ours, *linear.METHODS):
         peak, earth = found[name].T
         by_cap = [
             float(np.median(peak[(found["sensors"] >= low) & (found["sensors"] < high)]))
@@ -303,27 +309,27 @@ def _exact(
 def _speed(model: AtomModel) -> list[Finding]:
     obs = next(iter(cases("frame-one", SESSION, "bench"))).obs
     problem = make_problem(obs, model.atoms_prior, None, atoms=model.atoms)
-    prepared = [_seconds(lambda: Sight.of(problem, model.network)) for _ in range(5)]
+    prepared = [seconds(lambda: Sight.of(problem, model.network)) for _ in range(5)]
     sight = Sight.of(problem, model.network)
     empty = np.zeros((1, 0), np.int64)
-    looks = [_seconds(lambda: next(sight.next(empty))) for _ in range(20)]
+    looks = [seconds(lambda: next(sight.next(empty))) for _ in range(20)]
     post = model.posterior(obs)
-    whole = [_seconds(lambda: model.posterior(obs).sample(1000)) for _ in range(5)]
-    again = [_seconds(lambda: post.sample(1000)) for _ in range(5)]
+    whole = [seconds(lambda: model.posterior(obs).sample(1000)) for _ in range(5)]
+    again = [seconds(lambda: post.sample(1000)) for _ in range(5)]
     threads = f"{torch.get_num_threads()} threads"
     return [
-        Finding("a look, forward prepared", threads, 1e3 * _median(looks), "ms", bar=at_most(10.0)),
-        Finding("preparing a forward", threads, 1e3 * _median(prepared), "ms", bar=at_most(150.0)),
-        Finding("1,000 draws, all told", threads, _median(whole), "s"),
-        Finding("1,000 draws of a posterior", threads, _median(again), "s", bar=at_most(0.3)),
+        Finding("a look, forward prepared", threads, 1e3 * median(looks), "ms", bar=at_most(10.0)),
+        Finding("preparing a forward", threads, 1e3 * median(prepared), "ms", bar=at_most(150.0)),
+        Finding("1,000 draws, all told", threads, median(whole), "s"),
+        Finding("1,000 draws of a posterior", threads, median(again), "s", bar=at_most(0.3)),
     ]
 
 
-def _median(values: list[float]) -> float:
+def median(values: list[float]) -> float:
     return float(np.median(values))
 
 
-def _seconds(work: Callable[[], Any]) -> float:
+def seconds(work: Callable[[], Any]) -> float:
     start = perf_counter()
     work()
     return perf_counter() - start

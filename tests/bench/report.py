@@ -34,6 +34,8 @@ REPORTS = (
     Report("simulators", "The simulators, measured", ("simulator",)),
     Report("posteriors", "Exact posteriors, measured", ("patches",)),
     Report("learned", "Learned posteriors, measured", ("atoms",)),
+    Report("fields", "A learned posterior of fields, measured", ("cortex",)),
+    Report("parcels", "A learned posterior of parcels, measured", ("parcels",)),
 )
 
 

@@ -7,7 +7,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ import bayesesi
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError
 from bayesesi.model import AtomModel, read_weights, write_weights
-from bayesesi.spec import AtomRecipe, SpecError, read_spec
+from bayesesi.spec import AtomRecipe, Ingredient, SpecError, read_spec
 from bayesesi.training import AtomExamples, ExampleStream
 
 RECIPE = """
@@ -101,6 +104,33 @@ def test_a_run_that_had_ended_gives_its_weights_again(recipe: Path, tmp_path: Pa
         torch.testing.assert_close(value, first.network.state_dict()[name])
     assert again.history["validation"] == first.history["validation"]
     assert again.history["support"] == first.history["support"]
+
+
+class _Named(AtomExamples):
+    """Of every block, the name of the simulator it is of."""
+
+    def _simulator(self, ingredient: Ingredient) -> Any:
+        return SimpleNamespace(block=lambda *_: [ingredient.simulator])
+
+    def pieces(self, batch: Any, rng: np.random.Generator) -> Any:
+        return [batch]
+
+
+def test_a_simulator_gives_no_case_before_it_begins(tmp_path: Path) -> None:
+    """256 steps are 64 blocks, of which 16 are drawn evenly: alike by chance once in 2^15."""
+    late = RECIPE.replace(
+        "[backbone]", '[[mixture]]\nsimulator = "frame-any-cap"\nbegins = 0.75\n\n[backbone]'
+    ).replace("steps = 6", "steps = 256")
+    path = tmp_path / "late.toml"
+    path.write_text(late)
+    spec = read_spec(path)
+    assert isinstance(spec, AtomRecipe)
+    met = list(islice(ExampleStream(_Named(spec)), 64))
+    assert set(met[:48]) == {"single-frame"}
+    assert set(met[48:]) == {"single-frame", "frame-any-cap"}
+    path.write_text(late.replace('"single-frame"', '"single-frame"\nbegins = 0.5'))
+    with pytest.raises(SpecError, match="no simulator begins at 0"):
+        read_spec(path)
 
 
 def test_examples_are_the_same_for_any_start(recipe: Path) -> None:

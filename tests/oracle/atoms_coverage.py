@@ -1,6 +1,6 @@
 """How often the network `atoms` holds the truth, on cases of its own simulators.
 
-    python -m tests.oracle.atoms_coverage run frame-any-cap      # or event-any-cap
+    python -m tests.oracle.atoms_coverage run frame-any-cap      # or event-any-cap, frame-256-cap
     python -m tests.oracle.atoms_coverage report
 
 Cases are of the purpose "diagnose", session by session, each with a head, a cap and a noise of its
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,9 @@ from bayesesi.posterior.atoms import AtomPosterior
 from bayesesi.simulator import Simulation
 from tests.oracle.coverage import HERE, LEVELS, mass
 
-SIMULATORS = ("frame-any-cap", "event-any-cap")
+#: The last is of a cap that no network met.
+SIMULATORS = ("frame-any-cap", "event-any-cap", "frame-256-cap")
+SPECS = Path(__file__).parent / "specs"
 N_CASES, SEED = 400, 5
 
 
@@ -85,7 +88,9 @@ def run(name: str, n_cases: int = N_CASES) -> None:
     path, shipped = HERE / f"atoms-{name}.jsonl", model()
     kept = rows(name, tensor_hash(shipped.network.state_dict()))
     path.write_text("".join(json.dumps(r) + "\n" for r in kept))
-    simulation = read_simulator(name, session=1).simulate(n_cases, SEED, "diagnose")
+    own = SPECS / f"{name}.toml"
+    simulator = read_simulator(own if own.is_file() else name, session=1)
+    simulation = simulator.simulate(n_cases, SEED, "diagnose")
     done = {r["case"] for r in kept}
     for k in range(n_cases):
         if k not in done:
@@ -102,7 +107,7 @@ def report() -> None:
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", lw=1)
     lines, weights = [*HEADER], tensor_hash(model().network.state_dict())
-    for name, marker in zip(SIMULATORS, "os", strict=True):
+    for name, marker in zip(SIMULATORS, "os^", strict=True):
         found = rows(name, weights)
         if not found:
             continue
@@ -123,7 +128,7 @@ def report() -> None:
 def _by_cap(name: str, found: list[dict[str, Any]]) -> list[str]:
     """Cases with something active, by how many whitened numbers a moment has."""
     lines = []
-    for low, high in ((0, 22), (22, 40), (40, 80), (80, 200)):
+    for low, high in ((0, 22), (22, 40), (40, 80), (80, 200), (200, 300)):
         some = [r for r in found if low <= r["sensors"] < high and r["count"]]
         if some:
             error = np.array([r["error_mm"] for r in some])

@@ -43,7 +43,8 @@ class Task:
         seen = self.forward.sees(x)
         values = seen + NU**0.5 * torch.randn(seen.shape, generator=generator)
         features = torch.zeros(n, shape[0], 12)
-        return x, FieldScene(values, torch.full((n,), NU**-0.5), features, torch.zeros(n, 11))
+        size, turn = torch.full((n, 1), NU**-0.5), torch.ones(n, 1, 1)
+        return x, FieldScene(values, size, turn, features, torch.zeros(n, 11))
 
     def exact(self, values: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(16, B) means and (16, 16) covariance of F x."""
@@ -80,8 +81,8 @@ def learned(task: Task) -> FieldDenoiser:
     network = FieldDenoiser(SIZES)
     optimiser = torch.optim.AdamW(network.parameters(), 5e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
-    estimator = field_estimator(network, task.forward, 1)
     generator = torch.Generator().manual_seed(1)
+    estimator = field_estimator(network, task.forward, task.cases(1, generator)[1])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         for _ in range(STEPS):
@@ -96,10 +97,9 @@ def learned(task: Task) -> FieldDenoiser:
 def drawn(task: Task, network: FieldDenoiser, scene: FieldScene, n: int) -> NDArray[np.float64]:
     """(B, n, 16) functionals of draws."""
     generator = torch.Generator().manual_seed(3)
-    rows = torch.arange(len(scene)).repeat_interleave(n)
     parts = []
-    for some in rows.split(250):
-        x = draw_fields(network, scene.pick(some), task.forward, generator)[..., 0]
+    for k in range(len(scene)):
+        x = draw_fields(network, scene.pick(slice(k, k + 1)), task.forward, generator, n)[..., 0]
         parts.append(task.functionals @ x.double().numpy())
     return np.concatenate(parts, axis=1).T.reshape(len(scene), n, -1)
 

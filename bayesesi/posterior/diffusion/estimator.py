@@ -7,7 +7,7 @@ With x_t = alpha x + sigma eps and D(x_t) = E[x | x_t, v] (``network.field_denoi
     score (Song et al. 2021, arXiv:2011.13456): alpha² + sigma² = 1,
         grad log p(x_t | v) = (alpha D - x_t) / sigma².
 
-sbi scales what goes in and out of a net; the nets here undo that. A field (S, R) is flat, as is
+sbi scales what goes in and out of a net; the nets here undo that. A field (S, Q) is flat, as is
 what a scene holds (``FieldScene.flat``): the condition.
 """
 
@@ -21,7 +21,7 @@ from sbi.neural_nets.estimators.score_estimator import VPScoreEstimator
 from sbi.utils.vector_field_utils import VectorFieldNet
 from torch import Tensor
 
-from bayesesi.network import CONTEXT, FieldDenoiser, FieldForward, FieldScene
+from bayesesi.network import FieldDenoiser, FieldForward, FieldScene
 
 if TYPE_CHECKING:
     from sbi.neural_nets.estimators.base import ConditionalVectorFieldEstimator
@@ -32,14 +32,15 @@ _LEAST = 1e-3
 
 
 def field_estimator(
-    denoiser: FieldDenoiser, forward: FieldForward, n_functions: int, matching: Matching = "flow"
+    denoiser: FieldDenoiser, forward: FieldForward, like: FieldScene, matching: Matching = "flow"
 ) -> ConditionalVectorFieldEstimator:
-    """sbi's estimator of flat fields (S R,) given flat scenes of one forward.
+    """sbi's estimator of flat fields (S Q,) given flat scenes of one forward, in the shapes of one.
 
     ``loss``, ``ode_fn`` and ``score`` are sbi's; it can stand in a ``VectorFieldPosterior``.
     """
-    net = (_Velocity if matching == "flow" else _Score)(denoiser, forward, n_functions)
-    shapes = (torch.Size([forward.n_sources * n_functions]), torch.Size([net.n_condition]))
+    net = (_Velocity if matching == "flow" else _Score)(denoiser, forward, like)
+    n_numbers = forward.n_sources * like.size.shape[1]
+    shapes = (torch.Size([n_numbers]), torch.Size([like.pick(slice(1)).flat().shape[1]]))
     if matching == "flow":
         return FlowMatchingEstimator(net, *shapes, noise_scale=0.0)
     estimator = VPScoreEstimator(net, *shapes)
@@ -51,22 +52,14 @@ def field_estimator(
 class _Net(VectorFieldNet):
     """The denoiser of one forward, flat."""
 
-    def __init__(self, denoiser: FieldDenoiser, forward: FieldForward, n_functions: int) -> None:
+    def __init__(self, denoiser: FieldDenoiser, forward: FieldForward, like: FieldScene) -> None:
         super().__init__()
-        self.denoiser, self.field = denoiser, forward
-        self.n_functions = n_functions
-
-    @property
-    def n_condition(self) -> int:
-        n_features = self.denoiser.n_scene_features
-        n_directions, n_sources = self.field.rows.shape
-        return n_directions * self.n_functions + 1 + n_sources * n_features + len(CONTEXT)
+        self.denoiser, self.field, self.like = denoiser, forward, like
 
     def denoised(self, x: Tensor, flat: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """(B, S R)."""
-        m, s = self.field.rows.shape
-        scene = FieldScene.of_flat(flat, m, self.n_functions, s, len(CONTEXT))
-        field = x.unflatten(1, (s, self.n_functions)).movedim(1, 0)
+        """(B, S Q)."""
+        scene = FieldScene.of_flat(flat, self.like)
+        field = x.unflatten(1, (self.field.n_sources, -1)).movedim(1, 0)
         return self.denoiser(field, alpha, sigma, scene, self.field).movedim(0, 1).flatten(1)
 
 

@@ -1,0 +1,67 @@
+"""A posterior of one observation as sbi's diagnostics and plots take one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayesesi.errors import InputError
+
+if TYPE_CHECKING:
+    from bayesesi.posterior.base import Posterior
+
+#: theta is in nA m.
+NANO = 1e9
+
+
+@dataclass(frozen=True, eq=False)
+class SbiPosterior:
+    """theta: the moments j of all sources, flat, nA m; x: the whitened data, flat.
+
+    sbi asks for ``sample``, ``sample_batched`` and ``log_prob``. This is of one observation: x may
+    be left out, or be that of the observation.
+    """
+
+    posterior: Posterior
+
+    @property
+    def default_x(self) -> Tensor:
+        """(1, n_eff R)"""
+        return torch.from_numpy(self.posterior.obs.values.reshape(1, -1)).float()
+
+    def sample(
+        self, sample_shape: Any = (1,), x: Tensor | None = None, seed: int | None = None, **_: Any
+    ) -> Tensor:
+        """(*sample_shape, S R); from the generator of torch, without a seed."""
+        self._check(x)
+        shape = torch.Size(sample_shape)
+        own = int(torch.randint(2**31, (1,))) if seed is None else seed
+        draws = NANO * self.posterior.sample(shape.numel(), own)
+        return torch.from_numpy(draws.reshape(*shape, -1)).float()
+
+    def sample_batched(self, sample_shape: Any, x: Tensor, **_: Any) -> Tensor:
+        """(*sample_shape, B, S R), x being B times the observation."""
+        parts = [self.sample(sample_shape, row) for row in x]
+        return torch.stack(parts, dim=len(torch.Size(sample_shape)))
+
+    def log_prob(self, theta: Tensor, x: Tensor | None = None, **_: Any) -> Tensor:
+        """(D,) nats of (D, S R), where the family has a density."""
+        self._check(x)
+        shape = (*self.posterior.obs.leadfield.shape[1:], self.posterior.obs.n_functions)
+        draws = theta.double().numpy().reshape(-1, *shape) / NANO
+        found = self.posterior.log_prob(draws) - np.prod(shape) * np.log(NANO)
+        return torch.from_numpy(np.asarray(found)).float()
+
+    def _check(self, x: Tensor | None) -> None:
+        if x is None:
+            return
+        own = self.default_x[0]
+        if x.numel() != own.numel() or not torch.allclose(x.flatten().float(), own, atol=1e-4):
+            raise InputError(
+                "this posterior is of one observation, and x is another; make one by "
+                "model.posterior(obs) for that"
+            )

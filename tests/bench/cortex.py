@@ -1,0 +1,137 @@
+"""The network `cortex` against MNE's inverses, case by case, and how fast it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi import load_model
+from bayesesi.anatomy import template_source_space
+from bayesesi.benchmark import baselines as linear
+from bayesesi.benchmark.metrics import carry, normalised_emd
+from bayesesi.model import FieldModel
+from bayesesi.network import FieldForward
+from tests.bench.atoms import (
+    N_CASES,
+    N_CHOOSE,
+    N_EARTH,
+    SESSION,
+    Case,
+    accuracy_table,
+    against,
+    best_lambda,
+    cases,
+    errors,
+    median,
+    models,
+    seconds,
+)
+from tests.bench.outcome import Finding, Outcome, Skipped, Table, at_least, at_most
+
+TITLE = "Cortex"
+STANDS_ON = (
+    "anatomy",
+    "benchmark",
+    "forward",
+    "model",
+    "network",
+    "noise",
+    "observation",
+    "prior",
+    "posterior/diffusion",
+    "simulator",
+    "assets/template-bank.safetensors",
+    "assets/cortex.safetensors",
+)
+#: m: maps of the mean's moments are smoothed by this much before their peak is taken.
+WIDTH = 0.010
+
+
+def measure(step: Callable[[str], None]) -> Outcome:
+    model = load_model("cortex") if "cortex" in models() else None
+    if not isinstance(model, FieldModel):
+        raise Skipped("no weights ship; run `bayesesi train cortex`")
+    findings: list[Finding] = []
+    tables: list[Table] = []
+    for kind, words, bars in (
+        ("frame-one", "one patch", (0.5, 0.5)),
+        ("frame-few", "one to three patches", (0.65, 0.7)),
+    ):
+        step(f"{words}: lambda of the inverses")
+        best = best_lambda(list(cases(kind, N_CHOOSE, "validate")), step)
+        found = _accuracy(model, list(cases(kind, N_CASES, "bench")), best, step)
+        findings += against(found, words, bars, "cortex")
+        tables.append(accuracy_table(found, words, best, "cortex"))
+    step("speed")
+    findings += _speed(model)
+    history = model.history
+    notes = [
+        f"Weights: recipe `{model.recipe.name}`, {history['cases']:,} cases, "
+        f"{history['seconds'] / 60:.0f} min on {history['device']}, two cores. Cases and rivals as "
+        "of `atoms`; peaks are those of the mean's sizes, smoothed by 10 mm."
+    ]
+    return Outcome(findings, tables=tables, notes=notes)
+
+
+def _accuracy(
+    model: FieldModel, found: list[Case], best: dict[str, float], step: Callable[[str], None]
+) -> dict[str, NDArray[np.float64]]:
+    """name -> (n, 2) peak error and nEMD (NaN beyond the first cases); "session" and "sensors"."""
+    out: dict[str, list[list[float]]] = {name: [] for name in ("cortex", *linear.METHODS)}
+    inverse, coarse, near = None, template_source_space(3), _near()
+    for k, case in enumerate(found):
+        step(f"case {k + 1} of {len(found)}")
+        size = np.abs(model.posterior(case.obs).mean()).sum(axis=1)
+        inverse = linear.prepare(case.obs) if k % SESSION == 0 or inverse is None else inverse
+        maps = {"cortex": (near @ size, size)}
+        for method in linear.METHODS:
+            power = linear.power_map(case.obs, method, best[method], inverse)
+            maps[method] = (power, np.sqrt(power))
+        for name, (peaks, mass) in maps.items():
+            earth = np.nan
+            if k < N_EARTH:
+                moved = [carry(v, case.obs.source_space, coarse) for v in (mass, case.field)]
+                earth = normalised_emd(*moved, coarse.positions)
+            out[name].append([errors(peaks, case), earth])
+    rows = {name: np.array(values) for name, values in out.items()}
+    rows["session"] = np.array([case.session for case in found])
+    rows["sensors"] = np.array([case.obs.n_eff for case in found])
+    return rows
+
+
+def _near() -> NDArray[np.float64]:
+    """(S, S) Gaussian weights of neighbours on the same side."""
+    space = template_source_space(4)
+    square = (space.positions**2).sum(axis=1)
+    apart = square[:, None] + square - 2 * space.positions @ space.positions.T
+    same = space.hemisphere[:, None] == space.hemisphere
+    return np.asarray(np.exp(-0.5 * apart / WIDTH**2) * same)
+
+
+def _speed(model: FieldModel) -> list[Finding]:
+    found = list(cases("frame-one", SESSION, "bench"))
+    obs = next(case.obs for case in found if 40 <= case.obs.n_eff < 80)
+    prepared = [seconds(lambda: FieldForward.of(obs.leadfield, model.level)) for _ in range(5)]
+    post = model.posterior(obs)
+    means = [
+        seconds(lambda: model.network.mean(post.scene, post.forward))  # type: ignore[attr-defined]
+        for _ in range(20)
+    ]
+    drawn = [seconds(lambda: post.sample(200, seed=1)) for _ in range(2)]
+    rate = 200 / median(drawn)
+    return [
+        Finding(
+            "scene → mean, forward prepared",
+            "64 sensors",
+            1e3 * median(means),
+            "ms",
+            bar=at_most(10.0),
+        ),
+        Finding(
+            "preparing a forward", "64 sensors", 1e3 * median(prepared), "ms", bar=at_most(150.0)
+        ),
+        Finding("200 draws of the field", "one case", median(drawn), "s", bar=at_most(3.0)),
+        Finding("draws a second", "one case, 16 together", rate, "1/s", bar=at_least(150.0)),
+    ]
