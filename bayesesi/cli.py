@@ -143,7 +143,8 @@ def localize(
         typer.Option(
             help="atoms: few patches or nothing, by a network that learned it; cortex: patches or "
             "a smooth field, by another; patches: few patches by chains, for any prior and "
-            "forward; gaussian: minimum norm; a .safetensors file; "
+            "forward; gaussian: minimum norm; a .safetensors file; names with + between them: "
+            "their mixture; "
             "auto: atoms for the template's head, patches with --forward or --prior."
         ),
     ] = "auto",
@@ -386,12 +387,17 @@ def train(
     """Train a network on the simulators its recipe names.
 
     A run that was stopped, or killed, goes on from its last checkpoint when the command is given
-    again. Curves: tensorboard --logdir OUT. In the end OUT/RECIPE.safetensors holds the weights,
+    again. Curves: tensorboard --logdir OUT. On several devices: torchrun --nproc-per-node N, then
+    the path of this command and the same arguments. In the end OUT/RECIPE.safetensors holds the weights,
     with their recipe; `bayesesi localize DATA --model OUT/RECIPE.safetensors` uses them.
     """
     import bayesesi
 
+    from bayesesi.training import is_first
+
     model = bayesesi.train(recipe, out, device, steps, workers)
+    if not is_first():
+        return
     history = model.history
     rows = {
         "trained": f"{history['cases']:,} cases in {history['seconds'] / 60:.0f} min on "

@@ -104,7 +104,7 @@ def train(
     SpecError : a recipe with mistakes. InputError : Lightning is missing, a folder in use by the
     run of another recipe.
     """
-    from bayesesi.training import fit
+    from bayesesi.training import fit, is_first
 
     spec = read_spec(recipe)
     if not isinstance(spec, Recipe):
@@ -113,5 +113,6 @@ def train(
     prior = kind.read_prior(spec)
     folder = Path(out) if out is not None else Path("runs") / spec.name
     model = kind.of(fit(spec, folder, device, steps, workers, progress), prior)
-    model.write(folder / f"{spec.name}{_ENDING}")
+    if is_first():
+        model.write(folder / f"{spec.name}{_ENDING}")
     return model

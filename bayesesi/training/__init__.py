@@ -3,7 +3,7 @@
 from bayesesi.training.atom_examples import AtomExample, AtomExamples
 from bayesesi.training.examples import Examples, ExampleStream
 from bayesesi.training.field_examples import FieldExample, FieldExamples
-from bayesesi.training.loop import Trained, examples_of, fit
+from bayesesi.training.loop import Trained, examples_of, fit, is_first
 
 __all__ = [
     "AtomExample",
@@ -15,4 +15,5 @@ __all__ = [
     "Trained",
     "examples_of",
     "fit",
+    "is_first",
 ]

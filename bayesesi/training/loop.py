@@ -102,6 +102,8 @@ def fit(
             enable_progress_bar=progress,
             enable_model_summary=False,
             logger=TensorBoardLogger(folder, name="", version="curves"),
+            use_distributed_sampler=False,  # every process looks at all that is held out
+            **_shared(),
             callbacks=[
                 EMAWeightAveraging(decay=optimiser.average, use_buffers=False),
                 ModelCheckpoint(
@@ -185,6 +187,22 @@ def _start(last: Path, recipe_hash: str) -> int:
             "folder, or remove this one"
         )
     return step
+
+
+def is_first() -> bool:
+    """Whether this process, of those that ``torchrun`` started, is the one that writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _shared() -> dict[str, Any]:
+    """What Lightning must be told of the processes that ``torchrun`` started; nothing without."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return {}
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    # heads take turns, see FieldModule: in a step some are not used
+    strategy = "ddp_find_unused_parameters_true"
+    return {"devices": local, "num_nodes": world // local, "strategy": strategy}
 
 
 def _on_gpu(device: str) -> bool:

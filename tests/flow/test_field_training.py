@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +101,24 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(
     other = trained(tmp_path, "flow")
     for name, value in model.network.state_dict().items():
         np.testing.assert_array_equal(value, other.network.state_dict()[name])
+
+
+@pytest.mark.slow
+def test_processes_of_torchrun_share_the_cases(tmp_path: Path, model: FieldModel) -> None:
+    """Two of them see twice as many as one, and leave one file."""
+    recipe = tmp_path / "tiny-field.toml"
+    recipe.write_text(RECIPE.format(matching="flow").replace("steps = 3", "steps = 2"))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += [str(Path(sys.executable).with_name("bayesesi")), "train", str(recipe)]
+    command += ["-o", str(tmp_path / "run"), "--device", "cpu", "--workers", "0"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("written") == 1
+    shared = bayesesi.load_model(tmp_path / "run" / "tiny-field.safetensors")
+    assert isinstance(shared, FieldModel)
+    assert model.history["cases"] == 3 * 64
+    assert shared.history["cases"] == 2 * 2 * 64
 
 
 def test_scores_are_learned_as_well(tmp_path: Path, obs: object) -> None:

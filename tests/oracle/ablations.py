@@ -3,7 +3,7 @@
     python -m tests.oracle.ablations run full      # or no-scan, one-head, crime
     python -m tests.oracle.ablations report
 
-Networks of `atoms`, on 1,284 sources, 40,000 cases each: on all there is; without the likelihood of
+Networks of `atoms`, on 1,284 sources, 64,000 cases each: on all there is; without the likelihood of
 one more source, in its features and in its logits; on recordings of the assumed head alone; and on
 those in white noise, exactly known ("inverse crime"). All are judged on the same held-out cases of
 `frame-any-cap`, heads and noise drawn. Rows: ``reports/ablations/ARM.json``.
@@ -102,7 +102,7 @@ def judge(network: AtomEstimator, held: AtomExamples) -> dict[str, Any]:
             first = (piece.given == 0) & (piece.target > 0)
             maps = log_q[first, 1:].unflatten(1, (held.recipe.extents, -1)).logsumexp(1)
             true = (piece.target[first] - 1) % len(sources)
-            apart = positions[maps.argmax(1)] - positions[true]
+            apart = positions[maps.argmax(1).numpy()] - positions[true.numpy()]
             errors.append(1e3 * np.linalg.norm(apart, axis=1))
     every, apart = np.concatenate(nats), np.concatenate(errors)
     return {
@@ -119,7 +119,7 @@ def report() -> None:
         "# What a network loses with what it is not shown",
         "",
         "`python -m tests.oracle.ablations run ARM`, then `report`: networks of `atoms` on 1,284 "
-        "sources, 40,000 cases each, judged on the same held-out cases of `frame-any-cap`. Nats: "
+        "sources, 64,000 cases each, judged on the same held-out cases of `frame-any-cap`. Nats: "
         "minus log of what was asked, over all questions (standard error); mm: from the likeliest "
         "first place to that of the strongest source at the scalp.",
         "",
