@@ -388,11 +388,10 @@ def train(
 
     A run that was stopped, or killed, goes on from its last checkpoint when the command is given
     again. Curves: tensorboard --logdir OUT. On several devices: torchrun --nproc-per-node N, then
-    the path of this command and the same arguments. In the end OUT/RECIPE.safetensors holds the weights,
-    with their recipe; `bayesesi localize DATA --model OUT/RECIPE.safetensors` uses them.
+    the path of this command and the same arguments. In the end OUT/RECIPE.safetensors holds the
+    weights, with their recipe; `bayesesi localize DATA --model OUT/RECIPE.safetensors` uses them.
     """
     import bayesesi
-
     from bayesesi.training import is_first
 
     model = bayesesi.train(recipe, out, device, steps, workers)
