@@ -23,6 +23,7 @@ from bayesesi.posterior.patches import make_problem
 from bayesesi.posterior.patches.enumeration import Enumeration
 from bayesesi.posterior.patches.scan import DrawScan
 from bayesesi.posterior.patches.spread_scan import SpreadScan
+from bayesesi.posterior.patches.state_posterior import StatePosterior
 from bayesesi.prior import HeadPrior, PatchPrior
 from bayesesi.simulator import Simulation
 from tests.bench.outcome import Finding, Outcome, Skipped, Table, at_least, at_most
@@ -130,7 +131,7 @@ def best_lambda(found: list[Case], step: Callable[[str], None]) -> dict[str, flo
     return {method: float(GRID[int(each.argmin())]) for method, each in total.items()}
 
 
-def place_map(post: AtomPosterior) -> NDArray[np.float64]:
+def place_map(post: StatePosterior) -> NDArray[np.float64]:
     """(S,) expected number of centres about each source."""
     positions = post.obs.source_space.positions
     count = post.centre_probability()
