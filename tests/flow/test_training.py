@@ -155,7 +155,7 @@ def test_what_should_come_next_is_the_truth_strongest_first(recipe: Path) -> Non
     spec = read_spec(recipe)
     assert isinstance(spec, AtomRecipe)
     examples = AtomExamples(spec)
-    batch = examples._simulators[0].block(1, spec.seed, "train")[0]
+    batch = examples._simulator(spec.mixture[0]).block(1, spec.seed, "train")[0]
     events = examples._events(batch, batch.leadfield)
     coarse = template_source_space(4).positions[examples.atoms.centres]
     fine = template_source_space(5).positions
