@@ -143,7 +143,7 @@ def localize(
         typer.Option(
             help="atoms: few patches or nothing, by a network that learned it; cortex: patches or "
             "a smooth field, by another; patches: few patches by chains, for any prior and "
-            "forward; gaussian: minimum norm; a .safetensors file; names with + between them: "
+            "forward; gaussian: minimum norm; a .safetensors file; several with + between them: "
             "their mixture; "
             "auto: atoms for the template's head, patches with --forward or --prior."
         ),

@@ -129,7 +129,7 @@ def _posterior_group(summary: Summary, posterior: Posterior, trust: Trust) -> xr
         dims = ("chain", "draw", "region")[: values.ndim + 1]
         return dims, values[None], {"units": unit}
 
-    units = {"log_likelihood": "nats"}
+    units = {"log_likelihood": "nats", "log_prior": "nats"}
     group = {
         name: chain(np.asarray(v), units.get(name, "1")) for name, v in summary.latents.items()
     }

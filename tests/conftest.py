@@ -35,6 +35,15 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@pytest.fixture(scope="module")
+def few_held_out() -> Iterator[None]:
+    """Trainings look at one session where they look at many else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bayesesi.training.loop._N_HELD", 1)
+        patch.setattr("bayesesi.training.loop._N_SEEN", 2)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_leaked_state() -> Iterator[None]:
     """A test leaves the global generators and the thread count as it found them.

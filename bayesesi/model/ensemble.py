@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -36,7 +37,8 @@ class EnsembleModel(Model):
         return ensemble_posterior([m.posterior(obs, seed + i) for i, m in enumerate(self.members)])
 
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
-        return self.members[0].oriented(forward)
+        """As every member takes them."""
+        return reduce(lambda held, member: member.oriented(held), self.members, forward)
 
     def details(self, obs: Observation) -> dict[str, Any]:
         of_members = [member.details(obs) for member in self.members]
@@ -74,9 +76,7 @@ def dropout_ensemble(
     if not 0 < share <= 0.5:
         raise InputError(f"share is above 0 and at most .5, not {share:g}")
     generator = torch.Generator().manual_seed(seed)
-    copies = [
-        replace(model, network=_thinned(model.network, share, generator)) for _ in range(max(n, 0))
-    ]
+    copies = [replace(model, network=_thinned(model.network, share, generator)) for _ in range(n)]
     return ensemble(copies)
 
 

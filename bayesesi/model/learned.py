@@ -66,14 +66,20 @@ class LearnedModel(Model):
         """As it is before training."""
 
     @staticmethod
-    @abstractmethod
     def read_prior(recipe: Any) -> Spec:
-        """That a recipe names.
+        """Of the sources, that a recipe names.
 
         Raises
         ------
         InputError : one of a family the network cannot learn.
         """
+        spec = read_spec(recipe.prior, recipe.folder)
+        if spec.kind != "sources":
+            raise InputError(
+                f"{recipe.name}: prior = {some([recipe.prior])} is no prior of sources but one of "
+                f"{spec.kind}; give one, such as 'focal-or-distributed'"
+            )
+        return spec
 
     @classmethod
     def of(cls, trained: Trained, spec: Spec) -> Self:
@@ -223,16 +229,6 @@ class FieldModel(LearnedModel):
     def _network(recipe: DiffusionRecipe, spec: Spec) -> FieldDenoiser:
         return FieldDenoiser(recipe.backbone)
 
-    @staticmethod
-    def read_prior(recipe: DiffusionRecipe | FlowRecipe) -> Spec:
-        spec = read_spec(recipe.prior, recipe.folder)
-        if spec.kind != "sources":
-            raise InputError(
-                f"{recipe.name}: prior = {some([recipe.prior])} is no prior of sources but one of "
-                f"{spec.kind}; give one, such as 'focal-or-distributed'"
-            )
-        return spec
-
     def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
         self.check(obs)
         return field_posterior(obs, self.network, self.level, seed, self.support)
@@ -251,10 +247,6 @@ class FlowModel(LearnedModel):
     @staticmethod
     def _network(recipe: FlowRecipe, spec: Spec) -> ParcelEstimator:
         return ParcelEstimator(recipe, template_parcels(recipe.parcels, recipe.backbone.level))
-
-    @staticmethod
-    def read_prior(recipe: FlowRecipe) -> Spec:
-        return FieldModel.read_prior(recipe)
 
     def posterior(self, obs: Observation, seed: int = 0) -> ParcelPosterior:
         self.check(obs)

@@ -38,7 +38,7 @@ def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
         ``"gaussian"``: the minimum norm and its uncertainty; ``"atoms"``: what ``patches`` asks,
         answered by a network; ``"cortex"``: moments everywhere, by another; ``"parcels"``: sums
         over parcels and their density, by a third; a .safetensors file that ``train`` wrote; or
-        several of the names with + between them: their mixture.
+        several of these with + between them: their mixture.
     prior : of the sources, the model's own default if not given: for patches a spec of that
         family by name or path, for Gaussian ones ``"identity"``, ``"depth"`` or ``"smooth"``. A
         network keeps the one it was trained with.
@@ -48,7 +48,7 @@ def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
     InputError : no such model or prior, a file that holds no weights of ours.
     """
     text = str(name)
-    if "+" in text and not text.endswith(_ENDING):
+    if "+" in text and not Path(text).is_file():
         return ensemble([load_model(each, prior) for each in text.split("+")])
     if text in EXACT:
         return EXACT[text]() if prior is None else EXACT[text](str(prior))

@@ -38,7 +38,7 @@ _N_GATES = 3 + len(EXTENTS)
 _N_SEEN = 3 + 1 + len(EXTENTS)
 _N_TIMES = 3
 #: What a course shows of itself, and numbers in between.
-_N_COURSE, _COURSE_WIDTH = 3, 16
+N_COURSE, _COURSE_WIDTH = 3, 16
 #: Numbers a source for each of the two heads: gates and log d.
 _N_EACH = _N_GATES + 1
 
@@ -78,7 +78,7 @@ class FieldDenoiser(nn.Module):
             torch.manual_seed(seed)
             self.backbone = CorticalTransformer(backbone, *sizes)
             self.course = nn.Sequential(
-                nn.Linear(_N_COURSE + len(CONTEXT) + _N_TIMES, _COURSE_WIDTH),
+                nn.Linear(N_COURSE + len(CONTEXT) + _N_TIMES, _COURSE_WIDTH),
                 nn.SiLU(),
                 nn.Linear(_COURSE_WIDTH, 2 * heads),
             )
@@ -130,7 +130,7 @@ class FieldDenoiser(nn.Module):
         each, ends = self.backbone(features, context, sources)
         own = each.float()[:, :, _N_EACH * head : _N_EACH * (1 + head)].movedim(1, 0)
         expected = (fields * own[:, :, :_N_GATES].movedim(2, 0)[..., None]).sum(0)
-        along = self.course(_of_courses(scene, context)).float()[:, :, 2 * head : 2 * head + 2]
+        along = self.course(of_courses(scene, context)).float()[:, :, 2 * head : 2 * head + 2]
         size, inflation = (3 * part for part in along.unbind(2))
         variance = (own[:, :, -1:] + size).clamp(-_LIMIT, _LIMIT).exp()
         inflation = inflation.clamp(-_LIMIT, _LIMIT).exp()
@@ -161,12 +161,18 @@ def conditioned(
         if generator is not None:
             base = base + variance.sqrt() * torch.randn(x.shape, generator=generator)
             values = values + noise.sqrt() * torch.randn(values.shape, generator=generator)
-        half = forward.rows * variance.sqrt().movedim(0, 2)[:, :, None]  # (B, Q, m, S)
-        unit = torch.eye(half.shape[2], device=x.device)
-        gram = half @ half.transpose(2, 3) + noise[:, :, None, None] * unit
         left = (values - forward.sees(base)).permute(1, 2, 0)[..., None]
-        solved = torch.cholesky_solve(left, torch.linalg.cholesky(gram))[..., 0]
+        solved = torch.cholesky_solve(left, seen_factor(variance, noise, forward))[..., 0]
         return base + variance * forward.spreads(solved.permute(2, 0, 1).contiguous())
+
+
+def seen_factor(variance: Tensor, noise: Tensor, forward: FieldForward) -> Tensor:
+    """(B, Q, m, m) lower factor of A c A' + kappa nu I, of c (S, B, Q) and kappa nu (B, Q)."""
+    half = forward.rows * variance.sqrt().movedim(0, 2)[:, :, None]  # (B, Q, m, S)
+    unit = torch.eye(half.shape[2], device=half.device)
+    gram = half @ half.transpose(2, 3) + noise[:, :, None, None] * unit
+    factor: Tensor = torch.linalg.cholesky(gram)
+    return factor
 
 
 def given_data(
@@ -192,7 +198,7 @@ def minimum_norm(
     return base + forward.spreads(left * (c / (c * forward.power[:, None, None] + scene.noise)))
 
 
-def _of_courses(scene: FieldScene, context: Tensor) -> Tensor:
+def of_courses(scene: FieldScene, context: Tensor) -> Tensor:
     """(B, Q, F): noise and share of each course, whether it is the first, and the context."""
     first = torch.zeros_like(scene.size)
     first[:, 0] = 1.0

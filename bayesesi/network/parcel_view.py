@@ -13,15 +13,14 @@ rows of B of unit length. For x ~ N(m, diag d) before the data, u = A x + e, e ~
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesesi.anatomy import Parcels
-from bayesesi.network.field_denoiser import Belief
+from bayesesi.network.field_denoiser import Belief, seen_factor
 from bayesesi.network.field_view import FieldForward, FieldScene
 
 
@@ -41,25 +40,18 @@ class ParcelForward:
     size: Tensor
 
     @classmethod
-    def of(cls, leadfield: NDArray[np.float64], level: int, parcels: Parcels) -> ParcelForward:
-        """From the whitened lead field (n_eff, S) of a level of the template."""
-        return cls.on(FieldForward.of(leadfield, level), parcels)
-
-    @classmethod
     def on(cls, field: FieldForward, parcels: Parcels) -> ParcelForward:
-        inside = torch.from_numpy(parcels.labels >= 0)
-        label = torch.from_numpy(np.maximum(parcels.labels, 0))
-        plain = torch.from_numpy(parcels.signs).float() * inside / field.gain
-        size = torch.zeros(len(parcels)).index_add_(0, label, plain.square()).sqrt()
+        """On the device of the field."""
+        device = field.gain.device
+        label = torch.from_numpy(np.maximum(parcels.labels, 0)).to(device)
+        sign = torch.from_numpy(np.where(parcels.labels >= 0, parcels.signs, 0)).float()
+        plain = sign.to(device) / field.gain
+        size = plain.new_zeros(len(parcels)).index_add_(0, label, plain.square()).sqrt()
         return cls(field, label, plain / size[label], size)
 
     @property
     def n_parcels(self) -> int:
         return len(self.size)
-
-    def to(self, device: torch.device | str) -> ParcelForward:
-        moved = {name: getattr(self, name).to(device) for name in ("label", "weight", "size")}
-        return replace(self, field=self.field.to(device), **moved)
 
     def sums(self, x: Tensor) -> Tensor:
         """B x: (S, ...) to (P, ...)."""
@@ -73,11 +65,6 @@ class ParcelForward:
     def moments(self, y: Tensor, scene: FieldScene) -> Tensor:
         """(P, B, R) A m of (P, B, Q)."""
         return torch.einsum("pbq,brq->pbr", y * scene.size * self.size[:, None, None], scene.turn)
-
-    def standardised(self, moments: Tensor, scene: FieldScene) -> Tensor:
-        """(P, B, Q) of (P, B, R) A m."""
-        along = torch.einsum("pbr,brq->pbq", moments, scene.turn)
-        return along / scene.size / self.size[:, None, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +88,7 @@ def parcel_gaussian(
     """Of B x + floor N(0, I); see the module. In double precision where differences are small."""
     field, d = forward.field, belief.variance.permute(1, 2, 0)
     with torch.autocast(d.device.type, enabled=False):
-        half = field.rows * d.sqrt()[:, :, None]  # (B, Q, m, S)
-        noise = (belief.inflation * scene.noise)[:, :, None, None]
-        gram = half @ half.transpose(2, 3) + noise * torch.eye(half.shape[2], device=d.device)
-        lower = torch.linalg.cholesky(gram)
+        lower = seen_factor(belief.variance, belief.inflation * scene.noise, field)
         each = field.rows * (d * forward.weight)[:, :, None]
         both = each.new_zeros(*each.shape[:3], forward.n_parcels)
         both.index_add_(3, forward.label, each)  # A d B'

@@ -24,9 +24,7 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import ACTIVE_SHARE
 from bayesesi.errors import InputError
 from bayesesi.posterior.base import Posterior
-from bayesesi.posterior.patches.field import chunks
-from bayesesi.posterior.patches.state_posterior import StatePosterior
-from bayesesi.posterior.patches.states import Amplitudes, log_prior
+from bayesesi.posterior.patches import PatchPosterior
 from bayesesi.posterior.refine import ImportanceWeights
 
 POWER = 1.25
@@ -36,7 +34,7 @@ NOTABLE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class PowerSensitivity:
-    """Of P regions, and of whether anything is active.
+    """Of P regions.
 
     Attributes
     ----------
@@ -51,49 +49,40 @@ class PowerSensitivity:
     @property
     def source(self) -> Literal["data", "prior", "both", "neither"]:
         """What the probabilities of regions move with."""
-        moved = [float(np.abs(each).max()) >= NOTABLE for each in (self.prior, self.likelihood)]
-        return {
-            (False, True): "data",
-            (True, False): "prior",
-            (True, True): "both",
-            (False, False): "neither",
-        }[moved[0], moved[1]]  # type: ignore[return-value]
+        by_prior, by_data = (np.abs(c).max() >= NOTABLE for c in (self.prior, self.likelihood))
+        if by_prior and by_data:
+            return "both"
+        return "prior" if by_prior else "data" if by_data else "neither"
 
 
 def power_sensitivity(
     posterior: Posterior, n: int = 1000, seed: int = 0, share: float = ACTIVE_SHARE
 ) -> PowerSensitivity:
-    """Of the regions' probabilities among n draws of states of patches.
+    """Of the regions' probabilities among n draws of ``patches``.
+
+    The likelihood is that which the posterior used, a power below 1 included
+    (``PatchProblem.zeta``); where the head is unknown, of the data given how sources look in it.
 
     Raises
     ------
-    InputError : a family whose draws have no prior density and likelihood apart.
+    InputError : another family: its draws have no prior and likelihood apart.
     """
-    if not isinstance(posterior, StatePosterior):
+    if not isinstance(posterior, PatchPosterior):
         raise InputError(
             f"{type(posterior).__name__} keeps no prior and likelihood apart; use the model "
             "'patches', or start its chains from this posterior's draws"
         )
-    states, problem = posterior.draw_states(n, seed), posterior.problem
-    prior = log_prior(problem, states)
-    likelihood = np.concatenate(
-        [Amplitudes(problem, states[rows]).log_likelihood for rows in chunks(n)]
-    )
-    active = _active(posterior, n, seed, share)
-    changes, worst = [], 0.0
-    for log_density in (prior, likelihood):
-        ends = []
-        for power in (POWER, 1 / POWER):
-            weights = ImportanceWeights((power - 1) * (log_density - log_density.max()))
-            ends.append(weights.normalised @ active)
-            worst = max(worst, weights.pareto_k)
-        changes.append((ends[0] - ends[1]) / (2 * np.log2(POWER)))
-    return PowerSensitivity(changes[0], changes[1], worst)
+    summary = posterior.summarise(n, seed, share)
+    active, known = summary.active.astype(float), summary.latents
+    prior, of_prior = _change(known["log_prior"], active)
+    likelihood, of_data = _change(posterior.problem.zeta * known["log_likelihood"], active)
+    return PowerSensitivity(prior, likelihood, max(of_prior, of_data))
 
 
-def _active(posterior: StatePosterior, n: int, seed: int, share: float) -> NDArray[np.float64]:
-    """(n, P) of the draws of ``sample(n, seed)``, so that they are of the same states."""
-    from bayesesi.anatomy import active_regions, region_energy
-
-    energy = posterior.energy(posterior.sample(n, seed))
-    return active_regions(region_energy(energy, posterior.parcellation), share).astype(float)
+def _change(
+    log_density: NDArray[np.float64], active: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """(P,) for a doubling of the power, and the larger Pareto k."""
+    up, down = (ImportanceWeights((power - 1) * log_density) for power in (POWER, 1 / POWER))
+    change = (up.normalised - down.normalised) @ active / (2 * np.log2(POWER))
+    return np.asarray(change), max(up.pareto_k, down.pareto_k)

@@ -76,7 +76,7 @@ def measure(step: Callable[[str], None]) -> Outcome:
         step(f"{words}: lambda of the inverses")
         best = best_lambda(list(cases(kind, N_CHOOSE, "validate")), step)
         step(f"{words}: cases")
-        found = _accuracy(model, list(cases(kind, N_CASES, "bench")), best, step)
+        found = accuracy("atoms", maps_of(model), list(cases(kind, N_CASES, "bench")), best, step)
         findings += against(found, words, bars)
         tables.append(accuracy_table(found, words, best))
     step("exact posteriors")
@@ -140,18 +140,29 @@ def place_map(post: StatePosterior) -> NDArray[np.float64]:
     return np.asarray(np.exp(-0.5 * (apart / WIDTH) ** 2) @ count[some])
 
 
-def _accuracy(
-    model: AtomModel, found: list[Case], best: dict[str, float], step: Callable[[str], None]
+#: Of a case and its number: where the peak is looked for, (S,), and what is moved as earth, (S,).
+Maps = Callable[[Case, int], tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+def maps_of(model: AtomModel) -> Maps:
+    def maps(case: Case, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        post = model.posterior(case.obs, seed=k)
+        assert isinstance(post, AtomPosterior)
+        return place_map(post), np.abs(post.mean()).sum(axis=1)
+
+    return maps
+
+
+def accuracy(
+    ours: str, maps_of_ours: Maps, found: list[Case], best: dict[str, float], step: Any
 ) -> dict[str, NDArray[np.float64]]:
     """name -> (n, 2) peak error and nEMD (NaN beyond the first cases); "session" and "sensors"."""
-    out: dict[str, list[list[float]]] = {name: [] for name in ("atoms", *linear.METHODS)}
+    out: dict[str, list[list[float]]] = {name: [] for name in (ours, *linear.METHODS)}
     inverse, coarse = None, template_source_space(3)
     for k, case in enumerate(found):
         step(f"case {k + 1} of {len(found)}")
-        post = model.posterior(case.obs, seed=k)
-        assert isinstance(post, AtomPosterior)
         inverse = linear.prepare(case.obs) if k % SESSION == 0 or inverse is None else inverse
-        maps = {"atoms": (place_map(post), np.abs(post.mean()).sum(axis=1))}
+        maps = {ours: maps_of_ours(case, k)}
         for method in linear.METHODS:
             power = linear.power_map(case.obs, method, best[method], inverse)
             maps[method] = (power, np.sqrt(power))

@@ -9,21 +9,19 @@ from numpy.typing import NDArray
 
 from bayesesi import load_model
 from bayesesi.anatomy import template_source_space
-from bayesesi.benchmark import baselines as linear
-from bayesesi.benchmark.metrics import carry, normalised_emd
 from bayesesi.model import FieldModel
 from bayesesi.network import FieldForward
 from tests.bench.atoms import (
     N_CASES,
     N_CHOOSE,
-    N_EARTH,
     SESSION,
     Case,
+    Maps,
+    accuracy,
     accuracy_table,
     against,
     best_lambda,
     cases,
-    errors,
     median,
     models,
     seconds,
@@ -61,7 +59,7 @@ def measure(step: Callable[[str], None]) -> Outcome:
     ):
         step(f"{words}: lambda of the inverses")
         best = best_lambda(list(cases(kind, N_CHOOSE, "validate")), step)
-        found = _accuracy(model, list(cases(kind, N_CASES, "bench")), best, step)
+        found = accuracy("cortex", maps_of(model), list(cases(kind, N_CASES, "bench")), best, step)
         findings += against(found, words, bars, "cortex")
         tables.append(accuracy_table(found, words, best, "cortex"))
     step("speed")
@@ -75,30 +73,14 @@ def measure(step: Callable[[str], None]) -> Outcome:
     return Outcome(findings, tables=tables, notes=notes)
 
 
-def _accuracy(
-    model: FieldModel, found: list[Case], best: dict[str, float], step: Callable[[str], None]
-) -> dict[str, NDArray[np.float64]]:
-    """name -> (n, 2) peak error and nEMD (NaN beyond the first cases); "session" and "sensors"."""
-    out: dict[str, list[list[float]]] = {name: [] for name in ("cortex", *linear.METHODS)}
-    inverse, coarse, near = None, template_source_space(3), _near()
-    for k, case in enumerate(found):
-        step(f"case {k + 1} of {len(found)}")
+def maps_of(model: FieldModel) -> Maps:
+    near = _near()
+
+    def maps(case: Case, _: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         size = np.abs(model.posterior(case.obs).mean()).sum(axis=1)
-        inverse = linear.prepare(case.obs) if k % SESSION == 0 or inverse is None else inverse
-        maps = {"cortex": (near @ size, size)}
-        for method in linear.METHODS:
-            power = linear.power_map(case.obs, method, best[method], inverse)
-            maps[method] = (power, np.sqrt(power))
-        for name, (peaks, mass) in maps.items():
-            earth = np.nan
-            if k < N_EARTH:
-                moved = [carry(v, case.obs.source_space, coarse) for v in (mass, case.field)]
-                earth = normalised_emd(*moved, coarse.positions)
-            out[name].append([errors(peaks, case), earth])
-    rows = {name: np.array(values) for name, values in out.items()}
-    rows["session"] = np.array([case.session for case in found])
-    rows["sensors"] = np.array([case.obs.n_eff for case in found])
-    return rows
+        return near @ size, size
+
+    return maps
 
 
 def _near() -> NDArray[np.float64]:

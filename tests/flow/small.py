@@ -38,3 +38,18 @@ def observation(moment_nAm: float = 100.0, kind: str = "cortex", seed: int = 0) 
     volts = moment_nAm * 1e-9 * np.outer(column, course)
     volts += 1e-6 * rng.standard_normal(volts.shape)
     return observe(volts, operator, NOISE, sfreq=250.0, autocorrelation="white")
+
+
+#: Of a recipe: a network as small as can be, trained for a few steps.
+TINY = """
+[backbone]
+width = 8
+source_width = 4
+place_width = 1
+n_blocks = 1
+n_heads = 1
+
+[optimiser]
+steps = 3
+warm_up = 1
+"""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import bayesesi
 from bayesesi.errors import InputError
 from bayesesi.model import FieldModel, read_weights, write_weights
 from bayesesi.observation import Observation
+from tests.flow.small import TINY
 
 RECIPE = """
 schema = 1
@@ -32,25 +32,10 @@ simulator = "single-frame"
 forward = 0.1
 laplacian = 0.1
 
-[backbone]
-width = 8
-source_width = 4
-place_width = 1
-n_blocks = 1
-n_heads = 1
-
-[optimiser]
-steps = 3
-warm_up = 1
 """
+RECIPE += TINY
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_are_held_out() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bayesesi.training.loop._N_HELD", 1)
-        patch.setattr("bayesesi.training.loop._N_SEEN", 1)
-        yield
+pytestmark = pytest.mark.usefixtures("few_held_out")
 
 
 def trained(folder: Path, matching: str, steps: int | None = None) -> FieldModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import bayesesi
 from bayesesi.errors import InputError
 from bayesesi.model import FlowModel, read_weights, write_weights
 from bayesesi.observation import Observation
+from tests.flow.small import TINY
 
 RECIPE = """
 schema = 1
@@ -28,25 +28,10 @@ context = 4
 [[mixture]]
 simulator = "single-frame"
 
-[backbone]
-width = 8
-source_width = 4
-place_width = 1
-n_blocks = 1
-n_heads = 1
-
-[optimiser]
-steps = 3
-warm_up = 1
 """
+RECIPE += TINY
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_are_held_out() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bayesesi.training.loop._N_HELD", 1)
-        patch.setattr("bayesesi.training.loop._N_SEEN", 1)
-        yield
+pytestmark = pytest.mark.usefixtures("few_held_out")
 
 
 def trained(folder: Path, estimator: str) -> FlowModel:
@@ -78,9 +63,9 @@ def test_the_file_gives_the_same_posterior(
     again = bayesesi.load_model(folder / "run" / "tiny-parcels.safetensors")
     assert isinstance(again, FlowModel)
     first, second = model.posterior(obs), again.posterior(obs)
-    np.testing.assert_array_equal(first.parcels.labels, second.parcels.labels)
+    np.testing.assert_array_equal(first.parcels.label, second.parcels.label)
     activity = first.parcel_moments(30, seed=2)
-    assert activity.shape == (30, len(first.parcels), obs.n_functions)
+    assert activity.shape == (30, first.parcels.n_parcels, obs.n_functions)
     np.testing.assert_array_equal(activity, second.parcel_moments(30, seed=2))
     loud = activity[np.abs(activity).max(axis=(1, 2)) > 0]
     np.testing.assert_array_equal(first.log_prob(loud), second.log_prob(loud))
@@ -99,7 +84,7 @@ def test_a_run_is_repeated_to_the_same_weights(model: FlowModel, tmp_path: Path)
 def test_it_answers_where_and_how_sure(model: FlowModel, obs: Observation) -> None:
     result = bayesesi.infer(obs, model, draws=40)
     assert len(result.inference_data["posterior"]["silent"].values[0]) == 40
-    assert result.about["model"]["details"]["parcels"] == len(model.posterior(obs).parcels)
+    assert result.about["model"]["details"]["parcels"] == len(model.network.parcels)
 
 
 @pytest.mark.parametrize("estimator", ["zuko_nsf", "zuko_maf", "maf"])

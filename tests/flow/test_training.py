@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +21,7 @@ from bayesesi.errors import InputError
 from bayesesi.model import AtomModel, read_weights, write_weights
 from bayesesi.spec import AtomRecipe, Ingredient, SpecError, read_spec
 from bayesesi.training import AtomExamples, ExampleStream
+from tests.flow.small import TINY
 
 RECIPE = """
 schema = 1
@@ -34,25 +34,10 @@ extents = 1
 [[mixture]]
 simulator = "single-frame"
 
-[backbone]
-width = 8
-source_width = 4
-place_width = 1
-n_blocks = 1
-n_heads = 1
-
-[optimiser]
-steps = 6
-warm_up = 1
 """
+RECIPE += TINY.replace("steps = 3", "steps = 6")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_are_held_out() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bayesesi.training.loop._N_HELD", 1)
-        patch.setattr("bayesesi.training.loop._N_SEEN", 2)
-        yield
+pytestmark = pytest.mark.usefixtures("few_held_out")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from bayesesi.errors import InputError
 from bayesesi.model import AtomModel, dropout_ensemble, ensemble
 from bayesesi.posterior import gaussian_posterior
 from bayesesi.posterior.ensemble import EnsemblePosterior, ensemble_posterior
-from tests.flow.small import observation
+from tests.flow.small import forward, observation
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +69,18 @@ def test_one_or_strangers_are_no_ensemble(mixed: EnsemblePosterior) -> None:
 def test_models_are_joined_by_name() -> None:
     both = bayesesi.load_model("gaussian+patches")
     assert both.name == "gaussian+patches"
+    file = Path(bayesesi.__file__).parent / "assets" / "atoms.safetensors"
+    assert bayesesi.load_model(f"cortex+{file}").name == "cortex+atoms"
     with pytest.raises(InputError, match="no such model"):
         bayesesi.load_model("gaussian+magic")
+
+
+def test_a_forward_is_turned_as_every_member_takes_it() -> None:
+    """Free sources are fine for the first, patches lie along the normals."""
+    free = forward("free")
+    assert bayesesi.load_model("gaussian").oriented(free).orientation == "free"
+    for name in ("gaussian+patches", "patches+gaussian"):
+        assert bayesesi.load_model(name).oriented(free).orientation == "fixed"
 
 
 def test_copies_of_a_network_without_some_of_its_numbers_differ() -> None:

@@ -15,30 +15,12 @@ from torch import Tensor
 from bayesesi.anatomy import template_parcels
 from bayesesi.network import FieldScene, ParcelForward
 from bayesesi.posterior.flow import ParcelEstimator
-from bayesesi.spec import Backbone, FlowRecipe, Ingredient, Optimiser
+from tests.laws.test_parcel_flow import recipe
 from tests.oracle.test_diffusion import LEVEL, NU, Task, task
 
 __all__ = ["task"]
 
 STEPS, CASES, N_TEST, N_DRAWS = 500, 32, 60, 200
-
-
-def recipe(estimator: str) -> FlowRecipe:
-    return FlowRecipe(
-        schema=1,
-        name="task",
-        description="A task in closed form.",
-        family="flow",
-        prior="focal",
-        mixture=(Ingredient(simulator="single-frame"),),
-        backbone=Backbone(level=LEVEL, width=16, source_width=16, n_blocks=1, n_heads=2),
-        optimiser=Optimiser(steps=STEPS),
-        parcels=68,
-        estimator=estimator,
-        hidden=32,
-        transforms=2,
-        context=8,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +37,13 @@ def activity(
     return y.permute(1, 2, 0)[:, :, None]
 
 
+def made() -> ParcelEstimator:
+    return ParcelEstimator(recipe("nsf", LEVEL, 68), template_parcels(68, LEVEL))
+
+
 @pytest.fixture(scope="module")
 def learned(task: Task, forward: ParcelForward) -> ParcelEstimator:
-    network = ParcelEstimator(recipe("nsf"), template_parcels(68, LEVEL))
+    network = made()
     optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
     generator = torch.Generator().manual_seed(1)
@@ -122,6 +108,8 @@ def test_activity_is_told_as_well_as_by_the_exact_gaussian(
     ratio, excess = scores(learned)
     assert ratio < 1.05
     assert excess < 0.05
-    _, untrained = scores(ParcelEstimator(recipe("nsf"), template_parcels(68, LEVEL)).eval())
+    _, untrained = scores(
+        ParcelEstimator(recipe("nsf", LEVEL, 68), template_parcels(68, LEVEL)).eval()
+    )
     assert untrained > 0.05
     assert energy_score(mean[:, None] + 2 * noise @ lower.T, truth) / best > 1.05

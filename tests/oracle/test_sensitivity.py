@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,17 @@ def test_weights_do_what_powers_do(posterior: PatchPosterior) -> None:
     assert np.corrcoef(found.likelihood, of_prior)[0, 1] < 0.9  # twin: the other's answer
     assert found.pareto_k < 0.7
     assert found.source in ("data", "prior", "both")
+
+
+def test_a_likelihood_that_counts_half_moves_half_as_much(posterior: PatchPosterior) -> None:
+    """To first order; the prior counts as before."""
+    whole = power_sensitivity(posterior, 1600, seed=2)
+    problem = replace(posterior.problem)
+    problem.__dict__["zeta"] = 0.5
+    half = power_sensitivity(replace(posterior, problem=problem), 1600, seed=2)
+    np.testing.assert_array_equal(half.prior, whole.prior)
+    np.testing.assert_allclose(half.likelihood, whole.likelihood / 2, atol=0.005)
+    assert np.abs(whole.likelihood).max() > 0.05
 
 
 def test_noise_moves_with_nothing() -> None:

@@ -20,23 +20,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesesi.errors import InputError
-from bayesesi.network import FieldDenoiser, FieldForward, FieldScene, Support, Window
+from bayesesi.network import FieldDenoiser, FieldForward, FieldScene, Support
 from bayesesi.network.field_denoiser import conditioned
 from bayesesi.observation import Observation
-from bayesesi.posterior.base import Posterior
+from bayesesi.posterior.scene_posterior import ScenePosterior, seen
 
-#: alpha / sigma at the steps, rising; the first is that of pure noise. Chosen on validation cases.
+#: alpha / sigma at the steps, alpha + sigma = 1; the first is that of pure noise. Chosen on
+#: validation cases.
 RATIOS = (0.0, 0.06, 0.18, 0.45, 1.1)
-#: Draws that go together, and those of a standard deviation.
-_TOGETHER, _N_SPREAD = 16, 64
+#: Draws that go together.
+_TOGETHER = 16
 
 
 def draw_fields(
@@ -45,13 +45,9 @@ def draw_fields(
     forward: FieldForward,
     generator: torch.Generator,
     n: int = 1,
-    ratios: tuple[float, ...] = RATIOS,
 ) -> Tensor:
-    """(S, B n, Q): n fields of an event for each of B scenes of one forward, side by side.
-
-    ``ratios``: alpha / sigma at each step, with alpha + sigma = 1.
-    """
-    sigmas = [1 / (1 + ratio) for ratio in ratios]
+    """(S, B n, Q): n fields of an event for each of B scenes of one forward, side by side."""
+    sigmas = [1 / (1 + ratio) for ratio in RATIOS]
     many = scene.pick(torch.arange(len(scene)).repeat_interleave(n))
     x = torch.randn(forward.n_sources, *many.values.shape[1:], generator=generator)
     found: list[Tensor] = []
@@ -96,38 +92,19 @@ def field_posterior(
     ------
     InputError : another source space, sources that are not fixed to the normal.
     """
-    if obs.leadfield.ndim != 2:
-        raise InputError("this network knows sources along the cortex' normal; use forward.fixed()")
-    if obs.source_space.level != level:
-        raise InputError(
-            f"this network knows level {level} of the template's sources, not {obs.source_space!r}"
-        )
-    forward = FieldForward.of(obs.leadfield, level)
-    values = torch.from_numpy(obs.values).float()[None]
-    with torch.inference_mode():
-        scene = forward.scene(values, Window.of(obs.time_basis.projector))
-    return FieldPosterior(obs, denoiser.eval(), forward, scene, seed, support)
+    forward, scene = seen(obs, level)
+    return FieldPosterior(
+        obs, forward=forward, scene=scene, seed=seed, support=support, denoiser=denoiser.eval()
+    )
 
 
-@dataclass(frozen=True, eq=False)
-class FieldPosterior(Posterior):
-    """Fields of moments on the template's cortex, in heads that training marginalised.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FieldPosterior(ScenePosterior):
+    """Fields of moments on the template's cortex."""
 
-    Attributes
-    ----------
-    scene : of the one observation. seed : of the draws behind ``sd``. support : which contexts
-        the network met in training, if known.
-    """
+    n_spread: ClassVar[int] = 64
 
     denoiser: FieldDenoiser = field(repr=False)
-    forward: FieldForward = field(repr=False)
-    scene: FieldScene = field(repr=False)
-    seed: int = 0
-    support: Support | None = None
-
-    @cached_property
-    def outside(self) -> tuple[str, ...]:
-        return () if self.support is None else self.support.outside(self.scene.context[0])
 
     @property
     def caveat(self) -> str:
@@ -150,27 +127,14 @@ class FieldPosterior(Posterior):
         moments, null = self._of_mean
         return (1 - null) * moments
 
-    def sd(self) -> NDArray[np.float64]:
-        """Of 64 draws."""
-        return np.asarray(self.sample(_N_SPREAD, self.seed).std(axis=0))
-
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float64]:
-        if n < 1:
-            raise InputError(f"draw at least once, not {n} times")
         generator = torch.Generator().manual_seed(seed)
-        loud = torch.rand(n, generator=generator).double() >= self.null_probability
-        draws = np.zeros((n, *self.obs.leadfield.shape[1:], self.obs.n_functions))
-        rows = loud.nonzero()[:, 0].numpy()
+        rows, draws = np.flatnonzero(self._loud(n, generator)), self._no_moments(n)
         for first in range(0, len(rows), _TOGETHER):
             some = rows[first : first + _TOGETHER]
             x = draw_fields(self.denoiser, self.scene, self.forward, generator, len(some))
             draws[some] = self._moments(x)
         return draws
-
-    def _moments(self, x: Tensor) -> NDArray[np.float64]:
-        """(B, S, R) A m of (S, B, Q)."""
-        alike = self.scene.pick(torch.zeros(x.shape[1], dtype=torch.long))
-        return np.asarray(self.forward.moments(x, alike).movedim(0, 1).double().numpy())
 
     def details(self) -> dict[str, Any]:
         return {

@@ -26,14 +26,12 @@ from torch import Tensor, nn
 
 from bayesesi.anatomy import Parcels
 from bayesesi.network import FieldDenoiser, FieldScene, ParcelForward
-from bayesesi.network.field_denoiser import Belief
+from bayesesi.network.field_denoiser import N_COURSE, Belief, of_courses
 from bayesesi.network.parcel_view import ParcelGaussian, parcel_gaussian
 
 if TYPE_CHECKING:
     from bayesesi.spec import FlowRecipe
 
-#: Numbers of a course: noise, share of the data, whether it is the first.
-_N_COURSE = 3
 _SPLINES, _BOUND = 8, 5.0
 
 
@@ -64,7 +62,7 @@ class ParcelEstimator(nn.Module):
         self.believer = FieldDenoiser(recipe.backbone, recipe.seed, 1, 1 + recipe.context)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.flow = _flow(recipe, len(parcels), recipe.context + _N_COURSE)
+            self.flow = _flow(recipe, len(parcels), recipe.context + N_COURSE)
 
     @property
     def parcels(self) -> Parcels:
@@ -73,12 +71,8 @@ class ParcelEstimator(nn.Module):
 
     def belief(self, scene: FieldScene, forward: ParcelForward) -> ParcelBelief:
         field, ends = self.believer.of_data(scene, forward.field)
-        first = torch.zeros_like(scene.size)
-        first[:, 0] = 1.0
-        course = torch.stack([scene.noise.log() / 5, scene.share, first], dim=2)
-        whole = ends[:, None, 1:].expand(-1, course.shape[1], -1)
         gaussian = parcel_gaussian(field, scene, forward, self.floor)
-        return ParcelBelief(field, gaussian, torch.cat([whole, course], dim=2), ends[:, 0])
+        return ParcelBelief(field, gaussian, of_courses(scene, ends[:, 1:]), ends[:, 0])
 
     def log_prob(self, y: Tensor, belief: ParcelBelief) -> Tensor:
         """(B, Q, n) of y (B, Q, n, P)."""

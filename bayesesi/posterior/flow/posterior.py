@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesesi.anatomy import Parcels
 from bayesesi.errors import InputError
-from bayesesi.network import FieldScene, ParcelForward, Support, Window
+from bayesesi.network import ParcelForward, Support
 from bayesesi.network.field_denoiser import given_data
 from bayesesi.network.parcel_view import lifted
 from bayesesi.observation import Observation
-from bayesesi.posterior.base import Posterior
 from bayesesi.posterior.flow.estimator import ParcelBelief, ParcelEstimator, Scaled, parcel_density
+from bayesesi.posterior.sbi_posterior import NANO
+from bayesesi.posterior.scene_posterior import ScenePosterior, seen
 
 if TYPE_CHECKING:
     from sbi.inference.posteriors import DirectPosterior
 
-#: Draws behind means and standard deviations, and fields that go together.
-_N_SPREAD, _TOGETHER = 256, 64
-#: Of moments in what sbi is given: nA m.
-_NANO = 1e9
+#: Fields that go together.
+_TOGETHER = 64
 
 
 def parcel_posterior(
@@ -42,38 +40,34 @@ def parcel_posterior(
     ------
     InputError : another source space, sources that are not fixed to the normal.
     """
-    if obs.leadfield.ndim != 2:
-        raise InputError("this network knows sources along the cortex' normal; use forward.fixed()")
-    if obs.source_space.level != level:
-        raise InputError(
-            f"this network knows level {level} of the template's sources, not {obs.source_space!r}"
-        )
-    parcels = network.parcels
-    forward = ParcelForward.of(obs.leadfield, level, parcels)
-    values = torch.from_numpy(obs.values).float()[None]
-    with torch.inference_mode():
-        scene = forward.field.scene(values, Window.of(obs.time_basis.projector))
-    return ParcelPosterior(obs, network.eval(), parcels, forward, scene, seed, support)
+    forward, scene = seen(obs, level)
+    return ParcelPosterior(
+        obs,
+        forward=forward,
+        scene=scene,
+        seed=seed,
+        support=support,
+        network=network.eval(),
+        parcels=ParcelForward.on(forward, network.parcels),
+    )
 
 
-@dataclass(frozen=True, eq=False)
-class ParcelPosterior(Posterior):
-    """Activity of the pieces of regions, in heads that training marginalised.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ParcelPosterior(ScenePosterior):
+    """Activity of the pieces of regions.
 
     ``parcel_moments`` draws it; ``log_prob`` is its density. ``sample`` gives fields of moments:
     each is drawn given the activity of the parcels, by the Gaussian that the network holds.
+
+    Attributes
+    ----------
+    parcels : which they are, and how sources add up in them.
     """
 
-    network: ParcelEstimator = field(repr=False)
-    parcels: Parcels = field(repr=False)
-    forward: ParcelForward = field(repr=False)
-    scene: FieldScene = field(repr=False)
-    seed: int = 0
-    support: Support | None = None
+    n_spread: ClassVar[int] = 256
 
-    @cached_property
-    def outside(self) -> tuple[str, ...]:
-        return () if self.support is None else self.support.outside(self.scene.context[0])
+    network: ParcelEstimator = field(repr=False)
+    parcels: ParcelForward = field(repr=False)
 
     @property
     def caveat(self) -> str:
@@ -85,7 +79,7 @@ class ParcelPosterior(Posterior):
     @cached_property
     def _belief(self) -> ParcelBelief:
         with torch.inference_mode():
-            return self.network.belief(self.scene, self.forward)
+            return self.network.belief(self.scene, self.parcels)
 
     @cached_property
     def null_probability(self) -> float:
@@ -99,14 +93,15 @@ class ParcelPosterior(Posterior):
         InputError : fewer than one draw.
         """
         loud, y = self._draw(n, seed)
-        out = np.zeros((n, len(self.parcels), self.obs.n_functions))
+        out = np.zeros((n, self.parcels.n_parcels, self.obs.n_functions))
         out[loud] = self._moments_of_parcels(y)
         return out
 
     def region_moments(self, n: int, seed: int = 0) -> NDArray[np.float64]:
         """(n, 68, R) A m: those of whole regions, of the same draws."""
         pieces = self.parcel_moments(n, seed)
-        of_region = np.arange(int(self.parcels.region.max()) + 1)[:, None] == self.parcels.region
+        region = self.network.parcels.region
+        of_region = np.arange(int(region.max()) + 1)[:, None] == region
         return np.asarray(np.einsum("qp,npr->nqr", of_region, pieces, optimize=True))
 
     def log_prob(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -118,46 +113,40 @@ class ParcelPosterior(Posterior):
         InputError : another shape.
         """
         draws = np.asarray(draws, float)
-        shape = (len(self.parcels), self.obs.n_functions)
+        shape = (self.parcels.n_parcels, self.obs.n_functions)
         if draws.ndim != 3 or draws.shape[1:] != shape:
             raise InputError(
                 f"the density is of the activity of parcels, (draws, {shape[0]}, {shape[1]}), as "
                 f"parcel_moments gives it; came {draws.shape}"
             )
         turned = np.einsum("dpr,rq->pdq", draws, self.scene.turn[0].double().numpy())
-        unit = (self.scene.size[0] * self.forward.size[:, None]).double().numpy()  # (P, Q)
+        unit = (self.scene.size[0] * self.parcels.size[:, None]).double().numpy()  # (P, Q)
         y = torch.from_numpy(turned / unit[:, None]).permute(2, 1, 0)[None]
         with torch.inference_mode():
             each = self.network.log_prob(y, self._belief)[0].sum(0)
         return np.asarray(each.double().numpy() - np.log(unit).sum())
 
     def mean(self) -> NDArray[np.float64]:
-        """Of fields that agree with the mean of 256 draws of the parcels."""
-        y = self._parcel_draws(_N_SPREAD, self._generator(self.seed)).mean(dim=1, keepdim=True)
+        """Of fields that agree with the mean of ``n_spread`` draws of the parcels."""
+        y = self._parcel_draws(self.n_spread, self._generator(self.seed)).mean(dim=1, keepdim=True)
         belief = self._belief
         with torch.inference_mode():
-            center = given_data(belief.field, self.scene, self.forward.field)
-            x = lifted(center, y, belief.field, belief.gaussian, self.forward)
-        return np.asarray((1 - self.null_probability) * self._moments_of_fields(x)[0])
-
-    def sd(self) -> NDArray[np.float64]:
-        """Of 256 draws."""
-        return np.asarray(self.sample(_N_SPREAD, self.seed).std(axis=0))
+            center = given_data(belief.field, self.scene, self.forward)
+            x = lifted(center, y, belief.field, belief.gaussian, self.parcels)
+        return np.asarray((1 - self.null_probability) * self._moments(x)[0])
 
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float64]:
         loud, y = self._draw(n, seed)
         generator = torch.Generator().manual_seed(seed + 1)
-        draws = np.zeros((n, *self.obs.leadfield.shape[1:], self.obs.n_functions))
-        rows, belief = np.flatnonzero(loud), self._belief
+        rows, draws, belief = np.flatnonzero(loud), self._no_moments(n), self._belief
         with torch.inference_mode():
             for first in range(0, len(rows), _TOGETHER):
                 some = y[:, first : first + _TOGETHER]
-                many = self.scene.pick(torch.zeros(some.shape[1], dtype=torch.long))
-                own = belief.field.repeat(some.shape[1])
-                x = given_data(own, many, self.forward.field, generator)
+                many, own = self._scenes(some.shape[1]), belief.field.repeat(some.shape[1])
+                x = given_data(own, many, self.forward, generator)
                 told = some - self.network.floor * torch.randn(some.shape, generator=generator)
-                x = lifted(x, told, belief.field, belief.gaussian, self.forward)
-                draws[rows[first : first + _TOGETHER]] = self._moments_of_fields(x)
+                x = lifted(x, told, belief.field, belief.gaussian, self.parcels)
+                draws[rows[first : first + _TOGETHER]] = self._moments(x)
         return draws
 
     def as_sbi_posterior(self) -> DirectPosterior:
@@ -167,22 +156,20 @@ class ParcelPosterior(Posterior):
         """
         from sbi.inference.posteriors import DirectPosterior
 
-        density = parcel_density(self.network, self.forward, self.scene)
-        unit = (self.scene.size[0] * self.forward.size[:, None]).flatten()
-        scaled = Scaled(density, _NANO * unit)
+        density = parcel_density(self.network, self.parcels, self.scene)
+        unit = (self.scene.size[0] * self.parcels.size[:, None]).flatten()
+        scaled = Scaled(density, NANO * unit)
         # of it sbi uses no more than the support, and a spread
-        anything = torch.distributions.Normal(torch.zeros_like(unit), _NANO * unit)
+        anything = torch.distributions.Normal(torch.zeros_like(unit), NANO * unit)
         prior = torch.distributions.Independent(anything, 1)
         with torch.random.fork_rng(devices=[]):  # it tries the prior
             return DirectPosterior(scaled, prior).set_default_x(self.scene.flat())
 
     def _draw(self, n: int, seed: int) -> tuple[NDArray[np.bool_], Tensor]:
         """(n,) which have an event, and (P, k, Q) the activity in those."""
-        if n < 1:
-            raise InputError(f"draw at least once, not {n} times")
         generator = self._generator(seed)
-        loud = torch.rand(n, generator=generator).double() >= self.null_probability
-        return loud.numpy(), self._parcel_draws(int(loud.sum()), generator)
+        loud = self._loud(n, generator)
+        return loud, self._parcel_draws(int(loud.sum()), generator)
 
     @staticmethod
     def _generator(seed: int) -> torch.Generator:
@@ -197,18 +184,13 @@ class ParcelPosterior(Posterior):
 
     def _moments_of_parcels(self, y: Tensor) -> NDArray[np.float64]:
         """(k, P, R) A m."""
-        alike = self.scene.pick(torch.zeros(y.shape[1], dtype=torch.long))
-        return np.asarray(self.forward.moments(y, alike).movedim(0, 1).double().numpy())
-
-    def _moments_of_fields(self, x: Tensor) -> NDArray[np.float64]:
-        """(k, S, R) A m."""
-        alike = self.scene.pick(torch.zeros(x.shape[1], dtype=torch.long))
-        return np.asarray(self.forward.field.moments(x, alike).movedim(0, 1).double().numpy())
+        moments = self.parcels.moments(y, self._scenes(y.shape[1]))
+        return np.asarray(moments.movedim(0, 1).double().numpy())
 
     def details(self) -> dict[str, Any]:
         return {
             "family": "flow",
             "heads": "marginalised by training",
-            "parcels": len(self.parcels),
+            "parcels": self.parcels.n_parcels,
             "floor": self.network.floor,
         }

@@ -13,7 +13,7 @@ from bayesesi.errors import InputError
 from bayesesi.posterior.base import Posterior
 from bayesesi.posterior.patches.field import chunks, fields, source_rows, source_weights
 from bayesesi.posterior.patches.problem import PatchProblem
-from bayesesi.posterior.patches.states import Amplitudes, PatchStates
+from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +88,14 @@ class StatePosterior(Posterior):
         return states, np.concatenate(parts)
 
     def latents(self, n: int, seed: int = 0) -> dict[str, NDArray[Any]]:
-        """Of ``sample(n, seed)``: how many sources, the log-likelihood, which head."""
+        """Of ``sample(n, seed)``: how many sources, log prior and likelihood, which head."""
         states = self.draw_states(n, seed)
         parts = [Amplitudes(self.problem, states[r]).log_likelihood for r in chunks(n)]
-        known = {"count": states.count, "log_likelihood": np.concatenate(parts)}
+        known = {
+            "count": states.count,
+            "log_prior": log_prior(self.problem, states),
+            "log_likelihood": np.concatenate(parts),
+        }
         return known | {"head": states.head} if self.problem.heads else known
 
     def _shaped(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
