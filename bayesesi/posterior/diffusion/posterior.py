@@ -109,8 +109,9 @@ class FieldPosterior(ScenePosterior):
     @property
     def caveat(self) -> str:
         return (
-            "this network is too sure of regions: its 90% sets held every active region in 82% of "
-            "107 simulated moments and in 80% of 70 windows (reports/coverage/cortex.md)"
+            "networks of fields are too sure of regions: of the one that ships, cortex, 90% sets "
+            "held every active region in 82% of 107 simulated moments and in 80% of 70 windows "
+            "(reports/coverage/cortex.md)"
         )
 
     @cached_property
