@@ -143,7 +143,8 @@ def localize(
         typer.Option(
             help="atoms: few patches or nothing, by a network that learned it; cortex: patches or "
             "a smooth field, by another; patches: few patches by chains, for any prior and "
-            "forward; gaussian: minimum norm; a .safetensors file; several with + between them: "
+            "forward; dipole: one or two current dipoles in the volume; gaussian: minimum norm; a "
+            ".safetensors file; several with + between them: "
             "their mixture; "
             "auto: atoms for the template's head, patches with --forward or --prior."
         ),
@@ -235,6 +236,13 @@ def _found(result: Any) -> dict[str, str]:
     rows = {"verdict": str(result.trust.verdict)}
     if result.trust.reasons:
         rows["because"] = "; ".join(reason.sentence for reason in result.trust.reasons)
+    if result.has_dipoles:
+        rows |= {
+            f"dipole {k + 1}": f"x {row.x_mm:.0f}, y {row.y_mm:.0f}, z {row.z_mm:.0f} mm, "
+            f"{row.distance_mm:.0f} mm from {row.nearest_region}; {result.level:.0%} within "
+            f"{row.volume_cm3:.1f} cm³"
+            for k, row in enumerate(result.dipole_table().itertuples())
+        }
     if not result.has_regions:
         return rows
     table, found = result.region_table(), result.credible_set

@@ -83,7 +83,7 @@ def infer(
         maps = _maps_group(posterior, summary, level)
         groups["maps"] = maps
         credible: dict[str, Any] = {"level": float(level), **_peak_area(obs, maps)}
-        about |= {"credible": credible, "alternatives": []}
+        about |= {"credible": credible, "alternatives": [], **posterior.findings(level)}
         if obs.source_space.mesh is not None:
             regions = posterior.parcellation
             inside = credible_regions(summary, level)

@@ -153,6 +153,42 @@ class Result:
         table = table.sort_values("probability", ascending=False, kind="stable")
         return table.reset_index(drop=True)
 
+    @property
+    def has_dipoles(self) -> bool:
+        """Whether the answer is one dipole, or two."""
+        return self.localisable and bool(self.about.get("dipoles"))
+
+    def dipole_table(self) -> pd.DataFrame:
+        """One row a dipole, the left one first; as many as are most probable.
+
+        Columns ``x_mm``, ``y_mm``, ``z_mm`` (centre, head frame), ``nearest_region`` and
+        ``distance_mm`` to it, ``volume_cm3`` (the fewest cells of the grid that hold the dipole
+        with probability ``level``), ``axes_mm`` (half lengths of the ellipsoid of that level) and
+        ``moment_nAm`` with ``low_nAm`` and ``high_nAm``, of its largest size over the window.
+
+        Raises
+        ------
+        InputError : the answer is no dipole.
+        """
+        import pandas as pd
+
+        if not self.has_dipoles:
+            raise InputError("this result holds no dipoles; infer with the model 'dipole'")
+        rows = []
+        for found in self.about["dipoles"]["each"]:
+            low, middle, high = found["moment_nAm"] or (np.nan,) * 3
+            rows.append(
+                {
+                    **dict(zip(("x_mm", "y_mm", "z_mm"), found["place_mm"], strict=True)),
+                    **{k: found[k] for k in ("nearest_region", "distance_mm", "volume_cm3")},
+                    "axes_mm": tuple(found["axes_mm"]),
+                    "moment_nAm": middle,
+                    "low_nAm": low,
+                    "high_nAm": high,
+                }
+            )
+        return pd.DataFrame(rows)
+
     def source_estimate(self, which: str = "mean") -> mne.SourceEstimate:
         """``mne.SourceEstimate`` of the mean or the sd (A m over time), or of the probability.
 
@@ -187,6 +223,8 @@ class Result:
         keys = ("schema", "version", "created", "level", "scale_known", "trust", "checks", "head")
         table = {key: self.about[key] for key in keys if key in self.about}
         table |= {"localisable": self.localisable, "model": self.about["model"]}
+        if self.has_dipoles:
+            table |= {"dipoles": self.about["dipoles"]}
         if not self.has_regions:
             return table
         rows = self.region_table().to_dict("records")

@@ -27,9 +27,11 @@ from bayesesi.anatomy.template import (
     template_surfaces,
     template_volume,
 )
+from bayesesi.anatomy.volume_blobs import EXTENT_NODES, VolumeBlobs, template_blobs
 
 __all__ = [
     "ACTIVE_SHARE",
+    "EXTENT_NODES",
     "LOBES",
     "OUTSIDE",
     "REGIONS",
@@ -43,6 +45,7 @@ __all__ = [
     "Region",
     "SourceSpace",
     "SurfaceModes",
+    "VolumeBlobs",
     "active_regions",
     "cell_neighbours",
     "parcellation_from_names",
@@ -51,6 +54,7 @@ __all__ = [
     "read_partition",
     "region_energy",
     "surface_modes",
+    "template_blobs",
     "template_mesh",
     "template_modes",
     "template_parcellation",

@@ -197,6 +197,11 @@ class LeadfieldBank:
         sources = self.cortex(level)
         return np.ascontiguousarray(self.source_modes[:, sources] * self.source_norm[sources])
 
+    @cached_property
+    def volume_modes(self) -> NDArray[np.float32]:
+        """(modes, 3 V): those of the volume's free dipoles."""
+        return np.ascontiguousarray(self._dipole_modes[self.volume].T)
+
     def cortex(self, level: int = 4) -> NDArray[np.int64] | slice:
         """Where the fixed cortical dipoles of a level stand among the bank's."""
         if level == self.recipe["cortex_level"]:

@@ -25,22 +25,35 @@ class BankedHead:
     """How to ask the bank for the same montage on another head.
 
     ``electrodes`` (C, 3) m on the template's scalp; ``scale`` the subject's head over the
-    template's (potentials fall with its square); ``level`` of the sources.
+    template's (potentials fall with its square); ``level`` of the sources, None in the volume.
     """
 
     bank: LeadfieldBank
     setting: HeadSetting
     electrodes: NDArray[np.float64]
-    level: int
+    level: int | None
     scale: float = 1.0
 
     def leadfield(
         self, setting: HeadSetting, electrodes: NDArray[np.float64] | None = None
     ) -> NDArray[np.float32]:
-        """(C, S) V/(A m) of another setting, and of electrodes that sit elsewhere."""
-        where = self.electrodes if electrodes is None else electrodes
-        rows = self.bank.electrode_modes(setting, where) / np.float32(self.scale**2)
+        """(C, S), or (C, S, 3) in the volume, V/(A m) of another setting, and of electrodes that
+        sit elsewhere."""
+        rows = self.electrode_modes(setting, electrodes)
+        if self.level is None:
+            return np.asarray(rows @ self.bank.volume_modes, np.float32).reshape(len(rows), -1, 3)
         return np.asarray(rows @ self.bank.cortex_modes(self.level), np.float32)
+
+    def electrode_modes(
+        self, setting: HeadSetting, electrodes: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float32]:
+        """(C, modes) V/(A m): what they see of the bank's source modes."""
+        where = self.electrodes if electrodes is None else electrodes
+        return self.bank.electrode_modes(setting, where) / np.float32(self.scale**2)
+
+    def in_volume(self) -> BankedHead:
+        """The same head, for free sources in its volume."""
+        return replace(self, level=None)
 
     def pick(self, chosen: NDArray[np.int64]) -> BankedHead:
         return replace(self, electrodes=self.electrodes[chosen])
@@ -153,6 +166,23 @@ class ForwardOperator:
             raise InputError("sources in a volume have no normal to be fixed to; keep them free")
         along = np.einsum("csk,sk->cs", self.leadfield, self.source_space.normals)
         return replace(self, leadfield=along, loose=1.0)
+
+    def in_volume(self) -> ForwardOperator:
+        """Free sources in the volume of the same head.
+
+        Raises
+        ------
+        InputError : a forward that came from no bank.
+        """
+        if self.banked is None:
+            raise InputError("only a head of the bank has a volume; use template_forward(info)")
+        banked = self.banked.in_volume()
+        return replace(
+            self,
+            leadfield=banked.leadfield(banked.setting),
+            source_space=banked.bank.source_space(banked.setting.shape, None),
+            banked=banked,
+        )
 
     def with_loose(self, loose: float) -> ForwardOperator:
         """Free sources whose tangential part a prior should hold to ``loose`` of the normal's."""

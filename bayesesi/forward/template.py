@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayesesi.anatomy import template_volume
 from bayesesi.errors import InputError
 from bayesesi.forward.bank import LeadfieldBank, template_bank
 from bayesesi.forward.electrodes import place_electrodes
@@ -58,15 +57,11 @@ def template_forward(
         "head_size_over_template": round(size, 4),
         "electrode_to_scalp_mm": round(float(np.median(alignment.distance)) * 1e3, 2),
     }
-    if source_space == "volume":
-        flat = bank.leadfield(setting, sensors.positions, bank.volume) / size**2
-        leadfield = flat.reshape(len(sensors), -1, 3)
-        space = template_volume() if setting.shape == 0 else bank.source_space(setting.shape, None)
-        return ForwardOperator(leadfield, space, sensors=sensors, provenance=provenance)
-    banked = BankedHead(bank, setting, sensors.positions, level, size)
+    within = level if source_space == "cortex" else None
+    banked = BankedHead(bank, setting, sensors.positions, within, size)
     return ForwardOperator(
         banked.leadfield(setting),
-        bank.source_space(setting.shape, level),
+        bank.source_space(setting.shape, within),
         sensors=sensors,
         banked=banked,
         provenance=provenance,

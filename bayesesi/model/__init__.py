@@ -3,7 +3,15 @@
 from bayesesi.model.base import Model
 from bayesesi.model.ensemble import EnsembleModel, dropout_ensemble, ensemble
 from bayesesi.model.exact import AUTO, N_HEADS, GaussianModel, PatchModel, patch_prior
-from bayesesi.model.learned import AtomModel, FieldModel, FlowModel, LearnedModel, read_model
+from bayesesi.model.learned import (
+    AtomModel,
+    CorticalModel,
+    DipoleModel,
+    FieldModel,
+    FlowModel,
+    LearnedModel,
+    read_model,
+)
 from bayesesi.model.shelf import fitting_model, list_models, load_model, train
 from bayesesi.model.weights import read_weights, write_weights
 
@@ -11,6 +19,8 @@ __all__ = [
     "AUTO",
     "N_HEADS",
     "AtomModel",
+    "CorticalModel",
+    "DipoleModel",
     "EnsembleModel",
     "FieldModel",
     "FlowModel",

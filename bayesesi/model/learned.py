@@ -18,21 +18,30 @@ from bayesesi.forward import ForwardOperator
 from bayesesi.model.base import Model
 from bayesesi.model.exact import PatchModel
 from bayesesi.model.weights import read_weights, write_weights
-from bayesesi.network import FieldDenoiser, Support
+from bayesesi.network import CONTEXT, FieldDenoiser, Support
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior
 from bayesesi.posterior.atoms import AtomEstimator, atom_posterior
 from bayesesi.posterior.diffusion import field_posterior
+from bayesesi.posterior.dipole import (
+    DipoleBelief,
+    DipoleEstimator,
+    DipolePosterior,
+    dipole_posterior,
+)
 from bayesesi.posterior.flow import ParcelEstimator, ParcelPosterior, parcel_posterior
 from bayesesi.posterior.patches import Atoms, make_atoms
 from bayesesi.prior import PatchPrior
 from bayesesi.spec import (
     AtomRecipe,
+    CorticalRecipe,
     DiffusionRecipe,
+    DipoleRecipe,
     FlowRecipe,
     PatchSpec,
     Recipe,
     Spec,
+    VolumeDipoleSpec,
     make_spec,
     read_spec,
     spec_hash,
@@ -129,11 +138,6 @@ class LearnedModel(Model):
         return float(self.history.get("null", 0.1))
 
     @property
-    def level(self) -> int:
-        """Of the template's sources."""
-        return self.recipe.backbone.level
-
-    @property
     def n_parameters(self) -> int:
         return sum(p.numel() for p in self.network.parameters())
 
@@ -141,7 +145,32 @@ class LearnedModel(Model):
     def support(self) -> Support | None:
         """Which contexts the network met."""
         seen = self.history.get("support")
-        return None if seen is None else Support(tuple(seen["low"]), tuple(seen["high"]))
+        if seen is None:
+            return None
+        names = tuple(seen.get("names", CONTEXT))
+        return Support(tuple(seen["low"]), tuple(seen["high"]), names)
+
+    def details(self, obs: Observation) -> dict[str, Any]:
+        return {
+            **super().details(obs),
+            "recipe_hash": self.recipe_hash,
+            "prior_hash": spec_hash(self.spec),
+            "n_heads": self.history.get("cases", 0),
+            "trained_on_cases": self.history.get("cases"),
+            "trained_on": self.history.get("device"),
+        }
+
+
+@dataclass(frozen=True)
+class CorticalModel(LearnedModel):
+    """A network that looks at every source of the template's cortex."""
+
+    recipe: CorticalRecipe
+
+    @property
+    def level(self) -> int:
+        """Of the template's sources."""
+        return self.recipe.backbone.level
 
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
         return PatchModel().oriented(forward)
@@ -160,19 +189,9 @@ class LearnedModel(Model):
                 "model 'patches', which takes any cortex"
             )
 
-    def details(self, obs: Observation) -> dict[str, Any]:
-        return {
-            **super().details(obs),
-            "recipe_hash": self.recipe_hash,
-            "prior_hash": spec_hash(self.spec),
-            "n_heads": self.history.get("cases", 0),
-            "trained_on_cases": self.history.get("cases"),
-            "trained_on": self.history.get("device"),
-        }
-
 
 @dataclass(frozen=True)
-class AtomModel(LearnedModel):
+class AtomModel(CorticalModel):
     """Few patches of cortex, by a network: the answer of simulations, in a fraction of a second."""
 
     family = "atoms"
@@ -216,7 +235,7 @@ class AtomModel(LearnedModel):
 
 
 @dataclass(frozen=True)
-class FieldModel(LearnedModel):
+class FieldModel(CorticalModel):
     """Patches or a smooth field of cortex, by a network: moments everywhere, drawn from noise."""
 
     family = "diffusion"
@@ -235,7 +254,7 @@ class FieldModel(LearnedModel):
 
 
 @dataclass(frozen=True)
-class FlowModel(LearnedModel):
+class FlowModel(CorticalModel):
     """Activity of pieces of regions, with a density: evoked responses and rhythms, by a flow."""
 
     family = "flow"
@@ -253,8 +272,52 @@ class FlowModel(LearnedModel):
         return parcel_posterior(obs, self.network, self.level, seed, self.support)
 
 
+@dataclass(frozen=True)
+class DipoleModel(LearnedModel):
+    """One or two equivalent current dipoles in the volume, with confidence volumes, by a flow."""
+
+    family = "dipole"
+    table = DipoleRecipe
+
+    recipe: DipoleRecipe
+    spec: VolumeDipoleSpec
+    network: DipoleEstimator = field(compare=False, repr=False)
+
+    @staticmethod
+    def _network(recipe: DipoleRecipe, spec: VolumeDipoleSpec) -> DipoleEstimator:
+        return DipoleEstimator(recipe)
+
+    @staticmethod
+    def read_prior(recipe: DipoleRecipe) -> VolumeDipoleSpec:
+        spec = read_spec(recipe.prior, recipe.folder)
+        if not isinstance(spec, VolumeDipoleSpec):
+            raise InputError(
+                f"{recipe.name}: prior = {some([recipe.prior])} is not of the family "
+                "volume-dipole, as the prior of dipoles must be; give one that is, such as "
+                "'volume-dipole'"
+            )
+        return spec
+
+    @property
+    def prior_null(self) -> float:
+        return self.spec.count.null
+
+    @cached_property
+    def belief(self) -> DipoleBelief:
+        """Of dipoles before the data."""
+        return DipoleBelief(self.spec)
+
+    def oriented(self, forward: ForwardOperator) -> ForwardOperator:
+        if forward.banked is None or forward.source_space.kind == "volume":
+            return forward
+        return forward.in_volume()
+
+    def posterior(self, obs: Observation, seed: int = 0) -> DipolePosterior:
+        return dipole_posterior(obs, self.network, self.belief, seed, self.support)
+
+
 _OF_FAMILY: dict[str, type[LearnedModel]] = {
-    each.family: each for each in (AtomModel, FieldModel, FlowModel)
+    each.family: each for each in (AtomModel, FieldModel, FlowModel, DipoleModel)
 }
 
 

@@ -11,7 +11,7 @@ from bayesesi.forward import ForwardOperator
 from bayesesi.model.base import Model
 from bayesesi.model.ensemble import ensemble
 from bayesesi.model.exact import GaussianModel, PatchModel
-from bayesesi.model.learned import LearnedModel, family_of, read_model
+from bayesesi.model.learned import AtomModel, LearnedModel, family_of, read_model
 from bayesesi.spec import Recipe, read_spec
 
 EXACT: dict[str, type[PatchModel] | type[GaussianModel]] = {
@@ -20,7 +20,7 @@ EXACT: dict[str, type[PatchModel] | type[GaussianModel]] = {
 }
 _ASSETS = Path(str(files("bayesesi"))) / "assets"
 #: Learned models that may ship, by the names of their recipes.
-_LEARNED = ("atoms", "cortex", "parcels")
+_LEARNED = ("atoms", "cortex", "parcels", "dipole")
 _ENDING = ".safetensors"
 
 
@@ -37,7 +37,8 @@ def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
     name : ``"patches"``: few patches of cortex, or nothing, in heads that are drawn;
         ``"gaussian"``: the minimum norm and its uncertainty; ``"atoms"``: what ``patches`` asks,
         answered by a network; ``"cortex"``: moments everywhere, by another; ``"parcels"``: sums
-        over parcels and their density, by a third; a .safetensors file that ``train`` wrote; or
+        over parcels and their density, by a third; ``"dipole"``: one or two free dipoles in the
+        brain volume, with confidence volumes; a .safetensors file that ``train`` wrote; or
         several of these with + between them: their mixture.
     prior : of the sources, the model's own default if not given: for patches a spec of that
         family by name or path, for Gaussian ones ``"identity"``, ``"depth"`` or ``"smooth"``. A
@@ -72,7 +73,7 @@ def fitting_model(forward: ForwardOperator, prior: str | Path | None = None) -> 
     known = "atoms" in list_models() and prior is None and forward.banked is not None
     if known:
         atoms = _shipped("atoms")
-        if forward.source_space.level == atoms.level:
+        if isinstance(atoms, AtomModel) and forward.source_space.level == atoms.level:
             return atoms
     return load_model("patches", prior)
 

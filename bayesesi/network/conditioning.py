@@ -83,7 +83,7 @@ CONTEXT = (
 )
 #: Numbers of the context that are measured on the data; how far beyond their range, as a share of
 #: it and at the least, an observation may lie.
-_N_MEASURED, _MARGIN, _LEAST_MARGIN = 8, 0.1, 0.02
+N_MEASURED, _MARGIN, _LEAST_MARGIN = 8, 0.1, 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,20 +132,21 @@ class Support:
 
     low: tuple[float, ...]
     high: tuple[float, ...]
+    names: tuple[str, ...] = CONTEXT[:N_MEASURED]
 
     @classmethod
-    def of(cls, contexts: Tensor) -> Support:
-        """From (n, C) contexts of scenes of which nothing was given."""
-        kept = contexts[:, :_N_MEASURED].double()
+    def of(cls, contexts: Tensor, names: tuple[str, ...] = CONTEXT[:N_MEASURED]) -> Support:
+        """From (n, C) contexts of scenes of which nothing was given, the first of them named."""
+        kept = contexts[:, : len(names)].double()
         rounded = kept.amin(0).tolist(), kept.amax(0).tolist()
         low, high = (tuple(round(value, 4) for value in end) for end in rounded)
-        return cls(low, high)
+        return cls(low, high, names)
 
     def outside(self, context: Tensor) -> tuple[str, ...]:
         """Names of what in a context (C,) lies beyond the range by a tenth of it or more."""
         beyond = []
         for name, value, low, high in zip(
-            CONTEXT, context.tolist(), self.low, self.high, strict=False
+            self.names, context.tolist(), self.low, self.high, strict=False
         ):
             margin = _MARGIN * (high - low) + _LEAST_MARGIN
             if not low - margin <= value <= high + margin:

@@ -132,6 +132,11 @@ class Posterior(ABC):
         """What a methods section would say of how this was computed; can be written as JSON."""
         return {}
 
+    def findings(self, level: float) -> dict[str, Any]:
+        """What a family has to say beside regions and maps, at a level of sets; can be written as
+        JSON."""
+        return {}
+
     def latents(self, n: int, seed: int = 0) -> dict[str, NDArray[Any]]:
         """(n,) each, by name: what a family knows of the draws of ``sample(n, seed)`` besides them.
 

@@ -1,7 +1,7 @@
 """Priors: specs compiled to Pyro programs."""
 
 from bayesesi.prior.blocks import BLOCK, NAMESPACES, block_generator, blocks_of
-from bayesesi.prior.distribution import distribution_of
+from bayesesi.prior.distribution import NormalScore, distribution_of
 from bayesesi.prior.focal import DipolePrior, FocalPrior, PatchPrior
 from bayesesi.prior.head import HeadPrior
 from bayesesi.prior.mixture import MixturePrior
@@ -12,6 +12,7 @@ from bayesesi.prior.reading import make_prior, read_prior, read_source_prior
 from bayesesi.prior.sbi_prior import SbiPrior
 from bayesesi.prior.smooth import SmoothPrior
 from bayesesi.prior.source import SourcePrior
+from bayesesi.prior.volume_dipole import VolumeDipolePrior, log_share_apart
 
 __all__ = [
     "BLOCK",
@@ -21,15 +22,18 @@ __all__ = [
     "HeadPrior",
     "MixturePrior",
     "NoisePrior",
+    "NormalScore",
     "ParcelPrior",
     "PatchPrior",
     "Placement",
     "SbiPrior",
     "SmoothPrior",
     "SourcePrior",
+    "VolumeDipolePrior",
     "block_generator",
     "blocks_of",
     "distribution_of",
+    "log_share_apart",
     "make_prior",
     "placement_weights",
     "read_prior",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+import numpy as np
 import pyro.distributions as dist
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import constraints
 from torch.distributions.transforms import ExpTransform
@@ -16,6 +18,8 @@ from bayesesi.spec import Quantity
 
 #: A truncation that keeps less than this is a mistake.
 _LEAST_MASS = 1e-6
+#: Share beyond which a normal score is held.
+_END = 1e-7
 
 
 class TruncatedNormal(dist.TorchDistribution):
@@ -89,3 +93,51 @@ def _normal(loc: float, scale: float, low: float, high: float) -> dist.TorchDist
 
 def _exp_of(base: dist.TorchDistribution) -> dist.TorchDistribution:
     return dist.TransformedDistribution(base, [ExpTransform()])
+
+
+class NormalScore:
+    """A positive quantity as a standard normal: u = Phi^-1(F(value)), and back.
+
+    Raises
+    ------
+    InputError : a constant, or a family that is not over the logarithm.
+    """
+
+    def __init__(self, quantity: Quantity) -> None:
+        from scipy.special import ndtr
+
+        if quantity.family not in ("loguniform", "lognormal"):
+            raise InputError(
+                f"this number must be loguniform or lognormal, not {quantity.family}: it is "
+                "inferred on its logarithm"
+            )
+        low, high = quantity.bounds
+        self._low = math.log(low) if low > 0 else -math.inf
+        self._high = math.log(high) if high < math.inf else math.inf
+        self._normal = quantity.family == "lognormal"
+        self._loc, self._scale = (math.log(x) for x in quantity.numbers)
+        if self._normal:
+            ends = ((self._low - self._loc) / self._scale, (self._high - self._loc) / self._scale)
+            self._first, self._last = (float(ndtr(end)) for end in ends)
+
+    def value(self, u: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Of standard normal numbers."""
+        from scipy.special import ndtr, ndtri
+
+        share = ndtr(np.asarray(u, float))
+        if not self._normal:
+            return np.exp(self._low + share * (self._high - self._low))
+        inner = self._first + share * (self._last - self._first)
+        return np.exp(self._loc + self._scale * ndtri(inner))
+
+    def score(self, value: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The standard normal number of a value; at the ends of its range about 5 away."""
+        from scipy.special import ndtr, ndtri
+
+        log = np.log(np.asarray(value, float))
+        if self._normal:
+            share = ndtr((log - self._loc) / self._scale) - self._first
+            share = share / (self._last - self._first)
+        else:
+            share = (log - self._low) / (self._high - self._low)
+        return np.asarray(ndtri(np.clip(share, _END, 1 - _END)))

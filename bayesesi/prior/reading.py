@@ -13,6 +13,7 @@ from bayesesi.prior.noise import NoisePrior
 from bayesesi.prior.parcel import ParcelPrior
 from bayesesi.prior.smooth import SmoothPrior
 from bayesesi.prior.source import SourcePrior
+from bayesesi.prior.volume_dipole import VolumeDipolePrior
 from bayesesi.spec import (
     DipoleSpec,
     HeadSpec,
@@ -22,6 +23,7 @@ from bayesesi.spec import (
     PatchSpec,
     SmoothSpec,
     Spec,
+    VolumeDipoleSpec,
     read_spec,
 )
 
@@ -51,6 +53,8 @@ def make_prior(spec: Spec, level: int = 5) -> Prior:
         return ParcelPrior(spec, template_parcellation(level))
     if isinstance(spec, SmoothSpec):
         return SmoothPrior(spec, template_parcellation(level), template_modes())
+    if isinstance(spec, VolumeDipoleSpec):
+        return VolumeDipolePrior(spec, template_parcellation(level))
     if isinstance(spec, MixtureSpec):
         parts = tuple(read_source_prior(part.spec, level, spec.folder) for part in spec.components)
         return MixturePrior(spec, template_parcellation(level), parts)

@@ -64,6 +64,11 @@ class SourcePrior(ABC):
         """
         return None
 
+    def volume(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array | None:
+        """(n K, 3 V) A m: parts on the template's volume, x, y, z of a point side by side; None if
+        all is on the cortex."""
+        return None
+
     def fields(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array:
         """(n, S) A m: moments along the normal, summed over a case's sources."""
         patterns = self.patterns(draws)

@@ -77,6 +77,11 @@ class Reading:
         """Whether there is a table of named regions: never where nothing is localisable."""
         return self.localisable and self.group("regions") is not None
 
+    @property
+    def has_dipoles(self) -> bool:
+        """Whether the answer is one dipole, or two."""
+        return self.result.has_dipoles
+
     @cached_property
     def regions(self) -> pd.DataFrame:
         """The result's own table, most probable first."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SPECS: dict[str, tuple[tuple[str, sections.Section], ...]] = {
     "clinical": (
         ("Where", sections.where),
+        ("Dipoles", sections.dipoles),
         ("Truth and answer", sections.truth),
         ("Regions", sections.regions),
         ("On the cortex", sections.cortex),

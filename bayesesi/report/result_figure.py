@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,38 @@ def plot_places(
         axis.set_title(title, fontsize=9, color=_INK)
         axis.set_axis_off()
     figure.colorbar(dots, ax=axes, shrink=0.7, format=lambda v, _: f"{100 * v:.3g} %")
+    return figure
+
+
+def plot_dipoles(each: Sequence[Mapping[str, Any]], true: NDArray[np.float64]) -> Figure:
+    """Ellipsoids (``place_mm``, ``axes_mm``, ``directions``) in the brain's outline, from three
+    sides; ``true`` (n, 3) m are marked."""
+    from scipy.spatial import ConvexHull
+
+    from bayesesi.anatomy import template_blobs
+
+    figure = new_figure(7.6, 2.9, layout="constrained")
+    brain = template_blobs().source_space.positions * 1e3
+    views = (("from above", (0, 1)), ("from behind", (0, 2)), ("from the right", (1, 2)))
+    turn = np.linspace(0, 2 * np.pi, 100)
+    for axis, (title, plane) in zip(figure.subplots(1, 3), views, strict=True):
+        seen = brain[:, list(plane)]
+        hull = seen[ConvexHull(seen).vertices]
+        axis.fill(*hull.T, fc="#f1f3f5", ec="#c5ccd3", lw=1)
+        for found in each:
+            centre = np.array(found["place_mm"], float)[list(plane)]
+            axes = np.array(found["axes_mm"], float)[:, None] * np.array(found["directions"], float)
+            # the outline of an ellipsoid is that of its covariance in the plane
+            spread = (axes.T @ axes)[np.ix_(plane, plane)]
+            root = np.linalg.cholesky(spread + 1e-6 * np.eye(2))
+            outline = centre[:, None] + root @ np.stack([np.cos(turn), np.sin(turn)])
+            axis.fill(*outline, fc=_BLUE, alpha=0.25, ec=_BLUE, lw=1.2)
+            axis.plot(*centre, "o", color=_BLUE, ms=4)
+        for place in true * 1e3:
+            axis.plot(*place[list(plane)], "x", color=_AMBER, ms=8, mew=2)
+        axis.set(aspect="equal")
+        axis.set_title(title, fontsize=9, color=_INK)
+        axis.set_axis_off()
     return figure
 
 

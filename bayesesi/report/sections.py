@@ -36,6 +36,9 @@ _FEW_DRAWS = 10
 #: Characters of a detail of the model.
 _DETAIL_LENGTH = 160
 
+#: mm from a labelled vertex up to which a dipole is said to lie in its region.
+_IN_REGION = 5.0
+
 Section = Callable[[Reading], dict[str, Any] | None]
 
 
@@ -56,6 +59,8 @@ def verdict(reading: Reading) -> dict[str, Any]:
 
 
 def _place(reading: Reading, wide: bool) -> str:
+    if reading.has_dipoles:
+        return _dipole_sentence(reading)
     if not reading.has_regions:
         return "Localised among sources without named regions: see the map."
     found, top = reading.result.credible_set, reading.regions.iloc[0]
@@ -104,6 +109,52 @@ def where(reading: Reading) -> dict[str, Any] | None:
             }
             for item in reading.about["alternatives"][:5]
         ],
+    }
+
+
+def _dipole_sentence(reading: Reading) -> str:
+    rows = dipole_rows(reading)
+    count = reading.about["dipoles"]["count_probability"][len(rows)]
+    near = listed([f"{row['volume']} cm³ around a place {row['near']}" for row in rows])
+    return (
+        f"Most probably {counted(len(rows), 'dipole')} ({chance(count)}); with probability "
+        f"{percent(reading.level)} within {near}."
+    )
+
+
+def dipole_rows(reading: Reading) -> list[dict[str, Any]]:
+    """Each dipole in words."""
+    rows = []
+    for found in reading.about["dipoles"]["each"]:
+        region, distance = region_words(found["nearest_region"]), float(found["distance_mm"])
+        within = distance <= _IN_REGION
+        low, middle, high = found["moment_nAm"] or (np.nan,) * 3
+        rows.append(
+            {
+                "near": f"in the {region}" if within else f"{distance:.0f} mm from the {region}",
+                "place": ", ".join(f"{x:.0f}" for x in found["place_mm"]),
+                "volume": figures(float(found["volume_cm3"])),
+                "axes": " × ".join(f"{a:.0f}" for a in found["axes_mm"]),
+                "moment": figures(middle),
+                "interval": f"{figures(low)} to {figures(high)}",
+            }
+        )
+    return rows
+
+
+def dipoles(reading: Reading) -> dict[str, Any] | None:
+    """One dipole or two: where, how large a volume, and how many there may be."""
+    if not reading.has_dipoles:
+        return None
+    found = reading.about["dipoles"]
+    picture = draw.plot_dipoles(found["each"], _true_positions(reading))
+    return {
+        "rows": dipole_rows(reading),
+        "level": percent(reading.level),
+        "counts": [chance(float(p)) for p in found["count_probability"]],
+        "scale_known": reading.scale_known,
+        "marked": len(_true_positions(reading)) > 0,
+        "picture": draw.data_uri(picture),
     }
 
 

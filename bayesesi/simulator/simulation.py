@@ -143,6 +143,16 @@ class Batch:
         return self._door.leadfield
 
     @property
+    def whitener(self) -> NDArray[np.float64]:
+        """(n_eff, C) of the session's good channels, for noise as it was estimated."""
+        return self._door.whitener.matrix
+
+    @property
+    def forward(self) -> ForwardOperator:
+        """The assumed head's, for the session's good channels."""
+        return self._door.forward
+
+    @property
     def time_basis(self) -> TimeBasis:
         """Of the session."""
         return self._door.time_basis

@@ -179,6 +179,7 @@ class Simulator:
                 {**event, **{f"course/{k}": v for k, v in sites.items()}, **heads},
                 self.source.patterns(event).astype(np.float32),
                 _single(self.source.tangents(event)),
+                _single(self.source.volume(event)),
                 courses,
                 self._draw_snr(),
                 self.head.draw(len(sessions)),
@@ -204,12 +205,15 @@ class Simulator:
 
     def _at_scalp(self, block: _Block) -> NDArray[np.float32]:
         """(256 K, V) V: every source at its peak, in its case's own head, all over the scalp."""
-        used = np.flatnonzero(np.diff(block.patterns.indptr))
+        held = np.diff(block.patterns.indptr)
+        used = np.flatnonzero(held if block.volume is None else held + np.diff(block.volume.indptr))
         case = used // self.source.n_slots
         bank = template_bank()
         modes = bank.to_modes(block.patterns[used], slice(0, block.patterns.shape[1]))
         if block.tangents is not None:
             modes += bank.to_modes(block.tangents[used] @ _to_volume(), bank.volume)
+        if block.volume is not None:
+            modes += bank.to_modes(block.volume[used], bank.volume)
         at_scalp = bank.scalp_potentials(self.head.settings(block.draws), modes, case)
         size = block.draws["size"][case, None].astype(np.float32)
         every = np.zeros((block.patterns.shape[0], at_scalp.shape[1]), np.float32)
@@ -355,6 +359,7 @@ class _Block:
     draws: dict[str, NDArray[Any]]
     patterns: sp.csr_array
     tangents: sp.csr_array | None
+    volume: sp.csr_array | None
     courses: NDArray[np.float64]
     snr: NDArray[np.float64] | None
     noise_heads: dict[str, NDArray[Any]]

@@ -17,7 +17,9 @@ from bayesesi.spec.quantity import Quantity
 from bayesesi.spec.recipe import (
     AtomRecipe,
     Backbone,
+    CorticalRecipe,
     DiffusionRecipe,
+    DipoleRecipe,
     FieldLosses,
     FlowRecipe,
     Ingredient,
@@ -33,14 +35,17 @@ from bayesesi.spec.source import (
     ParcelSpec,
     PatchSpec,
     SmoothSpec,
+    VolumeDipoleSpec,
 )
 from bayesesi.spec.volume_frame import VolumeFrameSpec
 
 __all__ = [
     "AtomRecipe",
     "Backbone",
+    "CorticalRecipe",
     "Count",
     "DiffusionRecipe",
+    "DipoleRecipe",
     "DipoleSpec",
     "FieldLosses",
     "FlowRecipe",
@@ -58,6 +63,7 @@ __all__ = [
     "SmoothSpec",
     "Spec",
     "SpecError",
+    "VolumeDipoleSpec",
     "VolumeFrameSpec",
     "make_spec",
     "read_spec",

@@ -19,24 +19,37 @@ from bayesesi.spec.base import SCHEMA, Spec
 from bayesesi.spec.head import HeadSpec
 from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import FAMILIES as QUANTITY_FAMILIES
-from bayesesi.spec.recipe import AtomRecipe, DiffusionRecipe, FlowRecipe
+from bayesesi.spec.recipe import AtomRecipe, DiffusionRecipe, DipoleRecipe, FlowRecipe
 from bayesesi.spec.simulator import SimulatorSpec
-from bayesesi.spec.source import DipoleSpec, MixtureSpec, ParcelSpec, PatchSpec, SmoothSpec
+from bayesesi.spec.source import (
+    DipoleSpec,
+    MixtureSpec,
+    ParcelSpec,
+    PatchSpec,
+    SmoothSpec,
+    VolumeDipoleSpec,
+)
 from bayesesi.spec.volume_frame import VolumeFrameSpec
 
 #: kind -> family -> class. Nothing in a data file can name anything else.
 FAMILIES: dict[str, dict[str, type[Spec]]] = {
     "sources": {
-        "dipole": DipoleSpec,
+        "cortical-dipole": DipoleSpec,
         "patch": PatchSpec,
         "parcels": ParcelSpec,
         "smooth": SmoothSpec,
         "mixture": MixtureSpec,
+        "volume-dipole": VolumeDipoleSpec,
     },
     "heads": {"bank": HeadSpec},
     "noise": {"sum": NoiseSpec},
     "simulators": {"": SimulatorSpec, "volume-frame": VolumeFrameSpec},
-    "recipes": {"atoms": AtomRecipe, "diffusion": DiffusionRecipe, "flow": FlowRecipe},
+    "recipes": {
+        "atoms": AtomRecipe,
+        "diffusion": DiffusionRecipe,
+        "flow": FlowRecipe,
+        "dipole": DipoleRecipe,
+    },
 }
 
 

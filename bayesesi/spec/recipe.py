@@ -67,7 +67,6 @@ class Recipe(Spec):
     prior: str = Field(description="a spec under priors/sources")
     mixture: tuple[Ingredient, ...] = Field(min_length=1)
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    backbone: Backbone = Backbone()
     optimiser: Optimiser
 
     @field_validator("mixture")
@@ -82,7 +81,13 @@ class Recipe(Spec):
         return tuple(each for each in self.mixture if each.begins <= along)
 
 
-class AtomRecipe(Recipe):
+class CorticalRecipe(Recipe):
+    """Of a network that looks at every source of the template's cortex."""
+
+    backbone: Backbone = Backbone()
+
+
+class AtomRecipe(CorticalRecipe):
     """Of ``atoms``: which few patches of cortex there are; its prior is of the family patch."""
 
     family: Literal["atoms"]
@@ -92,6 +97,11 @@ class AtomRecipe(Recipe):
 
 
 Weight = Annotated[float, Field(ge=0, le=1e6)]
+Estimator = Literal["zuko_nsf", "zuko_maf", "nsf", "maf", "gaussian", "evidential"]
+_FLOWS = (
+    "of sbi: spline or affine flows, of zuko or of nflows; or one pass: a Gaussian, or an "
+    "evidential head"
+)
 
 
 class FieldLosses(Table):
@@ -108,7 +118,7 @@ class FieldLosses(Table):
     band: Weight = Field(0.0, description="squares of what its spectrum of time misses")
 
 
-class DiffusionRecipe(Recipe):
+class DiffusionRecipe(CorticalRecipe):
     """Of ``cortex``: the field of moments on the whole cortex, by denoising."""
 
     family: Literal["diffusion"]
@@ -116,16 +126,14 @@ class DiffusionRecipe(Recipe):
     losses: FieldLosses = FieldLosses()
 
 
-class FlowRecipe(Recipe):
+class FlowRecipe(CorticalRecipe):
     """Of ``parcels``: the activity of parcels of cortex, by a normalizing flow."""
 
     family: Literal["flow"]
     parcels: Annotated[int, Field(ge=68, le=400)] = Field(
         150, description="of about equal area, within the 68 regions"
     )
-    estimator: Literal["zuko_nsf", "zuko_maf", "nsf", "maf"] = Field(
-        "zuko_nsf", description="of sbi: spline or affine flows, of zuko or of nflows"
-    )
+    estimator: Estimator = Field("zuko_nsf", description=_FLOWS)
     hidden: Annotated[int, Field(ge=8, le=512)] = Field(64, description="numbers of its layers")
     transforms: Annotated[int, Field(ge=1, le=10)] = Field(3, description="one after the other")
     context: Annotated[int, Field(ge=4, le=256)] = Field(
@@ -133,4 +141,19 @@ class FlowRecipe(Recipe):
     )
     floor: Annotated[float, Field(ge=0.01, le=1.0)] = Field(
         0.1, description="to which a parcel's activity is told, of the size of the data"
+    )
+
+
+class DipoleRecipe(Recipe):
+    """Of ``dipole``: one or two free dipoles in the volume; its prior is of that family."""
+
+    family: Literal["dipole"]
+    replay: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="times that a case is met on average: they are slow to make"
+    )
+    estimator: Estimator = Field("zuko_nsf", description=_FLOWS)
+    hidden: Annotated[int, Field(ge=8, le=512)] = Field(64, description="numbers of its layers")
+    transforms: Annotated[int, Field(ge=1, le=10)] = Field(3, description="one after the other")
+    components: Annotated[int, Field(ge=1, le=32)] = Field(
+        8, description="places, or pairs of them, about which flows are mixed"
     )

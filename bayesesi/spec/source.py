@@ -92,7 +92,7 @@ class FocalSpec(Spec):
 class DipoleSpec(FocalSpec):
     """Single points."""
 
-    family: Literal["dipole"]
+    family: Literal["cortical-dipole"]
 
 
 class PatchSpec(FocalSpec):
@@ -134,6 +134,33 @@ class ParcelSpec(FocalSpec):
     half_amplitude_mm: Annotated[Quantity, between(1.0, 200.0, "a distance in mm")] = Field(
         Quantity(family="uniform", numbers=(40.0, 60.0)),
         description="distance of parcels from the middle one at which they are half as strong",
+    )
+
+
+class VolumeDipoleCount(Table):
+    """How many dipoles there are."""
+
+    null: _Share = Field(0.1, description="probability that nothing is active")
+    two: _Share = Field(0.3, description="probability of two, given that something is active")
+    min_distance_mm: Annotated[float, Field(ge=0, le=60)] = Field(
+        15.0, description="least distance between two"
+    )
+
+
+class VolumeDipoleSpec(Spec):
+    """One or two free dipoles anywhere in the brain volume."""
+
+    kind: ClassVar[str] = "sources"
+
+    family: Literal["volume-dipole"]
+    count: VolumeDipoleCount = VolumeDipoleCount()
+    extent_mm: Annotated[Quantity, between(4.0, 16.0, "an extent in mm")] = Field(
+        Quantity(family="loguniform", numbers=(4.0, 16.0)),
+        description="standard deviation of the Gaussian blob that a dipole stands for",
+    )
+    moment_nAm: Annotated[Quantity, between(0.0, 1e4, "a moment in nAm")] = Field(
+        Quantity(family="lognormal", numbers=(40.0, 2.0), within=(1.0, 1000.0)),
+        description="size of the moment of a dipole at its peak, whichever way it points",
     )
 
 

@@ -1,6 +1,7 @@
 """Networks learn from simulators: examples, losses, the loop, what a run leaves behind."""
 
 from bayesesi.training.atom_examples import AtomExample, AtomExamples
+from bayesesi.training.dipole_examples import DipoleExample, DipoleExamples
 from bayesesi.training.examples import Examples, ExampleStream
 from bayesesi.training.field_examples import FieldExample, FieldExamples
 from bayesesi.training.loop import Trained, examples_of, fit, is_first
@@ -8,6 +9,8 @@ from bayesesi.training.loop import Trained, examples_of, fit, is_first
 __all__ = [
     "AtomExample",
     "AtomExamples",
+    "DipoleExample",
+    "DipoleExamples",
     "ExampleStream",
     "Examples",
     "FieldExample",

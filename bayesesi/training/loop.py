@@ -19,8 +19,16 @@ from torch.utils.data import DataLoader
 from bayesesi.errors import InputError
 from bayesesi.network import Support
 from bayesesi.prior import BLOCK
-from bayesesi.spec import AtomRecipe, DiffusionRecipe, FlowRecipe, Recipe, spec_hash
+from bayesesi.spec import (
+    AtomRecipe,
+    DiffusionRecipe,
+    DipoleRecipe,
+    FlowRecipe,
+    Recipe,
+    spec_hash,
+)
 from bayesesi.training.atom_examples import AtomExamples
+from bayesesi.training.dipole_examples import DipoleExamples
 from bayesesi.training.examples import PIECE, SESSION, Examples, ExampleStream
 from bayesesi.training.field_examples import FieldExamples
 
@@ -45,6 +53,8 @@ def examples_of(recipe: Recipe, namespace: str = "train") -> Examples[Any, Any]:
     """What a recipe of any family trains on."""
     if isinstance(recipe, AtomRecipe):
         return AtomExamples(recipe, namespace)
+    if isinstance(recipe, DipoleRecipe):
+        return DipoleExamples(recipe, namespace)
     assert isinstance(recipe, DiffusionRecipe | FlowRecipe)
     return FieldExamples(recipe, namespace)
 
@@ -124,10 +134,11 @@ def fit(
             module.take(torch.load(last, map_location="cpu", weights_only=True))
         trainer.validate(module, looked, verbose=False)
     pieces = (piece for n in range(_N_SEEN) for piece in held.session(4 * n))
-    support = Support.of(torch.cat([module.contexts(piece) for piece in pieces]))
+    contexts = torch.cat([module.contexts(piece) for piece in pieces])
+    support = Support.of(contexts, module.context_names)
     history = {
         "steps": optimiser.steps,
-        "cases": optimiser.steps * SESSION * max(trainer.world_size, 1),
+        "cases": optimiser.steps * SESSION * max(trainer.world_size, 1) // examples.replay,
         "seconds": round(module.seconds + (time.time() - began) * (start < optimiser.steps)),
         "device": str(module.device.type),
         "validation": {k: float(v) for k, v in trainer.callback_metrics.items()},

@@ -26,9 +26,11 @@ from bayesesi.network import FieldDenoiser, FieldScene, ParcelForward
 from bayesesi.posterior.atoms import AtomEstimator
 from bayesesi.posterior.diffusion import field_estimator
 from bayesesi.posterior.diffusion.estimator import Matching
+from bayesesi.posterior.dipole import DipoleEstimator, Dipoles
 from bayesesi.posterior.flow import ParcelEstimator
 from bayesesi.spec import FieldLosses
 from bayesesi.training.atom_examples import AtomExample
+from bayesesi.training.dipole_examples import DipoleExample
 from bayesesi.training.field_examples import FieldExample
 
 
@@ -104,6 +106,22 @@ def parcel_losses(
     silent = (~example.active).float()
     nothing = functional.binary_cross_entropy_with_logits(belief.log_odds, silent)
     return each[example.active].flatten() / forward.n_parcels, nothing
+
+
+def dipole_losses(
+    estimator: DipoleEstimator, example: DipoleExample
+) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+    """(B,) nats of how many there are; and of the cases with one, with two, those of the rest."""
+    log_count = estimator.log_count(example.summary)
+    of_count = -log_count.gather(1, example.count[:, None])[:, 0]
+    each = []
+    for k in (1, 2):
+        rows = (example.count == k).nonzero()[:, 0]
+        if len(rows):
+            some = example.truth.pick(rows)
+            truth = Dipoles(some.place[:, :k], some.extent[:, :k], some.skull)
+            each.append((k, -estimator.log_prob(truth, example.summary.pick(rows))))
+    return of_count, each
 
 
 @cache

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
 from bayesesi.anatomy import template_parcels
-from bayesesi.network import FieldDenoiser, ParcelForward
+from bayesesi.network import CONTEXT, FieldDenoiser, ParcelForward
+from bayesesi.network.conditioning import N_MEASURED
+from bayesesi.network.dipole_scan import FEATURES as DIPOLE_FEATURES
 from bayesesi.posterior.atoms import AtomEstimator
+from bayesesi.posterior.dipole import DipoleEstimator
 from bayesesi.posterior.flow import ParcelEstimator
-from bayesesi.spec import DiffusionRecipe, FlowRecipe, Recipe, spec_hash
+from bayesesi.spec import DiffusionRecipe, DipoleRecipe, FlowRecipe, Recipe, spec_hash
 from bayesesi.training.atom_examples import AtomExample, AtomExamples
+from bayesesi.training.dipole_examples import DipoleExample, DipoleExamples
 from bayesesi.training.examples import PIECE, SESSION, Examples
 from bayesesi.training.field_examples import FieldExample, FieldExamples
-from bayesesi.training.losses import atom_loss, denoising_loss, mean_losses, parcel_losses
+from bayesesi.training.losses import (
+    atom_loss,
+    denoising_loss,
+    dipole_losses,
+    mean_losses,
+    parcel_losses,
+)
 from bayesesi.training.schedule import rate_at
 
 
 class LearnedModule(pl.LightningModule):
-    """A network, its optimiser, and how long it has been trained."""
+    """A network, its optimiser, and how long it has been trained.
+
+    Attributes
+    ----------
+    context_names : of the numbers of ``contexts`` that tell what a network met.
+    """
+
+    context_names: ClassVar[tuple[str, ...]] = CONTEXT[:N_MEASURED]
 
     def __init__(self, recipe: Recipe, network: nn.Module) -> None:
         super().__init__()
@@ -178,10 +195,41 @@ class FlowModule(LearnedModule):
         return piece.scene.context
 
 
+class DipoleModule(LearnedModule):
+    """Negative log-likelihood of how many dipoles there are, and of where and what they are."""
+
+    context_names = DIPOLE_FEATURES
+
+    network: DipoleEstimator
+    recipe: DipoleRecipe
+
+    def __init__(self, examples: DipoleExamples) -> None:
+        super().__init__(examples.recipe, DipoleEstimator(examples.recipe))
+
+    def training_step(self, example: DipoleExample, _: int) -> Tensor:
+        of_count, each = dipole_losses(self.network, example)
+        loss = (of_count.sum() + sum(nats.sum() for _, nats in each)) / len(example)
+        self.log("loss", loss, prog_bar=True, batch_size=len(example))
+        return loss
+
+    def validation_step(self, example: DipoleExample, _: int) -> None:
+        of_count, each = dipole_losses(self.network, example)
+        total = (of_count.sum() + sum(nats.sum() for _, nats in each)) / len(example)
+        self.log("held_out", total, prog_bar=True, batch_size=len(example))
+        self.log("held_out_count", of_count.mean(), batch_size=len(example))
+        for k, nats in each:
+            self.log(f"held_out_{k}", nats.mean(), batch_size=len(nats))
+
+    def contexts(self, piece: DipoleExample) -> Tensor:
+        return piece.summary.context
+
+
 def make_module(examples: Examples[Any, Any]) -> LearnedModule:
     """That of the family of the examples."""
     if isinstance(examples, AtomExamples):
         return AtomModule(examples)
+    if isinstance(examples, DipoleExamples):
+        return DipoleModule(examples)
     assert isinstance(examples, FieldExamples)
     if isinstance(examples.recipe, FlowRecipe):
         return FlowModule(examples)

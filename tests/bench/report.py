@@ -36,6 +36,7 @@ REPORTS = (
     Report("learned", "Learned posteriors, measured", ("atoms",)),
     Report("fields", "A learned posterior of fields, measured", ("cortex",)),
     Report("parcels", "A learned posterior of parcels, measured", ("parcels",)),
+    Report("dipoles", "Dipoles in the volume, measured", ("dipole",)),
 )
 
 

@@ -401,7 +401,10 @@ def test_volume_is_free(volume: ForwardOperator) -> None:
     assert volume.source_space is space
     assert volume.leadfield.shape == (len(TEN_TWENTY), space.n_sources, 3)
     assert volume.orientation == "free"
-    assert volume.banked is None
+    assert volume.banked is not None
+    assert volume.banked.level is None
+    again = volume.banked.leadfield(volume.banked.setting)
+    np.testing.assert_allclose(again, volume.leadfield, rtol=1e-4, atol=1e-6 * abs(again).max())
     bank, setting = template_bank(), HeadSetting(shape=1)
     info = mne.create_info(list(TEN_TWENTY), 100.0, "eeg")
     other = template_forward(info, setting, source_space="volume")

@@ -16,7 +16,7 @@ from bayesesi.training import FieldExample
 from bayesesi.training.losses import parcel_losses
 from tests.flow.small import LEVEL, observation
 
-ESTIMATORS = ("zuko_nsf", "zuko_maf", "nsf", "maf")
+ESTIMATORS = ("zuko_nsf", "zuko_maf", "nsf", "maf", "gaussian", "evidential")
 
 
 def recipe(estimator: str = "nsf", level: int = LEVEL, parcels: int = 150) -> FlowRecipe:

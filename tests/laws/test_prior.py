@@ -273,7 +273,7 @@ def test_patches_end_where_their_profile_says(
 
 
 def test_a_dipole_is_one_source() -> None:
-    prior = read_prior("dipole", level=3)
+    prior = read_prior("cortical-dipole", level=3)
     draws = prior.draw(64)
     assert (np.diff(prior.fields(draws).indptr) == draws["count"]).all()
 

@@ -11,7 +11,7 @@ from bayesesi.errors import InputError
 from bayesesi.prior import BLOCK, SbiPrior, SourcePrior
 from tests.flow.small import observation
 
-NAMES = ("focal", "dipole", "distributed", "focal-or-distributed")
+NAMES = ("focal", "cortical-dipole", "distributed", "focal-or-distributed")
 
 
 def prior_of(name: str) -> SourcePrior:
@@ -45,7 +45,7 @@ def test_flat_numbers_stand_for_the_same_events(name: str) -> None:
 
 def test_the_density_is_that_of_the_spec() -> None:
     """By hand: nothing, or one dipole of 40 nA m at a place of the cortex."""
-    prior = prior_of("dipole")
+    prior = prior_of("cortical-dipole")
     door = prior.as_sbi_prior()
     theta = torch.zeros(2, len(door.names))
     column = {name: i for i, name in enumerate(door.names)}

@@ -45,7 +45,7 @@ ERP = '{ family = "erp", latency_ms = { uniform = [40.0, 160.0] } }'
 def simulator(folder: Path, **keys: str) -> Simulator:
     """A simulator of dipoles in white noise unless keys say otherwise; values are TOML."""
     table = {
-        "source": '"dipole"',
+        "source": '"cortical-dipole"',
         "head": '"template-nominal"',
         "noise": '"white"',
         "time_course": '{ family = "frame" }',
@@ -120,7 +120,7 @@ def test_noise_does_not_tell_of_an_event(tmp_path: Path, session: int) -> None:
 def silent(folder: Path, **keys: str) -> Simulation:
     """Cases without any event."""
     (folder / "none.toml").write_text(
-        'schema = 1\nextend = "dipole"\nname = "none"\n[count]\nnull = 1.0\n'
+        'schema = 1\nextend = "cortical-dipole"\nname = "none"\n[count]\nnull = 1.0\n'
     )
     return simulator(folder, source='"none.toml"', **keys).simulate(256, seed=4)
 
@@ -631,7 +631,8 @@ def test_courses_that_are_alike_stay_so() -> None:
 
 def leaning(folder: Path, family: str) -> Simulation:
     (folder / "lean.toml").write_text(
-        'schema = 1\nextend = "dipole"\nname = "lean"\n[count]\nnull = 0.0\nweights = [0.5, 0.5]\n'
+        'schema = 1\nextend = "cortical-dipole"\nname = "lean"\n'
+        "[count]\nnull = 0.0\nweights = [0.5, 0.5]\n"
         f'[orientation]\nfamily = "{family}"\nloose = 0.5\n'
     )
     keys = {"window_ms": "[0.0, 200.0]", "time_course": ERP, "snr_db": "60.0"}
@@ -700,7 +701,7 @@ def test_leaning_sources_go_to_disk(tmp_path: Path) -> None:
     from bayesesi.simulator import read_simulation, write_simulation
 
     (tmp_path / "lean.toml").write_text(
-        'schema = 1\nextend = "dipole"\nname = "lean"\n[orientation]\nfamily = "loose"\n'
+        'schema = 1\nextend = "cortical-dipole"\nname = "lean"\n[orientation]\nfamily = "loose"\n'
     )
     made = simulator(tmp_path, source='"lean.toml"')
     read = read_simulation(write_simulation(made, tmp_path / "store", 70, seed=1))

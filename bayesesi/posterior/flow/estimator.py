@@ -28,11 +28,10 @@ from bayesesi.anatomy import Parcels
 from bayesesi.network import FieldDenoiser, FieldScene, ParcelForward
 from bayesesi.network.field_denoiser import N_COURSE, Belief, of_courses
 from bayesesi.network.parcel_view import ParcelGaussian, parcel_gaussian
+from bayesesi.posterior.flow.density import flow_of
 
 if TYPE_CHECKING:
     from bayesesi.spec import FlowRecipe
-
-_SPLINES, _BOUND = 8, 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,8 @@ class ParcelEstimator(nn.Module):
         self.believer = FieldDenoiser(recipe.backbone, recipe.seed, 1, 1 + recipe.context)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.flow = _flow(recipe, len(parcels), recipe.context + N_COURSE)
+            sizes = (recipe.estimator, recipe.hidden, recipe.transforms)
+            self.flow = flow_of(*sizes, len(parcels), recipe.context + N_COURSE)
 
     @property
     def parcels(self) -> Parcels:
@@ -90,31 +90,6 @@ class ParcelEstimator(nn.Module):
         z = self.flow.sample((n,), context.flatten(0, 1))  # (n, B Q, P)
         z = z.movedim(0, 1).unflatten(0, context.shape[:2]).double()
         return (z @ gaussian.lower.transpose(2, 3)).float() + gaussian.mean[:, :, None]
-
-
-def _flow(recipe: FlowRecipe, n_parcels: int, n_context: int) -> ConditionalDensityEstimator:
-    """sbi's, of numbers that are about standard normal."""
-    from sbi.neural_nets.net_builders.flow import (
-        build_maf,
-        build_nsf,
-        build_zuko_maf,
-        build_zuko_nsf,
-    )
-
-    sizes: dict[str, Any] = {
-        "hidden_features": recipe.hidden,
-        "num_transforms": recipe.transforms,
-        "z_score_x": "none",
-        "z_score_y": "none",
-    }
-    like = torch.zeros(2, n_parcels), torch.zeros(2, n_context)
-    if recipe.estimator == "zuko_nsf":  # in two passes: coupled halves, quick both ways
-        return build_zuko_nsf(*like, num_bins=_SPLINES, passes=2, **sizes)
-    if recipe.estimator == "zuko_maf":
-        return build_zuko_maf(*like, passes=2, **sizes)
-    if recipe.estimator == "nsf":
-        return build_nsf(*like, num_bins=_SPLINES, tail_bound=_BOUND, **sizes)
-    return build_maf(*like, **sizes)
 
 
 class _ParcelDensity(ConditionalDensityEstimator):

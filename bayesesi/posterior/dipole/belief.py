@@ -1,0 +1,148 @@
+"""What is believed of dipoles before the data, and the exact joint density of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bayesesi.anatomy import template_blobs
+from bayesesi.errors import InputError
+from bayesesi.forward import BankedHead, ForwardOperator
+from bayesesi.network.course_view import CourseScene, SizeBelief
+from bayesesi.network.dipole_scan import DipoleScan
+from bayesesi.network.dipole_view import N_HEADS, DipoleForward, skull_weights
+from bayesesi.posterior.dipole.estimator import Dipoles
+from bayesesi.prior import HeadPrior, NormalScore, log_share_apart, read_prior
+from bayesesi.spec import VolumeDipoleSpec
+
+#: Quantiles behind the share of each node of the skull.
+_N_QUANTILES = 2001
+#: Events that are looked at together.
+_CHUNK = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class DipoleBelief:
+    """Of a prior of the family volume-dipole, and of the heads around the assumed one.
+
+    Attributes
+    ----------
+    n_heads : drawn at each node of the skull.
+    """
+
+    spec: VolumeDipoleSpec
+    n_heads: int = N_HEADS
+
+    @cached_property
+    def extent(self) -> NormalScore:
+        """Of mm."""
+        return NormalScore(self.spec.extent_mm)
+
+    @cached_property
+    def skull(self) -> NormalScore:
+        """Of S/m."""
+        return NormalScore(_heads("nominal").spec.conductivity.skull_S_per_m)
+
+    @cached_property
+    def size(self) -> SizeBelief:
+        """Of the moment, A m."""
+        score = NormalScore(self.spec.moment_nAm)
+        log = np.log(score.value(_quantiles()) * 1e-9)
+        return SizeBelief(float(log.mean()), float(log.std()))
+
+    @cached_property
+    def apart(self) -> float:
+        """m between two dipoles, at least."""
+        return self.spec.count.min_distance_mm * 1e-3
+
+    @staticmethod
+    def heads(forward: ForwardOperator) -> HeadPrior:
+        """Around the assumed one, by who measured the electrodes."""
+        measured = forward.sensors is not None and forward.sensors.origin == "measured"
+        return _heads("digitised" if measured else "nominal")
+
+    def forward(
+        self,
+        banked: BankedHead,
+        whitener: NDArray[np.float64],
+        heads: HeadPrior,
+        seed: int = 0,
+    ) -> DipoleForward:
+        """See ``DipoleForward.of``."""
+        return DipoleForward.of(banked, whitener, heads, seed, self.n_heads)
+
+    def scan(self, forward: DipoleForward) -> DipoleScan:
+        share = skull_weights(self.skull.value(_quantiles())).mean(axis=0)
+        return DipoleScan.of(forward, np.log(share), self.apart)
+
+    def scene(
+        self,
+        values: NDArray[np.float64],
+        forward: DipoleForward,
+        scale: NDArray[np.float64] | None = None,
+        scale_known: bool = True,
+    ) -> CourseScene:
+        """Of (B, n, R)."""
+        size = self.size if scale_known else SizeBelief(0.0, 0.0)
+        return CourseScene.of(values, forward, size, scale)
+
+    def log_prior(self, dipoles: Dipoles) -> Tensor:
+        """(D,) log p(x | K): places per m, scores standard normal; -inf outside of the brain."""
+        k = dipoles.count
+        cell = template_blobs().cell(dipoles.place.double().numpy())
+        inside = torch.from_numpy((cell >= 0).all(axis=1))
+        score = -0.5 * (dipoles.extent.square().sum(1) + dipoles.skull.square())
+        score = score - 0.5 * (k + 1) * float(np.log(2 * np.pi))
+        score = score - k * float(np.log(template_blobs().volume))
+        if k == 2:
+            far = (dipoles.place[:, 0] - dipoles.place[:, 1]).norm(dim=1) >= self.apart
+            inside = inside & far
+            # of the two orders of a pair, one stands for both
+            score = score - log_share_apart(self.apart) + float(np.log(2))
+        return torch.where(inside, score, -torch.inf)
+
+    def squares(self, dipoles: Dipoles, forward: DipoleForward) -> Tensor:
+        """(D, m, m) P summed over dipoles."""
+        gathered = self._gather(dipoles, forward)
+        found = forward.squares(gathered).unflatten(0, (len(dipoles), dipoles.count))
+        return found.sum(1)
+
+    def means(self, dipoles: Dipoles, forward: DipoleForward) -> Tensor:
+        """(D, 3 K, m) of L, over the root of the forward's unit."""
+        found = forward.means(self._gather(dipoles, forward))
+        return found.unflatten(0, (len(dipoles), dipoles.count)).flatten(1, 2)
+
+    def _gather(self, dipoles: Dipoles, forward: DipoleForward):  # type: ignore[no-untyped-def]
+        k = dipoles.count
+        extent = self.extent.value(dipoles.extent.double().numpy().ravel()) * 1e-3
+        skull = np.repeat(self.skull.value(dipoles.skull.double().numpy()), k)
+        return forward.gather(dipoles.place.double().numpy().reshape(-1, 3), extent, skull)
+
+    def log_likelihood(
+        self, dipoles: Dipoles, forward: DipoleForward, scene: CourseScene
+    ) -> Tensor:
+        """(D,) log p(v | x) of one observation; see ``network.dipole_view``."""
+        parts = []
+        for first in range(0, len(dipoles), _CHUNK):
+            some = dipoles.pick(slice(first, first + _CHUNK))
+            parts.append(scene.log_likelihood(self.squares(some, forward))[0])
+        return torch.cat(parts)
+
+
+def _heads(electrodes: str) -> HeadPrior:
+    heads = read_prior(f"template-{electrodes}")
+    if not isinstance(heads, HeadPrior):
+        raise InputError(f"template-{electrodes} is no prior of heads")
+    return heads
+
+
+def _quantiles() -> NDArray[np.float64]:
+    """Standard normal numbers, all of one share."""
+    from scipy.special import ndtri
+
+    return np.asarray(ndtri((np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES))

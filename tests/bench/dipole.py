@@ -1,0 +1,242 @@
+"""The model `dipole` against MNE's dipole fit and sLORETA, and its draws against the likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bayesesi import load_model, read_simulator
+from bayesesi.anatomy import template_blobs
+from bayesesi.benchmark import baselines as linear
+from bayesesi.benchmark.dipole_fit import fit_dipole
+from bayesesi.model import DipoleModel
+from bayesesi.network.dipole_scan import DipoleSummary
+from bayesesi.observation import Observation, observe
+from bayesesi.posterior.dipole import DipolePosterior
+from bayesesi.simulator import Batch
+from tests.bench.atoms import median, models, seconds
+from tests.bench.outcome import Finding, Outcome, Skipped, Table, at_least, at_most
+
+TITLE = "Dipole"
+STANDS_ON = (
+    "anatomy",
+    "benchmark",
+    "forward",
+    "model",
+    "network",
+    "noise",
+    "observation",
+    "prior",
+    "posterior/dipole",
+    "posterior/refine.py",
+    "simulator",
+    "assets/template-bank.safetensors",
+    "assets/dipole.safetensors",
+)
+KINDS = {"frame-dipole": "one moment", "event-dipole": "a window"}
+#: Cases that share a cap and a noise, cases of each kind, those that choose lambda, and single
+#: dipoles of each kind that are fitted by MNE as well.
+SESSION, N_CASES, N_CHOOSE, N_FITTED, SEED = 16, 256, 64, 64, 7
+N_RESAMPLES = 2000
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+GRID = tuple(10.0 ** np.arange(-2.0, 3.1, 0.5))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A posterior of one case, and what made it: (K, 3) m, the left one first."""
+
+    post: DipolePosterior
+    places: NDArray[np.float64]
+    snr_db: float
+
+    @property
+    def count(self) -> int:
+        return len(self.places)
+
+
+def measure(step: Callable[[str], None]) -> Outcome:
+    model = load_model("dipole") if "dipole" in models() else None
+    if not isinstance(model, DipoleModel):
+        raise Skipped("no weights ship; run `bayesesi train dipole`")
+    findings: list[Finding] = []
+    efficiency, coverage, counted = [], [], []
+    errors: dict[str, list[list[float]]] = {}
+    for kind, words in KINDS.items():
+        step(f"{words}: lambda of sLORETA")
+        chosen = [c for c in cases(model, kind, N_CHOOSE, "validate") if c.count == 1]
+        best = linear.best_lambda([(c.post.obs, c.places) for c in chosen], "sLORETA", GRID)
+        errors[words] = []
+        for k, case in enumerate(cases(model, kind, N_CASES, "bench")):
+            step(f"{words}: case {k + 1} of {N_CASES}")
+            post = case.post
+            counted.append((case.count, *post.count_probability))
+            if not case.count:
+                continue
+            efficiency.append([case.count, post.sample_efficiency])
+            coverage.append([case.count, *ranks(post, case.places)])
+            if case.count == 1 and len(errors[words]) < N_FITTED:
+                errors[words].append([*ours(post, case), *theirs(post.obs, case, best)])
+    findings += accuracy(errors)
+    eff = np.array(efficiency)
+    findings.append(
+        Finding(
+            "sample efficiency, median",
+            f"{len(eff)} cases with an event",
+            float(np.median(eff[:, 1])),
+            bar=at_least(0.1),
+        )
+    )
+    findings += speed(model, step)
+    return Outcome(
+        findings,
+        tables=[
+            error_table(errors),
+            coverage_table(np.array(coverage, float)),
+            count_table(np.array(counted)),
+        ],
+        notes=[
+            f"Weights: recipe `{model.recipe.name}`, {model.history['cases']:,} cases, "
+            f"{model.history['seconds'] / 60:.0f} min on {model.history['device']}. Heads, caps "
+            "and covariances are unknown to every method. The estimate is the mean of the places "
+            "given one dipole. MNE's fit: three-shell boundary elements of the template, the "
+            "sample of "
+            "most field power; sLORETA: on the same volume, its lambda chosen on other cases."
+        ],
+    )
+
+
+def cases(model: DipoleModel, kind: str, n: int, namespace: str) -> Iterator[Case]:
+    """Posteriors of a simulator's cases; those of a session share what a forward needs."""
+    for batch in read_simulator(kind, SESSION).simulate(n, SEED, namespace).batches:
+        yield from of_batch(model, batch)
+
+
+def of_batch(model: DipoleModel, batch: Batch) -> Iterator[Case]:
+    belief, banked = model.belief, batch.forward.banked
+    assert banked is not None
+    forward = belief.forward(banked, batch.whitener, belief.heads(batch.forward))
+    scan, scene = belief.scan(forward), belief.scene(batch.values, forward, batch.noise_scale)
+    with torch.inference_mode():
+        summary = DipoleSummary.of(scene, scan, model.recipe.components)
+    volume = model.oriented(batch.session.forward)
+    for k in range(len(batch)):
+        noise = batch.session.noise
+        scaled = replace(noise, matrix=noise.matrix * batch.noise_scale[k] ** 2)
+        recording = batch.session.recording(batch.volts[k])
+        obs = observe(recording, volume, scaled, bads=batch.session.bads)
+        rows = slice(k, k + 1)
+        post = DipolePosterior(
+            obs, belief, forward, scene.pick(rows), summary.pick(rows), model.network, seed=k
+        )
+        count = int(batch.draws["count"][k])
+        places = batch.draws["place"][k, :count]
+        yield Case(post, places[np.argsort(places[:, 0])], float(batch.snr_db[k]))
+
+
+def ours(post: DipolePosterior, case: Case) -> tuple[float, float]:
+    """mm from the mean, and from the most probable cell."""
+    mean = post.places(1, 2000)[:, 0].mean(axis=0)
+    cell = post.place_probability(1)[:, 0].argmax()
+    mode = template_blobs().source_space.positions[cell]
+    return tuple(float(np.linalg.norm(p - case.places[0])) * 1e3 for p in (mean, mode))
+
+
+def theirs(obs: Observation, case: Case, best: float) -> tuple[float, float]:
+    """mm from MNE's fit, and from the peak of sLORETA."""
+    fitted = fit_dipole(obs)[0]
+    power = linear.power_map(obs, "sLORETA", best)
+    peak = obs.source_space.positions[power.argmax()]
+    return tuple(float(np.linalg.norm(p - case.places[0])) * 1e3 for p in (fitted, peak))
+
+
+def ranks(post: DipolePosterior, places: NDArray[np.float64]) -> list[float]:
+    """Of each true place: the probability of the cells more probable than its own, ties halved;
+    not a number where no such count is weighed."""
+    k = len(places)
+    if k not in post.weighed:
+        return [np.nan, np.nan]
+    share, cell = post.place_probability(k), template_blobs().cell(places)
+    out = []
+    for j in range(k):
+        own = share[cell[j], j]
+        above = share[share[:, j] > own, j].sum()
+        out.append(float(above + 0.5 * own))
+    return out if k == 2 else [*out, np.nan]
+
+
+def accuracy(errors: dict[str, list[list[float]]]) -> list[Finding]:
+    findings = []
+    for words, rows in errors.items():
+        each = np.array(rows)
+        rival = min((2, 3), key=lambda j: each[:, j].mean())
+        picks = np.random.default_rng(0).integers(len(each), size=(N_RESAMPLES, len(each)))
+        means = each[picks].mean(axis=1)
+        low, high = np.quantile(means[:, 0] / means[:, rival], [0.025, 0.975])
+        findings.append(
+            Finding(
+                f"error over that of {('MNE fit_dipole', 'sLORETA')[rival - 2]}, the better",
+                f"{words}, {len(each)} single dipoles",
+                float(each[:, 0].mean() / each[:, rival].mean()),
+                "×",
+                interval=(float(low), float(high)),
+                interval_kind="95 %, cases resampled",
+                bar=at_most(0.8),
+            )
+        )
+    return findings
+
+
+def error_table(errors: dict[str, list[list[float]]]) -> Table:
+    head = ("single dipoles, mean (median) mm", "mean of places", "mode", "fit_dipole", "sLORETA")
+    rows: list[list[float | str]] = []
+    for words, found in errors.items():
+        each = np.array(found)
+        pairs = zip(each.mean(axis=0), np.median(each, axis=0), strict=True)
+        rows.append([words, *(f"{mean:.1f} ({middle:.1f})" for mean, middle in pairs)])
+    return Table("Error of the place", head, rows)
+
+
+def coverage_table(found: NDArray[np.float64]) -> Table:
+    """How often the volume of each level held the place, given how many there are."""
+    rows: list[list[float | str]] = []
+    for k, words in ((1, "one"), (2, "two, each of them")):
+        each = found[found[:, 0] == k, 1 : 1 + k]
+        each = each[np.isfinite(each).all(axis=1)].ravel()
+        held = [f"{float((each < level).mean()):.2f}" for level in LEVELS]
+        rows.append([words, len(each), *held])
+    head = ("dipoles", "places", *(f"{level:.0%}" for level in LEVELS))
+    return Table("Volumes of each level that held the place", head, rows)
+
+
+def count_table(found: NDArray[np.float64]) -> Table:
+    """Mean probability of each count, by the true one."""
+    rows: list[list[float | str]] = []
+    for k, words in enumerate(("none", "one", "two")):
+        each = found[found[:, 0] == k, 1:]
+        own = f"{-np.log(each[:, k].clip(1e-12)).mean():.2f}"
+        rows.append([words, len(each), *(f"{p:.2f}" for p in each.mean(axis=0)), own])
+    head = ("true count", "cases", "none", "one", "two", "nats of the true one")
+    return Table("How many, on average", head, rows)
+
+
+def speed(model: DipoleModel, step: Callable[[str], None]) -> list[Finding]:
+    step("speed")
+    batch = read_simulator("frame-dipole", 1).simulate(1, SEED, "bench").batches[0]
+    volume = model.oriented(batch.session.forward)
+    obs = observe(batch.session.recording(batch.volts[0]), volume, batch.session.noise)
+    post = model.posterior(obs)
+    whole = median([seconds(lambda: model.posterior(obs)) for _ in range(3)])
+    weighed = median([seconds(lambda: post.propose(1000, 1)) for _ in range(3)])
+    _ = post.weighed
+    drawn = median([seconds(lambda: post.dipoles(1000)) for _ in range(5)])
+    words = f"{obs.n_eff} components"
+    return [
+        Finding("1,000 draws, forward prepared", words, drawn, "s", bar=at_most(0.2)),
+        Finding("1,000 draws weighed by the likelihood", words, weighed, "s"),
+        Finding("a posterior from nothing", words, whole, "s"),
+    ]
