@@ -42,7 +42,7 @@ assets: $(READY)  ## build the head model's lead field bank
 	@$(BIN)/bayesesi head build
 
 weights: $(READY)  ## train the networks that ship: hours on two cores; a stopped run goes on
-	@for name in atoms cortex parcels; do \
+	@for name in atoms cortex parcels dipole; do \
 		$(BIN)/bayesesi train $$name -o runs/$$name && \
 		cp runs/$$name/$$name.safetensors bayesesi/assets/$$name.safetensors || exit 1; \
 	done

@@ -146,7 +146,8 @@ def localize(
             "forward; dipole: one or two current dipoles in the volume; gaussian: minimum norm; a "
             ".safetensors file; several with + between them: "
             "their mixture; "
-            "auto: atoms for the template's head, patches with --forward or --prior."
+            "auto: atoms for the template's head, patches with --forward or --prior; it also "
+            "says whether a few patches, a smooth field or noise describes the recording best."
         ),
     ] = "auto",
     prior: Annotated[
@@ -207,7 +208,8 @@ def localize(
         fmax=fmax,
     ).with_note(note)
     with console.status("inferring"):
-        result = bayesesi.infer(obs, chosen, level, draws, seed)
+        weighed = named is None and operator.banked is not None
+        result = bayesesi.infer(obs, chosen, level, draws, seed, compare=weighed)
     files = write_folder(result, out, overwrite)
     rows = {"window": _window(obs), **_found(result)}
     rows["written"] = ", ".join(str(path) for path in files)
@@ -236,6 +238,8 @@ def _found(result: Any) -> dict[str, str]:
     rows = {"verdict": str(result.trust.verdict)}
     if result.trust.reasons:
         rows["because"] = "; ".join(reason.sentence for reason in result.trust.reasons)
+    if "evidence" in result.about:
+        rows["described by"] = _evidence(result.about["evidence"])
     if result.has_dipoles:
         rows |= {
             f"dipole {k + 1}": f"x {row.x_mm:.0f}, y {row.y_mm:.0f}, z {row.z_mm:.0f} mm, "
@@ -255,6 +259,15 @@ def _found(result: Any) -> dict[str, str]:
         "the cortex (the model's belief, no guarantee)"
     )
     return rows
+
+
+_BELIEFS = {"focal": "a few patches", "distributed": "a smooth field", "nothing": "noise alone"}
+
+
+def _evidence(found: dict[str, Any]) -> str:
+    share = sorted(found["probability"].items(), key=lambda item: -item[1])
+    told = ", ".join(f"{_BELIEFS[name]} {min(p, 0.99):.2f}" for name, p in share)
+    return f"{told} (after even odds; log odds of the first two ± {found['error']:.1f})"
 
 
 @app.command()

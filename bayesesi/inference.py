@@ -15,7 +15,7 @@ from bayesesi.anatomy import Parcellation, template_mesh
 from bayesesi.errors import InputError, some
 from bayesesi.model import Model, load_model
 from bayesesi.observation import Observation
-from bayesesi.posterior import Posterior, Summary
+from bayesesi.posterior import Posterior, Summary, compare_priors
 from bayesesi.result import ATTRIBUTE, SCHEMA, Result
 from bayesesi.trust import Trust, Verdict, assess, at_even_odds
 
@@ -37,6 +37,7 @@ def infer(
     draws: int = 1000,
     seed: int = 0,
     progress: bool = False,
+    compare: bool = False,
 ) -> Result:
     """Where the recording came from and how sure that is.
 
@@ -47,6 +48,8 @@ def infer(
     draws : of the posterior, 20 to 100,000; probabilities are shares of them.
     seed : the same one gives the same result.
     progress : show a bar.
+    compare : also weigh a few patches, a smooth field and nothing against each other
+        (``posterior.compare_priors``), some seconds.
 
     Returns
     -------
@@ -79,6 +82,8 @@ def infer(
     }
     about = _about(obs, model, posterior, trust, explained)
     about |= {"level": float(level), "n_draws": int(draws), "seed": int(seed)}
+    if compare:
+        about["evidence"] = compare_priors(obs, seed=seed).to_dict()
     if trust.verdict is not Verdict.ABSTAIN:
         maps = _maps_group(posterior, summary, level)
         groups["maps"] = maps

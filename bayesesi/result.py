@@ -223,6 +223,8 @@ class Result:
         keys = ("schema", "version", "created", "level", "scale_known", "trust", "checks", "head")
         table = {key: self.about[key] for key in keys if key in self.about}
         table |= {"localisable": self.localisable, "model": self.about["model"]}
+        if "evidence" in self.about:
+            table |= {"evidence": self.about["evidence"]}
         if self.has_dipoles:
             table |= {"dipoles": self.about["dipoles"]}
         if not self.has_regions:

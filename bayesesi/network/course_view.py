@@ -177,8 +177,8 @@ class CourseScene:
 
 @dataclass(frozen=True)
 class SizeBelief:
-    """log s ~ N(mean, sd²), s in A m the size of a moment along one of ``axes``, all alike; sd 0 for
-    an unknown unit."""
+    """log s ~ N(mean, sd²), s in A m the size of a moment of ``axes`` directions, all alike; sd 0
+    for an unknown unit."""
 
     mean: float
     sd: float

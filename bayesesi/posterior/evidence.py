@@ -3,7 +3,7 @@
 Under each prior the data are a mixture of Gaussians, heads that are not known included
 (``network.course_view``; P is what an event shows of a moment of size 1, averaged over heads):
 
-    focal        one patch, all centres of 1,284 and three extents, and two, of 160 coarse centres;
+    focal        one patch, all centres of 1,284 and three extents, and two, of 120 coarse centres;
     distributed  a Gaussian field of each smoothness, P = E_heads[L K L'];
     nothing      noise alone.
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ from bayesesi.prior import HeadPrior, PatchPrior, SmoothPrior, block_generator, 
 #: What a recording may come from.
 PRIORS = ("focal", "distributed", "nothing")
 #: Level of the centres, coarse ones of pairs, and how far apart a pair is at least, m.
-_LEVEL, _N_COARSE, _APART = 3, 160, 0.03
+_LEVEL, _N_COARSE, _APART = 3, 120, 0.03
 #: Directions of the sensors; fields of each smoothness behind its covariance; heads of each half.
 _MOST, _N_FIELDS, N_HEADS = 40, 240, 32
 #: Quantiles of the smoothness' prior, all of one share.
@@ -50,8 +51,9 @@ class PriorEvidence:
 
     Attributes
     ----------
-    log_evidence : nats over noise alone, by the names of ``PRIORS``. error : of the largest, nats:
-        what another set of heads would change. probability : of each, from ``prior``.
+    log_evidence : nats over noise alone, by the names of ``PRIORS``. error : nats, of the log odds
+        of the best two: half of what they differ by between two sets of heads. probability : of
+        each, from ``prior``.
     """
 
     log_evidence: Mapping[str, float]
@@ -97,13 +99,13 @@ def compare_priors(
         )
     halves = [_halved(obs, 2 * seed + half) for half in (0, 1)]
     mean = {name: float(np.mean([half[name] for half in halves])) for name in PRIORS}
-    apart = max(abs(halves[0][name] - halves[1][name]) for name in PRIORS)
     with np.errstate(divide="ignore"):
         joint = np.array([mean[name] + np.log(before[name]) for name in PRIORS])
     share = np.exp(joint - logsumexp(joint))
-    return PriorEvidence(
-        mean, apart / 2, dict(zip(PRIORS, (float(p) for p in share), strict=True))
-    )
+    first, second = (PRIORS[i] for i in np.argsort(-joint)[:2])
+    odds = [half[first] - half[second] for half in halves]
+    probability = dict(zip(PRIORS, (float(p) for p in share), strict=True))
+    return PriorEvidence(mean, abs(odds[0] - odds[1]) / 2, probability)
 
 
 def _halved(obs: Observation, seed: int) -> dict[str, float]:
@@ -229,6 +231,7 @@ def _size(name: str) -> SizeBelief:
     return SizeBelief(float(np.log(median * 1e-9)), float(np.log(factor)), axes=1)
 
 
+@cache
 def _focal_modes() -> NDArray[np.float32]:
     """(E, S, modes) patches of moment 1 in the bank's source modes."""
     modes = template_bank().cortex_modes(_LEVEL).T
@@ -236,6 +239,7 @@ def _focal_modes() -> NDArray[np.float32]:
     return np.stack(each)
 
 
+@cache
 def _smooth_modes() -> NDArray[np.float32]:
     """(K, fields, modes) fields of each smoothness whose sizes sum to 1 on average."""
     prior = read_prior("distributed")
@@ -257,6 +261,7 @@ def _smooth_modes() -> NDArray[np.float32]:
     return np.stack(each)
 
 
+@cache
 def _coarse() -> NDArray[np.int64]:
     """(P,) centres spread evenly over the cortex: each the farthest from those before."""
     positions = template_source_space(_LEVEL).positions
@@ -267,6 +272,7 @@ def _coarse() -> NDArray[np.int64]:
     return np.array(chosen)
 
 
+@cache
 def _pairs() -> NDArray[np.int64]:
     """(N, 2) of the coarse centres, far enough apart."""
     positions = template_source_space(_LEVEL).positions[_coarse()]

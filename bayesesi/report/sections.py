@@ -39,6 +39,13 @@ _DETAIL_LENGTH = 160
 #: mm from a labelled vertex up to which a dipole is said to lie in its region.
 _IN_REGION = 5.0
 
+#: What evidence is of, in words.
+_BELIEFS = {
+    "focal": "a few patches of cortex",
+    "distributed": "a smooth field over the cortex",
+    "nothing": "noise alone",
+}
+
 Section = Callable[[Reading], dict[str, Any] | None]
 
 
@@ -404,6 +411,7 @@ def sureness(reading: Reading) -> dict[str, Any]:
     """What the numbers promise and what they do not."""
     null = float(reading.about["checks"]["null_probability"])
     return {
+        "beliefs": _beliefs(reading),
         "level": percent(reading.level),
         "missed": percent(1 - reading.level),
         "null": percent(null),
@@ -412,6 +420,15 @@ def sureness(reading: Reading) -> dict[str, Any]:
         "n_draws": f"{int(reading.about['n_draws']):,}".replace(",", "\u202f"),
         "localisable": reading.localisable,
     }
+
+
+def _beliefs(reading: Reading) -> list[dict[str, str]]:
+    """What may describe the recording, the most probable first; none where it was not asked."""
+    found = reading.about.get("evidence")
+    if not found:
+        return []
+    share = sorted(found["probability"].items(), key=lambda item: -float(item[1]))
+    return [{"words": _BELIEFS.get(k, plain(k)), "probability": chance(p)} for k, p in share]
 
 
 def methods(reading: Reading) -> dict[str, Any]:

@@ -169,3 +169,14 @@ def test_mistakes_get_a_sentence(obs: Observation, inverse: LinearInverse) -> No
         estimate(replace(obs, values=obs.values[:-1]), "MNE", 0.1, inverse)
     with pytest.raises(InputError, match="at least one"):
         best_lambda([])
+
+
+@pytest.mark.slow
+def test_mne_fits_a_dipole_where_it_is() -> None:
+    """In the assumed head, hardly any noise: between its three shells and our four, millimetres."""
+    from bayesesi.benchmark.dipole_fit import fit_dipole
+    from tests.laws.test_dipole import PLACE, observation
+
+    place, goodness = fit_dipole(observation(noise_uV=0.05))
+    assert np.linalg.norm(place - PLACE) < 0.012
+    assert goodness > 0.9
