@@ -1,0 +1,238 @@
+"""Sets of cortical regions with a finite-sample guarantee, for the scores of any solver.
+
+Split conformal prediction (Vovk, Gammerman & Shafer 2005; Angelopoulos & Bates 2023,
+arXiv:2107.07511). Of n simulated cases with scores s (P,), larger where a region is more plausible,
+each gives the threshold it would have needed,
+
+    e_i = min over what must be inside of s_i,        set of a new case = {p : s_p >= q},
+
+q the k-th largest of e_1..e_n, k = ceil((n + 1) level). Where the new case and the n are
+exchangeable, the set holds what it must with probability level or more, and below level +
+1 / (n + 1) where thresholds do not tie. Scores that are shares of draws do tie, most of them at 0:
+they are told apart by lot, at less than half of a step, so that a threshold among zeros takes in
+some of them and not the whole cortex. The lot of a recording follows from its scores.
+
+Guarantees are given that something is active; a case without an active region has no threshold.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.errors import InputError, some
+
+Guarantee = Literal["every", "peak", "recall"]
+GUARANTEES: tuple[Guarantee, ...] = get_args(Guarantee)
+#: Levels that may be asked for.
+LEVELS = (0.5, 0.99)
+#: Denominator to which a level is rounded: .9 means nine tenths, not the float beside it.
+_DENOMINATOR = 10_000
+
+_WORDS = {
+    "every": "contains every active region in at least {level} of cases",
+    "peak": "contains the region of the strongest activity in at least {level} of cases",
+    "recall": "contains at least {level} of the active regions, on average over cases",
+}
+_OVER = (
+    ", given that something is active, over cases exchangeable with the {n} simulated ones it was "
+    "made from"
+)
+
+
+@dataclass(frozen=True)
+class RegionSet:
+    """Regions of one recording.
+
+    Attributes
+    ----------
+    level : of the guarantee. regions : names, the most plausible first. guarantee : in words.
+    n_conformal : simulated cases behind it. whole : whether it had to be the whole cortex.
+    """
+
+    level: float
+    regions: tuple[str, ...]
+    guarantee: str
+    n_conformal: int
+    whole: bool
+
+    def __repr__(self) -> str:
+        return f"<RegionSet | {self.level:.0%}: {len(self.regions)} regions>"
+
+
+@dataclass(frozen=True, eq=False)
+class ConformalRule:
+    """Which regions are in a set, by their scores.
+
+    Attributes
+    ----------
+    threshold : least score of a region in the set; -inf for the whole cortex. step : below which
+        scores are told apart by lot. n : cases it was made from.
+    """
+
+    guarantee: Guarantee
+    level: float
+    threshold: float
+    step: float
+    n: int
+
+    def __repr__(self) -> str:
+        return f"<ConformalRule | {self.guarantee} at {self.level:.0%}, {self.n} cases>"
+
+    @property
+    def words(self) -> str:
+        """What is guaranteed."""
+        level = f"{self.level:.0%}"
+        return _WORDS[self.guarantee].format(level=level) + _OVER.format(n=self.n)
+
+    def inside(self, scores: NDArray[np.floating], seed: int = 0) -> NDArray[np.bool_]:
+        """(n, P) or (P,): which regions are in the set of each case.
+
+        Raises
+        ------
+        InputError : scores that are not numbers.
+        """
+        values = _scores(np.atleast_2d(scores))
+        lot = np.random.default_rng([seed, 1, zlib.crc32(values.tobytes())])
+        found = _told_apart(values, self.step, lot) >= self.threshold
+        return found[0] if np.ndim(scores) == 1 else found
+
+    def region_set(
+        self, scores: NDArray[np.floating], names: Sequence[str], seed: int = 0
+    ) -> RegionSet:
+        """Of one recording, from (P,) scores and the names of the regions.
+
+        Raises
+        ------
+        InputError : another number of names than of scores.
+        """
+        values = np.asarray(scores, float)
+        if values.shape != (len(names),):
+            raise InputError(
+                f"a set is of one score a region: {len(names)} names and scores {values.shape}"
+            )
+        inside = self.inside(values, seed)
+        order = [p for p in np.argsort(-values, kind="stable") if inside[p]]
+        regions = tuple(names[p] for p in order)
+        return RegionSet(self.level, regions, self.words, self.n, bool(inside.all()))
+
+
+def conformal_rank(n: int, level: float) -> int:
+    """k = ceil((n + 1) level): which of n sorted thresholds a set at ``level`` must respect.
+
+    n + 1 where n cases are too few, so that only the whole cortex would do. The one place where
+    this number is computed; level is rounded to four digits first, since (n + 1) .9 as a float may
+    stand above a whole number.
+
+    Raises
+    ------
+    InputError : no cases, a level outside .5 to .99.
+    """
+    if n < 1:
+        raise InputError(f"a conformal set needs cases, not {n}")
+    if not LEVELS[0] <= level <= LEVELS[1]:
+        raise InputError(f"level is a number from {LEVELS[0]} to {LEVELS[1]}, not {level!r}")
+    exact = Fraction(round(level * _DENOMINATOR), _DENOMINATOR) * (n + 1)
+    return min(n + 1, -(-exact.numerator // exact.denominator))
+
+
+def conformalize(
+    scores: NDArray[np.floating],
+    truth: NDArray[np.bool_] | NDArray[np.integer],
+    level: float = 0.9,
+    guarantee: Guarantee = "every",
+    step: float | None = None,
+    seed: int = 0,
+) -> ConformalRule:
+    """The rule of a guarantee, from cases that nothing else was chosen on.
+
+    Parameters
+    ----------
+    scores : (n, P), larger where a region is more plausible: probabilities, or any map of any
+        solver, one number a region. truth : (n, P) which regions are active; for ``"peak"`` (n,)
+        the one of the strongest activity.
+    guarantee : ``"every"``: all active regions are in the set; ``"peak"``: the strongest is;
+        ``"recall"``: the expected share of active regions that are.
+    step : smallest difference of scores that means something; 1 / draws for shares of draws. By
+        default the smallest that is found.
+
+    Raises
+    ------
+    InputError : shapes that do not fit, scores that are no numbers, no case with anything active.
+    """
+    if guarantee not in GUARANTEES:
+        raise InputError(f"guarantee is one of {', '.join(GUARANTEES)}, not {some([guarantee])}")
+    values = _scores(scores)
+    active = _active(values, np.asarray(truth), guarantee)
+    loud = active.any(axis=1)
+    if not loud.any():
+        raise InputError("nothing is active in any case; a set of regions needs cases with events")
+    values, active = values[loud], active[loud]
+    own = _least_step(values) if step is None else float(step)
+    apart = _told_apart(values, own, np.random.default_rng([seed, 0]))
+    rank = conformal_rank(len(values), level)
+    if guarantee == "recall":
+        threshold = _recall_threshold(apart, active, level)
+    else:
+        needed = np.sort(np.where(active, apart, np.inf).min(axis=1))[::-1]
+        threshold = float(needed[rank - 1]) if rank <= len(needed) else -np.inf
+    return ConformalRule(guarantee, float(level), threshold, own, len(values))
+
+
+def _recall_threshold(
+    scores: NDArray[np.float64], active: NDArray[np.bool_], level: float
+) -> float:
+    """The largest q at which (sum of missed shares + 1) / (n + 1) <= 1 - level (conformal risk
+    control; Angelopoulos et al. 2024, arXiv:2208.02814, for a loss up to 1)."""
+    n = len(scores)
+    share = np.where(active, 1 / active.sum(axis=1, keepdims=True), 0.0)[active]
+    order = np.argsort(-scores[active])
+    # a region is missed where its score is below q: sum over those after it in the order
+    missed = share.sum() - np.cumsum(share[order])
+    fine = np.flatnonzero((missed + 1) / (n + 1) <= 1 - level + 1e-12)
+    return float(scores[active][order[fine[0]]]) if len(fine) else -np.inf
+
+
+def _scores(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    found = np.asarray(values, float)
+    if found.ndim != 2 or not found.size or not np.isfinite(found).all():
+        raise InputError(
+            f"scores are finite numbers (cases, regions), not {found.shape}"
+            f"{'' if np.isfinite(found).all() else ' with some that are no numbers'}"
+        )
+    return found
+
+
+def _active(
+    scores: NDArray[np.float64], truth: NDArray[np.generic], guarantee: str
+) -> NDArray[np.bool_]:
+    if guarantee == "peak" and truth.ndim == 1:
+        peak = truth.astype(int)
+        if len(peak) != len(scores) or peak.min() < -1 or peak.max() >= scores.shape[1]:
+            raise InputError("truth of 'peak' is the number of a region a case, -1 for none")
+        return np.arange(scores.shape[1]) == peak[:, None]
+    if truth.shape != scores.shape:
+        raise InputError(f"truth {truth.shape} is not of the same cases and regions as the scores")
+    active = truth.astype(bool)
+    if guarantee == "peak" and (active.sum(axis=1) > 1).any():
+        raise InputError("'peak' has one region a case; give its number")
+    return active
+
+
+def _least_step(scores: NDArray[np.float64]) -> float:
+    """The smallest difference between scores that differ; 0 where all are alike."""
+    apart = np.diff(np.unique(scores))
+    return float(apart.min()) if len(apart) else 1.0
+
+
+def _told_apart(
+    scores: NDArray[np.float64], step: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Ties by lot, at less than half of a step."""
+    return np.asarray(scores + 0.49 * step * rng.uniform(-1, 1, scores.shape))
