@@ -321,9 +321,15 @@ class Simulator:
             )
         return names.index(name)
 
-    @cache  # noqa: B019  (one a montage)
     def _planned(self, plan: Sensors) -> ForwardOperator:
-        return template_forward_of(plan)
+        """One a montage, kept as long as the simulator is."""
+        if plan not in self._plans:
+            self._plans[plan] = template_forward_of(plan)
+        return self._plans[plan]
+
+    @cached_property
+    def _plans(self) -> dict[Sensors, ForwardOperator]:
+        return {}
 
     def _noise(self, block: _Block, i: int, sensors: Sensors) -> RecordingNoise:
         """A session's noise, made in a head of its own, under the same cap."""

@@ -65,7 +65,7 @@ def measure(step: Callable[[str], None]) -> Outcome:
             theirs = rival.draws(case.obs, parcels, N_DRAWS, k)
             each.append([score(draws, case.activity) for draws in (ours[loud], theirs)])
         scores = np.array(each)
-        ratio = scores[:, 0].mean() / scores[:, 1].mean()
+        ratio = float(scores[:, 0].mean() / scores[:, 1].mean())
         low, high = interval(scores)
         words = f"{kind}, {len(scores)} cases"
         findings.append(
