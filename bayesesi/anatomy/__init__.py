@@ -27,7 +27,12 @@ from bayesesi.anatomy.template import (
     template_surfaces,
     template_volume,
 )
-from bayesesi.anatomy.volume_blobs import EXTENT_NODES, VolumeBlobs, template_blobs
+from bayesesi.anatomy.volume_blobs import (
+    EXTENT_NODES,
+    VolumeBlobs,
+    node_weights,
+    template_blobs,
+)
 
 __all__ = [
     "ACTIVE_SHARE",
@@ -48,6 +53,7 @@ __all__ = [
     "VolumeBlobs",
     "active_regions",
     "cell_neighbours",
+    "node_weights",
     "parcellation_from_names",
     "read_annotation",
     "read_head_surfaces",

@@ -245,6 +245,17 @@ class SourceSpace:
             raise InputError("these sources are not a subset of the other source space")
         return index
 
+    def spread(self, n: int) -> NDArray[np.int64]:
+        """(n,) sources spread evenly: the one in the middle, then each the farthest (along a
+        straight line) from those before."""
+        far = np.linalg.norm(self.positions - self.positions.mean(axis=0), axis=1)
+        chosen, nearest = [int(far.argmin())], np.full(self.n_sources, np.inf)
+        while len(chosen) < n:
+            apart = np.linalg.norm(self.positions - self.positions[chosen[-1]], axis=1)
+            nearest = np.minimum(nearest, apart)
+            chosen.append(int(nearest.argmax()))
+        return np.array(chosen)
+
     def geodesic(self, sources: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         """(n, S) m: distances along the cortex from each of ``sources`` to every source."""
         mesh, vertices = self._cortex(), self._vertices

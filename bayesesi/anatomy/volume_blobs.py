@@ -92,16 +92,9 @@ class VolumeBlobs:
     def _tree(self) -> KDTree:
         return KDTree(self.source_space.positions)
 
-    def node_weights(self, extents: NDArray[np.float64]) -> NDArray[np.float64]:
+    def extent_weights(self, extents: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, N) of the extents' nodes, for (n,) extents in m; ends are held."""
-        nodes = np.square(EXTENT_NODES)
-        square = np.clip(np.square(extents), nodes[0], nodes[-1])
-        n = np.clip(np.searchsorted(nodes, square, "right") - 1, 0, len(nodes) - 2)
-        share = (square - nodes[n]) / (nodes[n + 1] - nodes[n])
-        weights = np.zeros((len(square), len(nodes)))
-        rows = np.arange(len(square))
-        weights[rows, n], weights[rows, n + 1] = 1 - share, share
-        return weights
+        return node_weights(np.square(extents), np.square(EXTENT_NODES))
 
     @cached_property
     def kernels(self) -> tuple[sp.csr_array, ...]:
@@ -114,12 +107,17 @@ class VolumeBlobs:
         point, share = self.corners(places)
         rows = np.repeat(np.arange(len(point)), 8)
         near = sp.csr_array((share.ravel(), (rows, point.ravel())), (len(point), self.n_points))
-        nodes = self.node_weights(extents)
+        nodes = self.extent_weights(extents)
         parts = (
             sp.diags_array(nodes[:, n]) @ near @ kernel for n, kernel in enumerate(self.kernels)
         )
         total = sum(parts, sp.csr_array(near.shape))
         return sp.csr_array(total)
+
+
+def node_weights(values: NDArray[np.float64], nodes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, N) weights that interpolate linearly between rising nodes (N,); ends are held."""
+    return np.stack([np.interp(values, nodes, unit) for unit in np.eye(len(nodes))], axis=1)
 
 
 def _kernel(positions: NDArray[np.float64], tree: KDTree, extent: float) -> sp.csr_array:

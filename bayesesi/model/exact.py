@@ -12,7 +12,7 @@ from bayesesi.model.base import Model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, gaussian_posterior, patch_posterior
 from bayesesi.posterior.gaussian import SHAPES, Shape
-from bayesesi.prior import HeadPrior, PatchPrior, read_prior
+from bayesesi.prior import HeadPrior, PatchPrior, heads_around
 from bayesesi.spec import PatchSpec, read_spec, shipped_specs, spec_hash
 
 #: Heads drawn from their prior, where they can be, to learn how sources look in them.
@@ -149,7 +149,4 @@ def _heads(obs: Observation) -> HeadPrior | None:
     """What the true head may be, given the assumed one; None where it cannot be redrawn."""
     if obs.forward.banked is None:
         return None
-    measured = obs.sensors.origin == "measured"
-    heads = read_prior("template-digitised" if measured else "template-nominal")
-    assert isinstance(heads, HeadPrior)
-    return heads
+    return heads_around(obs.sensors.origin)

@@ -19,6 +19,7 @@ from bayesesi.model.base import Model
 from bayesesi.model.exact import PatchModel
 from bayesesi.model.weights import read_weights, write_weights
 from bayesesi.network import CONTEXT, FieldDenoiser, Support
+from bayesesi.network.dipole_view import SKULL_NODES
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior
 from bayesesi.posterior.atoms import AtomEstimator, atom_posterior
@@ -306,6 +307,10 @@ class DipoleModel(LearnedModel):
     def belief(self) -> DipoleBelief:
         """Of dipoles before the data."""
         return DipoleBelief(self.spec)
+
+    def details(self, obs: Observation) -> dict[str, Any]:
+        drawn = len(SKULL_NODES) * self.belief.n_heads
+        return {**super().details(obs), "n_heads": drawn}
 
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
         if forward.banked is None or forward.source_space.kind == "volume":

@@ -18,6 +18,7 @@ Gaussian does not say of heads: chosen on 338 validation cases of single dipoles
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -25,6 +26,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from bayesesi.prior import NormalScore
+from bayesesi.spec import Quantity
 
 #: Courses of time that are kept.
 COURSES = 3
@@ -122,6 +126,11 @@ class CourseScene:
     def __len__(self) -> int:
         return len(self.values)
 
+    def double(self) -> CourseScene:
+        """In double precision."""
+        names = ("values", "rest", "noise", "log_size")
+        return replace(self, **{name: getattr(self, name).double() for name in names})
+
     def pick(self, rows: slice) -> CourseScene:
         names = ("values", "rest", "noise", "turn", "log_size")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
@@ -139,40 +148,42 @@ class CourseScene:
 
     def of_eigen(self, gain: Tensor, turn: Tensor) -> Tensor:
         """(B, N) of P by their eigenvalues (N, m) and vectors (N, m, m)."""
+        return self.power * self.of_scales(self.of_sizes(gain, turn)).logsumexp(0)
+
+    def of_scales(self, sizes: Iterator[Tensor]) -> Tensor:
+        """(S, B, N) nats at each scale of the noise, with its share, from those of ``of_sizes``."""
+        width = self.n * self.values.shape[2]
+        each = [
+            found.logsumexp(3).sum(2) - width * float(np.log(scale)) + share
+            for found, scale, share in zip(sizes, SCALES, log_scale_share(), strict=True)
+        ]
+        return torch.stack(each)
+
+    def of_sizes(self, gain: Tensor, turn: Tensor) -> Iterator[Tensor]:
+        """(B, N, Q, M + 1) nats of each size, with its share, and last of nothing; a scale of the
+        noise after the other."""
         n_cases, _, q = self.values.shape
         flat = self.values.permute(1, 0, 2).flatten(1)  # (m, B Q)
         fit = (turn.transpose(1, 2) @ flat).square()  # (N, m, B Q)
-        grown = 1 + gain.clamp(min=0)[:, :, None] * grid_log_t().exp()  # (N, m, M)
+        grown = 1 + gain.clamp(min=0)[:, :, None] * grid_log_t().to(gain).exp()  # (N, m, M)
         log_det = grown.log().sum(1)  # (N, M)
         quad = fit.transpose(1, 2) @ (1 / grown)  # (N, B Q, M)
         quad = quad.unflatten(1, (n_cases, q)).permute(1, 0, 2, 3)  # (B, N, Q, M)
-        empty = (self.values.square().sum(1) + self.rest)[:, None]  # (B, 1, Q)
-        base = -0.5 * log_det[:, None] + self.log_size[:, None]  # (B, N, Q, M)
-        each = []
-        for scale, share in zip(SCALES, log_scale_share(), strict=True):
-            found = (base - 0.5 / scale**2 * quad).logsumexp(3)
-            found = found - 0.5 / scale**2 * self.rest[:, None]
-            if q > 1:
-                nothing = (-0.5 / scale**2 * empty).expand(-1, found.shape[1], -1)
-                both = torch.stack(
-                    [
-                        found + float(np.log(1 - _EMPTY)),
-                        nothing + float(np.log(_EMPTY)),
-                    ]
-                ).logsumexp(0)
-                found = torch.cat([found[:, :, :1], both[:, :, 1:]], dim=2)
-            each.append(found.sum(2) - self.n * q * float(np.log(scale)) + share)
-        return self.power * torch.stack(each).logsumexp(0)
+        quad = quad + self.rest[:, None, :, None]
+        # beyond the first course there may be nothing
+        there, empty = gain.new_zeros(q), gain.new_full((q,), -torch.inf)
+        there[1:], empty[1:] = float(np.log(1 - _EMPTY)), float(np.log(_EMPTY))
+        base = self.log_size[:, None] - 0.5 * log_det[:, None] + there[:, None]
+        energy = (self.values.square().sum(1) + self.rest)[:, None]  # (B, 1, Q)
+        for scale in SCALES:
+            nothing = (empty - 0.5 / scale**2 * energy).expand(-1, len(gain), -1)
+            yield torch.cat([base - 0.5 / scale**2 * quad, nothing[..., None]], dim=3)
 
     def log_nothing(self) -> Tensor:
         """(B,) of noise alone."""
-        energy = (self.values.square().sum(1) + self.rest).sum(1)
-        q = self.values.shape[2]
-        each = [
-            -0.5 / scale**2 * energy - self.n * q * float(np.log(scale)) + share
-            for scale, share in zip(SCALES, log_scale_share(), strict=True)
-        ]
-        return self.power * torch.stack(each).logsumexp(0)
+        energy = (self.values.square().sum(1) + self.rest)[:, None, :, None]
+        each = self.of_scales(-0.5 / scale**2 * energy for scale in SCALES)
+        return self.power * each.logsumexp(0)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -183,6 +194,17 @@ class SizeBelief:
     mean: float
     sd: float
     axes: int = 3
+
+    @classmethod
+    def of(cls, moment_nAm: Quantity, axes: int = 3) -> SizeBelief:
+        """From what a prior says of a moment."""
+        log = np.log(NormalScore(moment_nAm).quantiles() * 1e-9)
+        return cls(float(log.mean()), float(log.std()), axes)
+
+    @classmethod
+    def unknown(cls) -> SizeBelief:
+        """Where the recording's unit is unknown."""
+        return cls(0.0, 0.0)
 
     def log_share(self, unit: float, noise: Tensor, log_scale: Tensor) -> Tensor:
         """(B, Q, M) of the grid, for nu (B, Q) and lead fields divided by exp(log_scale) (B,)."""

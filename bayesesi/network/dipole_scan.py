@@ -157,14 +157,8 @@ def _positions() -> Tensor:
 
 @cache
 def _coarse_points() -> NDArray[np.int64]:
-    """(P,) points of the volume spread evenly: each the farthest from those before."""
-    positions = template_blobs().source_space.positions
-    chosen = [int(np.linalg.norm(positions - positions.mean(axis=0), axis=1).argmin())]
-    nearest = np.full(len(positions), np.inf)
-    while len(chosen) < _N_COARSE:
-        nearest = np.minimum(nearest, np.linalg.norm(positions - positions[chosen[-1]], axis=1))
-        chosen.append(int(nearest.argmax()))
-    return np.array(chosen)
+    """(P,) points of the volume."""
+    return template_blobs().source_space.spread(_N_COARSE)
 
 
 @cache

@@ -25,9 +25,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesesi.anatomy import EXTENT_NODES, VolumeBlobs, template_blobs
+from bayesesi.anatomy import EXTENT_NODES, VolumeBlobs, node_weights, template_blobs
 from bayesesi.forward import BankedHead, template_bank
-from bayesesi.prior import HeadPrior, block_generator
+from bayesesi.prior import HeadPrior
 
 #: S/m of the skull at the nodes, and heads drawn at each.
 SKULL_NODES, N_HEADS = (0.003, 0.0085, 0.024), 48
@@ -62,7 +62,13 @@ class DipoleForward:
         n_heads: int = N_HEADS,
     ) -> DipoleForward:
         """Of heads around one of the bank's, and (n, C) that whitens its channels."""
-        rows = _electrode_rows(banked, whitener, heads, seed, n_heads)  # (C, H, n, modes)
+        drawn = (
+            heads.whitened_rows(
+                banked, whitener, n_heads, ("validate", seed, 3 + c), skull_S_per_m=skull
+            )
+            for c, skull in enumerate(SKULL_NODES)
+        )
+        rows = np.stack([each for _, each in drawn])  # (C, H, n, modes)
         modes, blobs = _node_modes(), template_blobs()
         middle = modes[len(modes) // 2, ::11]
         seen = np.concatenate([middle @ row.T for row in rows[:, 0]])
@@ -97,7 +103,7 @@ class DipoleForward:
     ) -> sp.csr_array:
         """(k, C E V) weights of the nodes, for (k, 3) places and (k,) extents in m, (k,) S/m."""
         point, near = self.blobs.corners(places)
-        extent, tissue = self.blobs.node_weights(extents), skull_weights(skull)
+        extent, tissue = self.blobs.extent_weights(extents), skull_weights(skull)
         weight = tissue[:, :, None, None] * extent[:, None, :, None] * near[:, None, None]
         n_points = self.blobs.n_points
         node = np.arange(weight.shape[1] * weight.shape[2]).reshape(1, *weight.shape[1:3], 1)
@@ -130,14 +136,7 @@ def unpacked(packed: Tensor, m: int) -> Tensor:
 
 def skull_weights(skull: NDArray[np.float64]) -> NDArray[np.float64]:
     """(k, C) linear weights of the nodes at (k,) S/m, over the logarithm; ends are held."""
-    nodes = np.log(SKULL_NODES)
-    at = np.clip(np.log(skull), nodes[0], nodes[-1])
-    left = np.clip(np.searchsorted(nodes, at, "right") - 1, 0, len(nodes) - 2)
-    share = (at - nodes[left]) / (nodes[left + 1] - nodes[left])
-    weights = np.zeros((len(at), len(nodes)))
-    rows = np.arange(len(at))
-    weights[rows, left], weights[rows, left + 1] = 1 - share, share
-    return weights
+    return node_weights(np.log(skull), np.log(SKULL_NODES))
 
 
 @cache
@@ -147,23 +146,3 @@ def _node_modes() -> NDArray[np.float32]:
     flat = modes.reshape(template_blobs().n_points, -1)
     each = [kernel.astype(np.float32) @ flat for kernel in template_blobs().kernels]
     return np.stack(each).reshape(len(EXTENT_NODES), -1, modes.shape[1])
-
-
-def _electrode_rows(
-    banked: BankedHead, whitener: NDArray[np.float64], heads: HeadPrior, seed: int, n_heads: int
-) -> NDArray[np.float32]:
-    """(C, H, n, modes): whitened potentials of unit source modes in heads drawn at each skull."""
-    out = []
-    for c, skull in enumerate(SKULL_NODES):
-        with block_generator("validate", seed, 3 + c):
-            draws = heads.draw(n_heads)
-            where = heads.electrodes(draws, banked.electrodes).positions
-        settings = heads.settings({**draws, "skull_S_per_m": np.full(n_heads, skull)})
-        size = draws["size"].astype(float) ** 2
-        out.append(
-            [
-                whitener @ (banked.electrode_modes(settings[k], where[k]) / size[k])
-                for k in range(n_heads)
-            ]
-        )
-    return np.array(out, np.float32)

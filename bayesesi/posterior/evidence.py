@@ -28,21 +28,21 @@ from torch import Tensor
 
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError, some
-from bayesesi.forward import BankedHead, template_bank
+from bayesesi.forward import template_bank
 from bayesesi.network.course_view import CourseScene, SizeBelief
+from bayesesi.network.dipole_view import MOST
 from bayesesi.network.field_view import EXTENTS, template_smoothing
 from bayesesi.observation import Observation
-from bayesesi.prior import HeadPrior, PatchPrior, SmoothPrior, block_generator, read_prior
+from bayesesi.prior import PatchPrior, SmoothPrior, block_generator, heads_around, read_prior
 
 #: What a recording may come from.
 PRIORS = ("focal", "distributed", "nothing")
 #: Level of the centres, coarse ones of pairs, and how far apart a pair is at least, m.
 _LEVEL, _N_COARSE, _APART = 3, 120, 0.03
-#: Directions of the sensors; fields of each smoothness behind its covariance; heads of each half.
-_MOST, _N_FIELDS, N_HEADS = 40, 240, 32
+#: Fields of each smoothness behind its covariance; heads of each half.
+_N_FIELDS, N_HEADS = 240, 32
 #: Quantiles of the smoothness' prior, all of one share.
 _SMOOTHNESS = (1 / 6, 0.5, 5 / 6)
-_CHUNK = 4000
 
 
 @dataclass(frozen=True)
@@ -112,68 +112,32 @@ def _halved(obs: Observation, seed: int) -> dict[str, float]:
     """Log evidence over noise alone, by one set of heads."""
     banked = obs.forward.banked
     assert banked is not None
-    rows = _electrode_rows(banked, obs, seed)
-    focal, smooth = _focal_modes(), _smooth_modes()
-    seen = np.concatenate([focal[1] @ row.T for row in rows[:4]])
-    turn = np.ascontiguousarray(np.linalg.eigh(seen.T @ seen)[1][:, ::-1][:, :_MOST].T, float)
+    heads, block = heads_around(obs.sensors.origin), ("validate", seed, 7)
+    rows = heads.whitened_rows(banked, obs.whitener.matrix, N_HEADS, block)[1]
+    patches, fields = _focal_modes(), _smooth_modes()
+    seen = np.concatenate([patches[1] @ row.T for row in rows[:4]])
+    turn = np.ascontiguousarray(np.linalg.eigh(seen.T @ seen)[1][:, ::-1][:, :MOST].T, float)
     turned = turn.astype(np.float32) @ rows
-    nats = {"nothing": 0.0}
-    patches = _Looks.of(turned, focal.reshape(-1, focal.shape[2]), turn)
-    scene = patches.scene(obs, _size("focal"))
-    nothing = float(scene.log_nothing()[0])
-    nats["focal"] = _focal(patches, scene) - nothing
-    fields = _Fields.of(turned, smooth, turn)
-    scene = fields.scene(obs, _size("distributed"))
-    found = scene.log_likelihood(fields.squares)[0]
-    nats["distributed"] = float(found.logsumexp(0)) - float(np.log(len(found))) - nothing
-    return nats
-
-
-def _electrode_rows(banked: BankedHead, obs: Observation, seed: int) -> NDArray[np.float32]:
-    """(H, n, modes): whitened potentials of unit source modes in heads drawn."""
-    measured = obs.sensors.origin == "measured"
-    heads = read_prior("template-digitised" if measured else "template-nominal")
-    assert isinstance(heads, HeadPrior)
-    with block_generator("validate", seed, 7):
-        draws = heads.draw(N_HEADS)
-        where = heads.electrodes(draws, banked.electrodes).positions
-    settings = heads.settings(draws)
-    size = draws["size"].astype(float) ** 2
-    each = [
-        obs.whitener.matrix @ (banked.electrode_modes(settings[k], where[k]) / size[k])
-        for k in range(N_HEADS)
-    ]
-    return np.array(each, np.float32)
+    one = _Covariances.of(turned, patches.reshape(-1, 1, patches.shape[2]), turn)
+    all_over = _Covariances.of(turned, fields, turn)
+    focal, smooth = read_prior("focal", level=_LEVEL), _smooth_prior()
+    assert isinstance(focal, PatchPrior)
+    scenes = []
+    for held, prior in ((one, focal), (all_over, smooth)):
+        known = SizeBelief.of(prior.spec.moment_nAm, axes=1)
+        size = known if obs.scale_known else SizeBelief.unknown()
+        scenes.append(CourseScene.of(obs.values[None], held, size))
+    nothing = float(scenes[0].log_nothing()[0])
+    return {
+        "focal": _focal(one, scenes[0], focal.spec.count.weights[0]) - nothing,
+        "distributed": _log_mean(scenes[1], all_over.squares) - nothing,
+        "nothing": 0.0,
+    }
 
 
 @dataclass(frozen=True, eq=False)
-class _Looks:
-    """Of N sources: (N, m, H) what each looks like in each head, over the root of ``unit``."""
-
-    looks: Tensor
-    turn: NDArray[np.float64]
-    unit: float
-
-    @classmethod
-    def of(
-        cls, rows: NDArray[np.float32], modes: NDArray[np.float32], turn: NDArray[np.float64]
-    ) -> _Looks:
-        seen = np.einsum("hmk,sk->smh", rows, modes, optimize=True)
-        unit = float((seen**2).sum(axis=1).mean())
-        return cls(torch.from_numpy(seen / np.float32(np.sqrt(unit))), turn, unit)
-
-    def squares(self, rows: Tensor | slice) -> Tensor:
-        """(k, m, m) P of some."""
-        some_looks = self.looks[rows]
-        return some_looks @ some_looks.transpose(1, 2) / some_looks.shape[2]
-
-    def scene(self, obs: Observation, size: SizeBelief) -> CourseScene:
-        return _scene(self, obs, size)
-
-
-@dataclass(frozen=True, eq=False)
-class _Fields:
-    """Of smooth fields: (K, m, m) P at each smoothness, over ``unit``."""
+class _Covariances:
+    """(N, m, m) P of N beliefs on where activity is, over ``unit``; see ``course_view.Sensing``."""
 
     squares: Tensor
     turn: NDArray[np.float64]
@@ -182,53 +146,33 @@ class _Fields:
     @classmethod
     def of(
         cls, rows: NDArray[np.float32], modes: NDArray[np.float32], turn: NDArray[np.float64]
-    ) -> _Fields:
-        """``modes`` (K, fields, modes)."""
-        seen = np.einsum("hmk,cfk->cmhf", rows, modes, optimize=True)
-        flat = seen.reshape(*seen.shape[:2], -1)
-        squares = flat @ flat.swapaxes(1, 2) / flat.shape[2]
-        unit = float(np.trace(squares, axis1=1, axis2=2).mean())
-        return cls(torch.from_numpy(squares / np.float32(unit)), turn, unit)
-
-    def scene(self, obs: Observation, size: SizeBelief) -> CourseScene:
-        return _scene(self, obs, size)
+    ) -> _Covariances:
+        """From what H heads show, (H, m, modes), of F fields of each belief, (N, F, modes)."""
+        seen = np.einsum("hmk,nfk->nmhf", rows, modes, optimize=True)
+        flat = torch.from_numpy(seen.reshape(*seen.shape[:2], -1))
+        squares = flat @ flat.transpose(1, 2) / flat.shape[2]
+        unit = float(squares.diagonal(dim1=1, dim2=2).sum(1).mean())
+        return cls(squares / unit, turn, unit)
 
 
-def _scene(of: _Looks | _Fields, obs: Observation, size: SizeBelief) -> CourseScene:
-    known = size if obs.scale_known else SizeBelief(0.0, 0.0)
-    return CourseScene.of(obs.values[None], of, known)
-
-
-def _focal(patches: _Looks, scene: CourseScene) -> float:
-    """log p(v | focal)."""
-    prior = read_prior("focal", level=_LEVEL)
-    assert isinstance(prior, PatchPrior)
-    weights = prior.spec.count.weights
-    space, n_extents = template_source_space(_LEVEL), len(EXTENTS)
-    place = np.log(space.areas / space.areas.sum()) - np.log(n_extents)
-    found = [
-        scene.log_likelihood(patches.squares(slice(first, first + _CHUNK)))[0]
-        for first in range(0, len(patches.looks), _CHUNK)
+def _focal(one: _Covariances, scene: CourseScene, share_of_one: float) -> float:
+    """log p(v | focal): one patch anywhere, of any extent, or two of the coarse centres."""
+    space = template_source_space(_LEVEL)
+    place = torch.from_numpy(np.log(space.areas / space.areas.mean())).repeat(len(EXTENTS))
+    coarse = one.squares[torch.from_numpy(_coarse()) + space.n_sources]  # the middle extent
+    first, second = torch.from_numpy(_pairs()).T
+    each = [
+        _log_mean(scene, one.squares, place),
+        _log_mean(scene, coarse[first] + coarse[second]),
     ]
-    one = torch.cat(found).double().numpy() + np.tile(place, n_extents)
-    squares = patches.squares(torch.from_numpy(_coarse() + space.n_sources))  # the middle extent
-    first, second = (torch.from_numpy(x) for x in _pairs().T)
-    pairs = []
-    for start in range(0, len(first), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        both = squares[first[rows]] + squares[second[rows]]
-        pairs.append(scene.log_likelihood(both)[0])
-    two = torch.cat(pairs).double().numpy() - np.log(len(first))
-    counts = np.log([weights[0], 1 - weights[0]])
-    return float(np.logaddexp(counts[0] + logsumexp(one), counts[1] + logsumexp(two)))
+    return float(logsumexp(np.array(each) + np.log([share_of_one, 1 - share_of_one])))
 
 
-def _size(name: str) -> SizeBelief:
-    """Of a moment, by the prior's own spec."""
-    prior = read_prior(name)
-    assert isinstance(prior, PatchPrior | SmoothPrior)
-    median, factor = prior.spec.moment_nAm.numbers
-    return SizeBelief(float(np.log(median * 1e-9)), float(np.log(factor)), axes=1)
+def _log_mean(scene: CourseScene, squares: Tensor, log_weight: Tensor | None = None) -> float:
+    """log of the mean of p(v | P), with weights of mean 1."""
+    found = scene.log_likelihood(squares)[0].double()
+    found = found if log_weight is None else found + log_weight
+    return float(found.logsumexp(0)) - float(np.log(len(found)))
 
 
 @cache
@@ -242,8 +186,7 @@ def _focal_modes() -> NDArray[np.float32]:
 @cache
 def _smooth_modes() -> NDArray[np.float32]:
     """(K, fields, modes) fields of each smoothness whose sizes sum to 1 on average."""
-    prior = read_prior("distributed")
-    assert isinstance(prior, SmoothPrior)
+    prior = _smooth_prior()
     low, high = np.log(prior.spec.smoothness_mm.bounds)
     bank = template_bank()
     with block_generator("validate", 0, 8):
@@ -261,15 +204,16 @@ def _smooth_modes() -> NDArray[np.float32]:
     return np.stack(each)
 
 
+def _smooth_prior() -> SmoothPrior:
+    prior = read_prior("distributed")
+    assert isinstance(prior, SmoothPrior)
+    return prior
+
+
 @cache
 def _coarse() -> NDArray[np.int64]:
-    """(P,) centres spread evenly over the cortex: each the farthest from those before."""
-    positions = template_source_space(_LEVEL).positions
-    chosen, nearest = [0], np.full(len(positions), np.inf)
-    while len(chosen) < _N_COARSE:
-        nearest = np.minimum(nearest, np.linalg.norm(positions - positions[chosen[-1]], axis=1))
-        chosen.append(int(nearest.argmax()))
-    return np.array(chosen)
+    """(P,) centres."""
+    return template_source_space(_LEVEL).spread(_N_COARSE)
 
 
 @cache

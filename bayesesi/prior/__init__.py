@@ -8,7 +8,7 @@ from bayesesi.prior.mixture import MixturePrior
 from bayesesi.prior.noise import NoisePrior
 from bayesesi.prior.parcel import ParcelPrior
 from bayesesi.prior.placement import Placement, placement_weights
-from bayesesi.prior.reading import make_prior, read_prior, read_source_prior
+from bayesesi.prior.reading import heads_around, make_prior, read_prior, read_source_prior
 from bayesesi.prior.sbi_prior import SbiPrior
 from bayesesi.prior.smooth import SmoothPrior
 from bayesesi.prior.source import SourcePrior
@@ -33,6 +33,7 @@ __all__ = [
     "block_generator",
     "blocks_of",
     "distribution_of",
+    "heads_around",
     "log_share_apart",
     "make_prior",
     "placement_weights",

@@ -130,6 +130,12 @@ class NormalScore:
         inner = self._first + share * (self._last - self._first)
         return np.exp(self._loc + self._scale * ndtri(inner))
 
+    def quantiles(self, n: int = 2001) -> NDArray[np.float64]:
+        """(n,) values, each for a share 1 / n of the prior."""
+        from scipy.special import ndtri
+
+        return self.value(ndtri((np.arange(n) + 0.5) / n))
+
     def score(self, value: NDArray[np.floating]) -> NDArray[np.float64]:
         """The standard normal number of a value; at the ends of its range about 5 away."""
         from scipy.special import ndtr, ndtri

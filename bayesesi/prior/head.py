@@ -16,7 +16,14 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from bayesesi.anatomy.template import THICKNESS_RANGE, head_centre
-from bayesesi.forward import CONDUCTIVITY_RANGE, HeadSettings, ScalpPoints, template_bank
+from bayesesi.forward import (
+    CONDUCTIVITY_RANGE,
+    BankedHead,
+    HeadSettings,
+    ScalpPoints,
+    template_bank,
+)
+from bayesesi.prior.blocks import block_generator
 from bayesesi.prior.distribution import distribution_of
 from bayesesi.spec import HeadSpec
 
@@ -78,6 +85,33 @@ class HeadPrior:
             np.stack(tissues, axis=1),
             np.clip(draws["skull_thickness"].astype(float), *THICKNESS_RANGE),
         )
+
+    def whitened_rows(
+        self,
+        banked: BankedHead,
+        whitener: NDArray[np.float64],
+        n: int,
+        block: tuple[str, int, int],
+        **known: float,
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
+        """Sites of n heads around a head of the bank, and (n, n_eff, modes) 1/(A m): what its
+        electrodes, moved, see in each of the bank's source modes, whitened by (n_eff, C).
+
+        Parameters
+        ----------
+        block : namespace, seed and number that the draws come from, see ``block_generator``.
+        known : sites that are given, such as ``skull_S_per_m``.
+        """
+        with block_generator(*block):
+            draws = self.draw(n)
+            where = self.electrodes(draws, banked.electrodes).positions
+        draws |= {name: np.full(n, value) for name, value in known.items()}
+        settings, size = self.settings(draws), draws["size"].astype(float)
+        rows = [
+            whitener @ (banked.electrode_modes(settings[k], where[k]) / size[k] ** 2)
+            for k in range(n)
+        ]
+        return draws, np.array(rows, np.float32)
 
     def worn(self, plan: NDArray[np.float64]) -> NDArray[np.float64]:
         """(C, 3) m where a cap is assumed to sit: on its plan, or measured somewhere about it."""

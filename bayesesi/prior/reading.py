@@ -67,6 +67,14 @@ def make_prior(spec: Spec, level: int = 5) -> Prior:
     )
 
 
+def heads_around(origin: str) -> HeadPrior:
+    """What the true head may be around the template's, by where electrode positions come from
+    (``Sensors.origin``)."""
+    heads = read_prior("template-digitised" if origin == "measured" else "template-nominal")
+    assert isinstance(heads, HeadPrior)
+    return heads
+
+
 def read_source_prior(
     name_or_path: str | Path, level: int = 5, folder: Path | None = None
 ) -> SourcePrior:

@@ -46,6 +46,8 @@ _BELIEFS = {
     "nothing": "noise alone",
 }
 
+_COUNTS = {1: "one dipole", 2: "two dipoles"}
+
 Section = Callable[[Reading], dict[str, Any] | None]
 
 
@@ -123,8 +125,14 @@ def _dipole_sentence(reading: Reading) -> str:
     rows = dipole_rows(reading)
     count = reading.about["dipoles"]["count_probability"][len(rows)]
     near = listed([f"{row['volume']} cm³ around a place {row['near']}" for row in rows])
+    largest = max(float(row["share_of_brain"]) for row in reading.about["dipoles"]["each"])
+    if largest > WIDE_SHARE:
+        return (
+            f"This recording does not localise well: {_COUNTS[len(rows)]} ({chance(count)}) may "
+            f"lie in {percent(largest)} of the brain, with probability {percent(reading.level)}."
+        )
     return (
-        f"Most probably {counted(len(rows), 'dipole')} ({chance(count)}); with probability "
+        f"Most probably {_COUNTS[len(rows)]} ({chance(count)}); with probability "
         f"{percent(reading.level)} within {near}."
     )
 
@@ -139,7 +147,7 @@ def dipole_rows(reading: Reading) -> list[dict[str, Any]]:
         rows.append(
             {
                 "near": f"in the {region}" if within else f"{distance:.0f} mm from the {region}",
-                "place": ", ".join(f"{x:.0f}" for x in found["place_mm"]),
+                "place": [f"{x:.0f}" for x in found["place_mm"]],
                 "volume": figures(float(found["volume_cm3"])),
                 "axes": " × ".join(f"{a:.0f}" for a in found["axes_mm"]),
                 "moment": figures(middle),
@@ -267,7 +275,7 @@ def _row(row: Any, reach: float, told: bool) -> dict[str, Any]:
 def cortex(reading: Reading) -> dict[str, Any] | None:
     """Where the activity may lie, and how uncertain its size is there."""
     maps = reading.group("maps")
-    if maps is None or not reading.localisable:
+    if maps is None or not reading.localisable or reading.has_dipoles:
         return None
     probability = np.asarray(maps["probability"], float)
     limit = _round_up(float(probability.max()))

@@ -126,16 +126,21 @@ class DiffusionRecipe(CorticalRecipe):
     losses: FieldLosses = FieldLosses()
 
 
-class FlowRecipe(CorticalRecipe):
+class DensityKeys(Table):
+    """Which density a network conditions."""
+
+    estimator: Estimator = Field("zuko_nsf", description=_FLOWS)
+    hidden: Annotated[int, Field(ge=8, le=512)] = Field(64, description="numbers of its layers")
+    transforms: Annotated[int, Field(ge=1, le=10)] = Field(3, description="one after the other")
+
+
+class FlowRecipe(CorticalRecipe, DensityKeys):
     """Of ``parcels``: the activity of parcels of cortex, by a normalizing flow."""
 
     family: Literal["flow"]
     parcels: Annotated[int, Field(ge=68, le=400)] = Field(
         150, description="of about equal area, within the 68 regions"
     )
-    estimator: Estimator = Field("zuko_nsf", description=_FLOWS)
-    hidden: Annotated[int, Field(ge=8, le=512)] = Field(64, description="numbers of its layers")
-    transforms: Annotated[int, Field(ge=1, le=10)] = Field(3, description="one after the other")
     context: Annotated[int, Field(ge=4, le=256)] = Field(
         32, description="numbers of the whole observation that the flow is given"
     )
@@ -144,16 +149,13 @@ class FlowRecipe(CorticalRecipe):
     )
 
 
-class DipoleRecipe(Recipe):
+class DipoleRecipe(Recipe, DensityKeys):
     """Of ``dipole``: one or two free dipoles in the volume; its prior is of that family."""
 
     family: Literal["dipole"]
     replay: Annotated[int, Field(ge=1, le=100)] = Field(
         1, description="times that a case is met on average: they are slow to make"
     )
-    estimator: Estimator = Field("zuko_nsf", description=_FLOWS)
-    hidden: Annotated[int, Field(ge=8, le=512)] = Field(64, description="numbers of its layers")
-    transforms: Annotated[int, Field(ge=1, le=10)] = Field(3, description="one after the other")
     components: Annotated[int, Field(ge=1, le=32)] = Field(
         8, description="places, or pairs of them, about which flows are mixed"
     )

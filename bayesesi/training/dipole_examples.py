@@ -68,10 +68,8 @@ class DipoleExamples(Examples[DipoleRecipe, DipoleExample]):
                 f"{batch.spec.name} simulates no dipoles of the volume; take a simulator whose "
                 "source is of the family volume-dipole, such as 'event-dipole'"
             )
-        belief, banked = self.belief, batch.forward.banked
-        assert banked is not None
-        heads = belief.heads(batch.forward)
-        forward = belief.forward(banked, batch.whitener, heads, seed=int(rng.integers(2**31)))
+        belief = self.belief
+        forward = belief.forward(batch.forward, batch.whitener, int(rng.integers(2**31)))
         scan = belief.scan(forward)
         scene = belief.scene(batch.values, forward, batch.noise_scale)
         summary = DipoleSummary.of(scene, scan, self.recipe.components)

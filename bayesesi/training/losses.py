@@ -108,20 +108,19 @@ def parcel_losses(
     return each[example.active].flatten() / forward.n_parcels, nothing
 
 
-def dipole_losses(
-    estimator: DipoleEstimator, example: DipoleExample
-) -> tuple[Tensor, list[tuple[int, Tensor]]]:
-    """(B,) nats of how many there are; and of the cases with one, with two, those of the rest."""
+def dipole_losses(estimator: DipoleEstimator, example: DipoleExample) -> tuple[Tensor, Tensor]:
+    """(B,) nats of how many there are, and (B,) of all else; 0 where there is none."""
     log_count = estimator.log_count(example.summary)
     of_count = -log_count.gather(1, example.count[:, None])[:, 0]
-    each = []
+    of_rest = torch.zeros_like(of_count)
     for k in (1, 2):
         rows = (example.count == k).nonzero()[:, 0]
         if len(rows):
             some = example.truth.pick(rows)
             truth = Dipoles(some.place[:, :k], some.extent[:, :k], some.skull)
-            each.append((k, -estimator.log_prob(truth, example.summary.pick(rows))))
-    return of_count, each
+            each = -estimator.log_prob(truth, example.summary.pick(rows))
+            of_rest = of_rest.index_add(0, rows, each)
+    return of_count, of_rest
 
 
 @cache

@@ -207,18 +207,20 @@ class DipoleModule(LearnedModule):
         super().__init__(examples.recipe, DipoleEstimator(examples.recipe))
 
     def training_step(self, example: DipoleExample, _: int) -> Tensor:
-        of_count, each = dipole_losses(self.network, example)
-        loss = (of_count.sum() + sum(nats.sum() for _, nats in each)) / len(example)
+        of_count, of_rest = dipole_losses(self.network, example)
+        loss = (of_count + of_rest).mean()
         self.log("loss", loss, prog_bar=True, batch_size=len(example))
         return loss
 
     def validation_step(self, example: DipoleExample, _: int) -> None:
-        of_count, each = dipole_losses(self.network, example)
-        total = (of_count.sum() + sum(nats.sum() for _, nats in each)) / len(example)
-        self.log("held_out", total, prog_bar=True, batch_size=len(example))
-        self.log("held_out_count", of_count.mean(), batch_size=len(example))
-        for k, nats in each:
-            self.log(f"held_out_{k}", nats.mean(), batch_size=len(nats))
+        of_count, of_rest = dipole_losses(self.network, example)
+        n = len(example)
+        self.log("held_out", (of_count + of_rest).mean(), prog_bar=True, batch_size=n)
+        self.log("held_out_count", of_count.mean(), batch_size=n)
+        for k in (1, 2):
+            own = of_rest[example.count == k]
+            if len(own):
+                self.log(f"held_out_{k}", own.mean(), batch_size=len(own))
 
     def contexts(self, piece: DipoleExample) -> Tensor:
         return piece.summary.context

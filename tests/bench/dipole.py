@@ -42,7 +42,6 @@ KINDS = {"frame-dipole": "one moment", "event-dipole": "a window"}
 #: dipoles of each kind that are fitted by MNE as well.
 SESSION, N_CASES, N_CHOOSE, N_FITTED, SEED = 16, 256, 64, 64, 7
 N_RESAMPLES = 2000
-LEVELS = (0.5, 0.8, 0.9, 0.95)
 GRID = tuple(10.0 ** np.arange(-2.0, 3.1, 0.5))
 
 
@@ -69,7 +68,7 @@ def measure(step: Callable[[str], None]) -> Outcome:
     if not isinstance(model, DipoleModel):
         raise Skipped("no weights ship; run `bayesesi train dipole`")
     findings: list[Finding] = []
-    efficiency, coverage, counted = [], [], []
+    efficiency, counted = [], []
     errors: dict[str, list[list[float]]] = {}
     for kind, words in KINDS.items():
         step(f"{words}: lambda of sLORETA")
@@ -81,17 +80,15 @@ def measure(step: Callable[[str], None]) -> Outcome:
             counted.append((case.count, *post.count_probability))
             if not case.count:
                 continue
-            efficiency.append([case.count, post.sample_efficiency])
-            coverage.append([case.count, *ranks(post, case.places)])
+            efficiency.append(post.sample_efficiency)
             if case.count == 1 and len(errors[words]) < N_FITTED:
                 errors[words].append([*ours(post, case), *theirs(case, best)])
     findings += accuracy(errors)
-    eff = np.array(efficiency)
     findings.append(
         Finding(
             "sample efficiency, median",
-            f"{len(eff)} cases with an event",
-            float(np.median(eff[:, 1])),
+            f"{len(efficiency)} cases with an event",
+            float(np.median(efficiency)),
             bar=at_least(0.1),
         )
     )
@@ -100,7 +97,6 @@ def measure(step: Callable[[str], None]) -> Outcome:
         findings,
         tables=[
             error_table(errors),
-            coverage_table(np.array(coverage, float)),
             count_table(np.array(counted)),
         ],
         notes=[
@@ -121,9 +117,8 @@ def cases(model: DipoleModel, kind: str, n: int, namespace: str) -> Iterator[Cas
 
 
 def of_batch(model: DipoleModel, batch: Batch) -> Iterator[Case]:
-    belief, banked = model.belief, batch.forward.banked
-    assert banked is not None
-    forward = belief.forward(banked, batch.whitener, belief.heads(batch.forward))
+    belief = model.belief
+    forward = belief.forward(batch.forward, batch.whitener)
     scan, scene = belief.scan(forward), belief.scene(batch.values, forward, batch.noise_scale)
     with torch.inference_mode():
         summary = DipoleSummary.of(scene, scan, model.recipe.components)
@@ -171,21 +166,6 @@ def theirs(case: Case, best: float) -> tuple[float, float]:
     return float(np.linalg.norm(fitted - case.places[0])) * 1e3, peak_error(case, best)
 
 
-def ranks(post: DipolePosterior, places: NDArray[np.float64]) -> list[float]:
-    """Of each true place: the probability of the cells more probable than its own, ties halved;
-    not a number where no such count is weighed."""
-    k = len(places)
-    if k not in post.weighed:
-        return [np.nan, np.nan]
-    share, cell = post.place_probability(k), template_blobs().cell(places)
-    out = []
-    for j in range(k):
-        own = share[cell[j], j]
-        above = share[share[:, j] > own, j].sum()
-        out.append(float(above + 0.5 * own))
-    return out if k == 2 else [*out, np.nan]
-
-
 def accuracy(errors: dict[str, list[list[float]]]) -> list[Finding]:
     findings = []
     for words, rows in errors.items():
@@ -216,18 +196,6 @@ def error_table(errors: dict[str, list[list[float]]]) -> Table:
         pairs = zip(each.mean(axis=0), np.median(each, axis=0), strict=True)
         rows.append([words, *(f"{mean:.1f} ({middle:.1f})" for mean, middle in pairs)])
     return Table("Error of the place", head, rows)
-
-
-def coverage_table(found: NDArray[np.float64]) -> Table:
-    """How often the volume of each level held the place, given how many there are."""
-    rows: list[list[float | str]] = []
-    for k, words in ((1, "one"), (2, "two, each of them")):
-        each = found[found[:, 0] == k, 1 : 1 + k]
-        each = each[np.isfinite(each).all(axis=1)].ravel()
-        held = [f"{float((each < level).mean()):.2f}" for level in LEVELS]
-        rows.append([words, len(each), *held])
-    head = ("dipoles", "places", *(f"{level:.0%}" for level in LEVELS))
-    return Table("Volumes of each level that held the place", head, rows)
 
 
 def count_table(found: NDArray[np.float64]) -> Table:

@@ -264,10 +264,8 @@ def brute(
 @pytest.mark.parametrize("n_times", [1, 12])
 def test_the_likelihood_is_the_gaussians_written_out(n_times: int, belief: DipoleBelief) -> None:
     obs = observation(n_times)
-    assert obs.forward.banked is not None
-    heads = belief.heads(obs.forward)
     belief = DipoleBelief(belief.spec, 1)
-    forward = belief.forward(obs.forward.banked, obs.whitener.matrix, heads)
+    forward = belief.forward(obs.forward, obs.whitener.matrix)
     scene = belief.scene(obs.values[None], forward)
     nu = scene.noise[0].double().sqrt().numpy()
     values = obs.values @ scene.turn[0].double().numpy() / nu
@@ -300,10 +298,10 @@ def test_noise_in_the_best_direction_is_counted_as_noise() -> None:
         1.0,
         template_blobs(),
     )
-    scene = CourseScene.of(values, forward, SizeBelief(0.0, 0.0))
+    scene = CourseScene.of(values, forward, SizeBelief.unknown())
     energy = (scene.values.square().sum(1) + scene.rest)[:, 0] / n
     assert 0.8 < float(energy.mean()) < 1.02
-    single = CourseScene.of(values[:, :, :1], forward, SizeBelief(0.0, 0.0))
+    single = CourseScene.of(values[:, :, :1], forward, SizeBelief.unknown())
     assert float(single.noise.max()) == 1.0
 
 

@@ -30,6 +30,7 @@ from bayesesi.posterior.dipole import DipoleEstimator, Dipoles
 from bayesesi.posterior.dipole.density import flat, of_flat
 from bayesesi.spec import DipoleRecipe, Ingredient, read_spec
 from bayesesi.training import DipoleExample, DipoleExamples
+from bayesesi.training.losses import dipole_losses
 
 HERE = Path(__file__).parents[2] / "reports" / "flows"
 SPECS = Path(__file__).parent / "specs"
@@ -97,14 +98,8 @@ def one_like() -> DipoleSummary:
 
 def nats(network: DipoleEstimator, example: DipoleExample) -> Tensor:
     """(B,) minus log q of everything."""
-    found = -network.log_count(example.summary).gather(1, example.count[:, None])[:, 0]
-    for k in (1, 2):
-        rows = (example.count == k).nonzero()[:, 0]
-        some = example.truth.pick(rows)
-        truth = Dipoles(some.place[:, :k], some.extent[:, :k], some.skull)
-        each = -network.log_prob(truth, example.summary.pick(rows))
-        found = found.index_add(0, rows, each)
-    return found
+    of_count, of_rest = dipole_losses(network, example)
+    return of_count + of_rest
 
 
 def picked(example: DipoleExample, rows: Tensor) -> DipoleExample:

@@ -6,22 +6,21 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesesi.anatomy import template_blobs
 from bayesesi.errors import InputError
-from bayesesi.forward import BankedHead, ForwardOperator
+from bayesesi.forward import ForwardOperator
 from bayesesi.network.course_view import CourseScene, SizeBelief
 from bayesesi.network.dipole_scan import DipoleScan
 from bayesesi.network.dipole_view import N_HEADS, DipoleForward, skull_weights
 from bayesesi.posterior.dipole.estimator import Dipoles
-from bayesesi.prior import HeadPrior, NormalScore, log_share_apart, read_prior
+from bayesesi.prior import NormalScore, heads_around, log_share_apart
 from bayesesi.spec import VolumeDipoleSpec
 
-#: Quantiles behind the share of each node of the skull.
-_N_QUANTILES = 2001
 #: Events that are looked at together.
 _CHUNK = 2000
 
@@ -46,38 +45,37 @@ class DipoleBelief:
     @cached_property
     def skull(self) -> NormalScore:
         """Of S/m."""
-        return NormalScore(_heads("nominal").spec.conductivity.skull_S_per_m)
+        return NormalScore(heads_around("nominal").spec.conductivity.skull_S_per_m)
 
     @cached_property
     def size(self) -> SizeBelief:
         """Of the moment, A m."""
-        score = NormalScore(self.spec.moment_nAm)
-        log = np.log(score.value(_quantiles()) * 1e-9)
-        return SizeBelief(float(log.mean()), float(log.std()))
+        return SizeBelief.of(self.spec.moment_nAm)
 
     @cached_property
     def apart(self) -> float:
         """m between two dipoles, at least."""
         return self.spec.count.min_distance_mm * 1e-3
 
-    @staticmethod
-    def heads(forward: ForwardOperator) -> HeadPrior:
-        """Around the assumed one, by who measured the electrodes."""
-        measured = forward.sensors is not None and forward.sensors.origin == "measured"
-        return _heads("digitised" if measured else "nominal")
-
     def forward(
-        self,
-        banked: BankedHead,
-        whitener: NDArray[np.float64],
-        heads: HeadPrior,
-        seed: int = 0,
+        self, assumed: ForwardOperator, whitener: NDArray[np.float64], seed: int = 0
     ) -> DipoleForward:
-        """See ``DipoleForward.of``."""
-        return DipoleForward.of(banked, whitener, heads, seed, self.n_heads)
+        """In heads around the assumed one, by who measured the electrodes.
+
+        Raises
+        ------
+        InputError : a forward that came from no bank.
+        """
+        if assumed.banked is None or assumed.sensors is None:
+            raise InputError(
+                "dipoles are looked for in heads that are drawn, and this forward came from no "
+                "bank; use template_forward(info, source_space='volume')"
+            )
+        heads = heads_around(assumed.sensors.origin)
+        return DipoleForward.of(assumed.banked, whitener, heads, seed, self.n_heads)
 
     def scan(self, forward: DipoleForward) -> DipoleScan:
-        share = skull_weights(self.skull.value(_quantiles())).mean(axis=0)
+        share = skull_weights(self.skull.quantiles()).mean(axis=0)
         return DipoleScan.of(forward, np.log(share), self.apart)
 
     def scene(
@@ -88,7 +86,7 @@ class DipoleBelief:
         scale_known: bool = True,
     ) -> CourseScene:
         """Of (B, n, R)."""
-        size = self.size if scale_known else SizeBelief(0.0, 0.0)
+        size = self.size if scale_known else SizeBelief.unknown()
         return CourseScene.of(values, forward, size, scale)
 
     def log_prior(self, dipoles: Dipoles) -> Tensor:
@@ -117,7 +115,7 @@ class DipoleBelief:
         found = forward.means(self._gather(dipoles, forward))
         return found.unflatten(0, (len(dipoles), dipoles.count)).flatten(1, 2)
 
-    def _gather(self, dipoles: Dipoles, forward: DipoleForward):  # type: ignore[no-untyped-def]
+    def _gather(self, dipoles: Dipoles, forward: DipoleForward) -> sp.csr_array:
         k = dipoles.count
         extent = self.extent.value(dipoles.extent.double().numpy().ravel()) * 1e-3
         skull = np.repeat(self.skull.value(dipoles.skull.double().numpy()), k)
@@ -126,23 +124,9 @@ class DipoleBelief:
     def log_likelihood(
         self, dipoles: Dipoles, forward: DipoleForward, scene: CourseScene
     ) -> Tensor:
-        """(D,) log p(v | x) of one observation; see ``network.dipole_view``."""
+        """(D,) log p(v | x) of one observation; see ``network.course_view``."""
         parts = []
         for first in range(0, len(dipoles), _CHUNK):
             some = dipoles.pick(slice(first, first + _CHUNK))
             parts.append(scene.log_likelihood(self.squares(some, forward))[0])
         return torch.cat(parts)
-
-
-def _heads(electrodes: str) -> HeadPrior:
-    heads = read_prior(f"template-{electrodes}")
-    if not isinstance(heads, HeadPrior):
-        raise InputError(f"template-{electrodes} is no prior of heads")
-    return heads
-
-
-def _quantiles() -> NDArray[np.float64]:
-    """Standard normal numbers, all of one share."""
-    from scipy.special import ndtri
-
-    return np.asarray(ndtri((np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES))

@@ -10,17 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
+from torch import Tensor
 
 from bayesesi.anatomy import template_blobs, template_parcellation
 from bayesesi.errors import InputError
 from bayesesi.network import Support
-from bayesesi.network.course_view import (
-    COURSES,
-    SCALES,
-    CourseScene,
-    grid_log_t,
-    log_scale_share,
-)
+from bayesesi.network.course_view import SCALES, CourseScene, grid_log_t
 from bayesesi.network.dipole_scan import DipoleSummary
 from bayesesi.network.dipole_view import DipoleForward
 from bayesesi.observation import Observation
@@ -37,8 +33,10 @@ if TYPE_CHECKING:
 N_PROPOSALS, _N_FIELDS = 1000, 200
 #: Counts that are less probable are not weighed.
 _NEVER = 1e-4
-#: Of the largest weight: lighter draws are left out of densities of places.
-_LEAST_WEIGHT = 1e-6
+#: m: of a place.
+_LEAST_SD = 0.001
+#: Of a variance of moments, over the unit: rounding may take it below 0.
+_JITTER = 1e-9
 
 
 def dipole_posterior(
@@ -55,15 +53,13 @@ def dipole_posterior(
     ------
     InputError : a forward that is not the template's volume.
     """
-    banked = obs.forward.banked
-    if banked is None or obs.source_space.kind != "volume":
+    if obs.forward.banked is None or obs.source_space.kind != "volume":
         raise InputError(
             "dipoles are looked for in the template's volume, since the head around it must be "
             f"drawn anew, and this forward has {obs.source_space!r}; use "
             "template_forward(info, source_space='volume')"
         )
-    heads = belief.heads(obs.forward)
-    forward = belief.forward(banked, obs.whitener.matrix, heads, seed)
+    forward = belief.forward(obs.forward, obs.whitener.matrix, seed)
     scene = belief.scene(obs.values[None], forward, scale_known=obs.scale_known)
     with torch.inference_mode():
         summary = DipoleSummary.of(scene, belief.scan(forward), estimator.components)
@@ -129,7 +125,7 @@ class Weighed:
 
 @dataclass(frozen=True, eq=False)
 class DipolePosterior(Posterior):
-    """See ``estimator`` for the proposal and ``network.dipole_view`` for the likelihood.
+    """See ``estimator`` for the proposal and ``network.course_view`` for the likelihood.
 
     How many dipoles there are is the network's word; where and what they are, given that, is
     weighed by the likelihood.
@@ -221,15 +217,9 @@ class DipolePosterior(Posterior):
         known = np.array([0, *self.weighed])
         share = self.count_probability[known]
         count = known[rng.choice(len(known), size=n, p=share / share.sum())]
-        nothing = np.nan
-        draws = DipoleDraws(
-            count,
-            np.full((n, MOST_DIPOLES, 3), nothing),
-            np.full((n, MOST_DIPOLES), nothing),
-            np.full(n, nothing),
-            np.full(n, nothing),
-            np.full((n, MOST_DIPOLES, 3, self.obs.n_functions), nothing),
-        )
+        pair = (n, MOST_DIPOLES)
+        shapes = ((*pair, 3), pair, (n,), (n,), (*pair, 3, self.obs.n_functions))
+        draws = DipoleDraws(count, *(np.full(shape, np.nan) for shape in shapes))
         for k, each in self.weighed.items():
             rows = np.flatnonzero(count == k)
             if not len(rows):
@@ -250,42 +240,25 @@ class DipolePosterior(Posterior):
         With L the mean topographies, y of one course has E[m y'] = t L, so that m is Gaussian about
         t L (nu I + t P)^-1 y with covariance t I - t² L (nu I + t P)^-1 L'.
         """
-        scene, log_t = self.scene, grid_log_t().double()
+        scene = self.scene.double()
         mean = self.belief.means(dipoles, self.forward).double()  # (D, 3 K, m)
         gain, turn = torch.linalg.eigh(self.belief.squares(dipoles, self.forward).double())
-        values, rest = scene.values[0].double(), scene.rest[0].double()
-        fit = (turn.transpose(1, 2) @ values).square()  # (D, m, Q)
-        grown = 1 + gain.clamp(min=0)[:, :, None] * log_t.exp()  # (D, m, M)
-        log_det = grown.log().sum(1)
-        quad = torch.einsum("dmq,dmt->dqt", fit, 1 / grown)
-        empty = values.square().sum(0) + rest  # (Q,)
-        first = torch.tensor([0.0] + [np.log(0.5)] * (COURSES - 1))[: len(rest)].double()
-        scales = torch.tensor(SCALES).double()[:, None, None, None]
-        size = -0.5 * log_det[:, None] + scene.log_size[0].double() + first[:, None]
-        size = size - 0.5 / scales**2 * (quad + rest[:, None])  # (S, D, Q, M)
-        none = torch.where(first < 0, first, -torch.inf) - 0.5 / scales[..., 0] ** 2 * empty
-        every = torch.cat([size, none.expand(*size.shape[:3])[..., None]], dim=3)
-        total = every.logsumexp(3).sum(2)  # (S, D)
-        total = total - scene.n * len(rest) * scales[:, 0, 0].log()
-        total = scene.power * (total + log_scale_share().double()[:, None])
-        noise = torch.from_numpy(rng.gumbel(size=total.shape))
-        pick = (total + noise).argmax(0)  # (D,)
-        rows = torch.arange(len(pick))
-        own = every[pick, rows]  # (D, Q, M + 1)
-        at = (own + torch.from_numpy(rng.gumbel(size=own.shape))).argmax(2)
-        t = torch.cat([log_t.exp(), torch.zeros(1).double()])[at]  # (D, Q), over nu
-        tau = scales[pick, 0, 0, 0]
+        sizes = [each[0] for each in scene.of_sizes(gain, turn)]  # (D, Q, M + 1) a scale
+        scales = scene.power * scene.of_scales(each[None] for each in sizes)[:, 0]  # (S, D)
+        pick = _drawn(scales.T, rng)
+        own = torch.stack(sizes)[pick, torch.arange(len(pick))]
+        grid = torch.cat([grid_log_t().double().exp(), torch.zeros(1).double()])
+        t = grid[_drawn(own, rng)]  # (D, Q), over nu
+        tau = torch.tensor(SCALES).double()[pick]
         inverse = 1 / (1 + gain.clamp(min=0)[:, None] * t[..., None])  # (D, Q, m)
-        along = torch.einsum("dmi,mq->dqi", turn, values) * inverse
-        middle = torch.einsum("dkm,dmi,dqi->dqk", mean, turn, along) * t[..., None]
-        look = mean @ turn  # (D, 3 K, m)
+        look, seen = mean @ turn, turn.transpose(1, 2) @ scene.values[0]
+        middle = torch.einsum("dki,dqi,diq->dqk", look, inverse, seen) * t[..., None]
         spread = torch.einsum("dki,dqi,dli->dqkl", look, inverse, look) * (t**2)[..., None, None]
         eye = torch.eye(mean.shape[1]).double()
-        cov = t[..., None, None] * eye - spread + 1e-9 * eye
-        lower = torch.linalg.cholesky(cov)
+        lower = torch.linalg.cholesky((t[..., None, None] + _JITTER) * eye - spread)
         z = torch.from_numpy(rng.standard_normal(middle.shape))
         moments = middle + tau[:, None, None] * (lower @ z[..., None])[..., 0]
-        moments = moments * scene.noise[0].double().sqrt()[:, None] / self.forward.unit**0.5
+        moments = moments * scene.noise[0].sqrt()[:, None] / self.forward.unit**0.5
         turned = torch.einsum("dqk,rq->dkr", moments, scene.turn[0])
         return turned.unflatten(1, (dipoles.count, 3)).numpy(), tau.numpy()
 
@@ -325,6 +298,21 @@ class DipolePosterior(Posterior):
             "noise_scale": draws.noise_scale,
         }
 
+    def _of_count(self, k: int) -> Weighed:
+        """Draws of k dipoles.
+
+        Raises
+        ------
+        InputError : a count that is not weighed.
+        """
+        if k not in self.weighed:
+            told = ", ".join(map(str, self.weighed)) or "none"
+            raise InputError(
+                f"draws are of 1 or {MOST_DIPOLES} dipoles, where that has a probability of "
+                f"{_NEVER:g} or more: here {told}, not {k}"
+            )
+        return self.weighed[k]
+
     def places(self, k: int, n: int = 1000, seed: int = 0) -> NDArray[np.float64]:
         """(n, k, 3) m: places given that there are k dipoles.
 
@@ -332,34 +320,27 @@ class DipolePosterior(Posterior):
         ------
         InputError : a count that is not weighed.
         """
-        if k not in self.weighed:
-            raise InputError(
-                f"there are 1 or {MOST_DIPOLES} dipoles, and {k} has probability "
-                f"{self.count_probability[k] if 0 <= k <= MOST_DIPOLES else 0:.2g} here; ask for "
-                f"one of {', '.join(map(str, self.weighed)) or 'none'}"
-            )
-        each = self.weighed[k]
+        each = self._of_count(k)
         rows = each.weights.resample(n, np.random.default_rng([self.seed, seed, k]))
         return each.dipoles.place[torch.from_numpy(rows)].double().numpy()
 
     def place_probability(self, k: int) -> NDArray[np.float64]:
         """(V, k): of each point's cell, for each of k dipoles, the left one first.
 
-        The weighted draws as a sum of Gaussians (Scott's rule for the number they are worth): a
-        plain count would leave most cells of a wide posterior empty.
+        The weighted draws as a sum of Gaussians, with Scott's (1992) share of their covariance by
+        the number they are worth: a plain count would leave most cells of a wide posterior empty.
         """
-        from scipy.stats import gaussian_kde
-
-        if k not in self.weighed:
-            self.places(k, 1)
-        each = self.weighed[k]
+        each = self._of_count(k)
         weight = each.weights.normalised
-        places = each.dipoles.place.double().numpy()
+        share = (weight**2).sum() ** (2 / 7)  # their number to the power of -2 / (3 + 4)
         points = template_blobs().source_space.positions
-        used = weight > _LEAST_WEIGHT * weight.max()
+        floor = _LEAST_SD**2 * np.eye(3)  # of draws of which one has all the weight
         out = np.empty((len(points), k))
         for j in range(k):
-            found = gaussian_kde(places[used, j].T, weights=weight[used])(points.T)
+            places = each.dipoles.place[:, j].double().numpy()
+            cov = share * np.cov(places.T, aweights=weight, ddof=0) + floor
+            white = np.linalg.inv(np.linalg.cholesky(cov)).T
+            found = np.exp(-0.5 * cdist(points @ white, places @ white, "sqeuclidean")) @ weight
             out[:, j] = found / found.sum()
         return out
 
@@ -393,7 +374,8 @@ class DipolePosterior(Posterior):
         inside = np.flatnonzero(regions.labels >= 0)
         tree = KDTree(regions.source_space.positions[inside])
         volumes, moment = self.confidence_volume(level), self.dipoles(500, self.seed)
-        size = np.linalg.norm(moment.moment, axis=2) @ np.abs(self.obs.time_basis.functions.T)
+        along = moment.moment @ self.obs.time_basis.functions.T  # (n, 2, 3, T)
+        size = np.linalg.norm(along, axis=2)
         rows = []
         for j, found in enumerate(self.ellipsoids(level)):
             distance, nearest = tree.query(found.centre)
@@ -404,6 +386,7 @@ class DipolePosterior(Posterior):
                     "nearest_region": regions.names[regions.labels[inside[nearest]]],
                     "distance_mm": round(float(distance) * 1e3, 1),
                     "volume_cm3": round(float(volumes[j]) * 1e6, 2),
+                    "share_of_brain": round(float(volumes[j]) / template_blobs().volume, 4),
                     "axes_mm": (found.axes * 1e3).round(1).tolist(),
                     "directions": found.directions.round(4).tolist(),
                     "moment_nAm": [round(float(q), 1) for q in np.quantile(own, [0.05, 0.5, 0.95])]
@@ -434,3 +417,8 @@ class DipolePosterior(Posterior):
         from bayesesi.posterior.dipole.density import direct_posterior
 
         return direct_posterior(self.estimator, self.summary, k or self.likely_count)
+
+
+def _drawn(log_share: Tensor, rng: np.random.Generator) -> Tensor:
+    """(...) one of the last axis each, by (..., N) log shares."""
+    return (log_share + torch.from_numpy(rng.gumbel(size=log_share.shape))).argmax(-1)

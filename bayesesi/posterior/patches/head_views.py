@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
-from bayesesi.prior import HeadPrior, block_generator
+from bayesesi.prior import HeadPrior
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,18 +45,10 @@ class HeadViews:
             )
         if n < 1:
             raise InputError(f"at least one head, not {n}")
-        with block_generator("validate", seed, 2):
-            draws = heads.draw(n)
-            where = heads.electrodes(draws, banked.electrodes).positions
-        settings = heads.settings(draws)
-        size = banked.scale * draws["size"].astype(float)
-        whitened = [
-            obs.whitener.matrix
-            @ (banked.bank.electrode_modes(settings[k], where[k]) / size[k] ** 2)
-            for k in range(n)
-        ]
+        block = ("validate", seed, 2)
+        draws, rows = heads.whitened_rows(banked, obs.whitener.matrix, n, block)
         modes = np.asarray(banked.bank.cortex_modes(banked.level), np.float32)
-        return cls(draws, np.array(whitened, np.float32), modes)
+        return cls(draws, rows, modes)
 
     def modes(self, weights: sp.csr_array) -> NDArray[np.float32]:
         """(m, B) of (m, S) sources."""
