@@ -473,3 +473,23 @@ def test_a_spec_says_what_it_may_hold() -> None:
             family="volume-dipole",
             extent_mm=Quantity(family="loguniform", numbers=(4.0, 40.0)),
         )
+
+
+def test_the_moment_that_is_told_is_its_size_over_time(belief: DipoleBelief) -> None:
+    """Not a bound on it: the largest length of J(t) over the samples, draw by draw."""
+    obs = observation(12)
+    post = dipole_posterior(obs, DipoleEstimator(recipe()), belief, n_proposals=300)
+    draws, k = post.dipoles(500, post.seed), post.likely_count
+    own = draws.moment[draws.count == k, 0]
+    sizes = [max(np.linalg.norm(one @ f) for f in obs.time_basis.functions) for one in own]
+    told = post.findings(0.9)["dipoles"]["each"][0]["moment_nAm"]
+    np.testing.assert_allclose(told, 1e9 * np.quantile(sizes, [0.05, 0.5, 0.95]), atol=0.06)
+
+
+def test_one_draw_with_all_the_weight_still_has_a_volume(belief: DipoleBelief) -> None:
+    obs = observation()
+    loud = replace(obs, values=1e5 * obs.values)
+    post = dipole_posterior(loud, DipoleEstimator(recipe()), belief, n_proposals=100)
+    assert post.sample_efficiency < 0.05
+    assert (post.confidence_volume(0.9, 1) > 0).all()
+    assert np.isfinite(post.place_probability(1)).all()
