@@ -16,6 +16,7 @@ __version__ = "0.1.0.dev0"
 
 # name -> module that defines it; loaded on first use, so that the import is quick
 _PUBLIC = {
+    "CalibrationCard": "bayesesi.calibration",
     "Conductivities": "bayesesi.forward",
     "CredibleSet": "bayesesi.result",
     "ForwardOperator": "bayesesi.forward",
@@ -26,6 +27,9 @@ _PUBLIC = {
     "Observation": "bayesesi.observation",
     "Result": "bayesesi.result",
     "Trust": "bayesesi.trust",
+    "RegionSet": "bayesesi.conformal",
+    "calibrate": "bayesesi.calibration",
+    "conformalize": "bayesesi.conformal",
     "infer": "bayesesi.inference",
     "list_models": "bayesesi.model",
     "load_model": "bayesesi.model",
@@ -43,6 +47,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "CalibrationCard",
     "Conductivities",
     "CredibleSet",
     "ForwardOperator",
@@ -51,9 +56,12 @@ __all__ = [
     "Model",
     "NoiseCovariance",
     "Observation",
+    "RegionSet",
     "Result",
     "Trust",
     "__version__",
+    "calibrate",
+    "conformalize",
     "infer",
     "list_models",
     "load_model",
@@ -71,6 +79,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from bayesesi.calibration import CalibrationCard, calibrate
+    from bayesesi.conformal import RegionSet, conformalize
     from bayesesi.errors import InputError
     from bayesesi.forward import (
         Conductivities,

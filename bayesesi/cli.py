@@ -23,7 +23,9 @@ app = typer.Typer(
 )
 head = typer.Typer(no_args_is_help=True, help="The template head and its leadfield bank.")
 specs = typer.Typer(help="Priors and simulators: what is believed before a recording is seen.")
+models = typer.Typer(help="The models that ship, and what was measured of them.")
 app.add_typer(head, name="head")
+app.add_typer(models, name="models")
 app.add_typer(specs, name="specs")
 console, errors = Console(), Console(stderr=True)
 
@@ -249,15 +251,22 @@ def _found(result: Any) -> dict[str, str]:
         }
     if not result.has_regions:
         return rows
-    table, found = result.region_table(), result.credible_set
+    table, found, earned = result.region_table(), result.credible_set, result.region_set
     likely = table[table["probability"] >= 0.01].head(3)
     rows["most probable"] = ", ".join(
         f"{row.region} {min(row.probability, 0.99):.2f}" for row in likely.itertuples()
     )
+    if earned is not None:
+        rows[f"{earned.level:.0%} conformal set"] = (
+            f"{_counted(len(earned.regions), 'region')}, {earned.area_cm2:.0f} cm², "
+            f"{earned.share:.1%} of the cortex ({earned.guarantee})"
+        )
     rows[f"{found.level:.0%} credible set"] = (
         f"{_counted(len(found.regions), 'region')}, {found.area_cm2:.0f} cm², {found.share:.1%} of "
         "the cortex (the model's belief, no guarantee)"
     )
+    if earned is None:
+        rows["no guarantee"] = result.no_region_set
     return rows
 
 
@@ -428,25 +437,38 @@ def train(
     _print(rows, model.name)
 
 
-@app.command()
+@models.callback(invoke_without_command=True)
 @one_sentence
-def models(
-    name: Annotated[
-        str | None, typer.Argument(help="Of one, or a .safetensors file, all that is known.")
+def models_list(context: typer.Context) -> None:
+    """List the models that ship, with what their calibration cards say."""
+    import bayesesi
+    from bayesesi.calibration import card_of
+
+    if context.invoked_subcommand is not None:
+        return
+    table = Table("model", "what it is", "calibration")
+    for each in bayesesi.list_models():
+        model = bayesesi.load_model(each)
+        first = (type(model).__doc__ or "").strip().splitlines()[0]
+        card = card_of(model)
+        said = "no card" if card is None else f"{card.diagnosis.n} cases"
+        table.add_row(each, first.replace("``", ""), said)
+    console.print(table)
+
+
+@models.command("show")
+@one_sentence
+def models_show(
+    name: Annotated[str, typer.Argument(help="Of a model that ships, or a .safetensors file.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Draw its calibration card here (PNG).")
     ] = None,
 ) -> None:
-    """The models that ship, and what one is: recipe, prior, how long it was trained."""
+    """All that is known of a model: recipe, prior, training, and its calibration card."""
     import bayesesi
+    from bayesesi.calibration import card_of
     from bayesesi.model import LearnedModel
 
-    if name is None:
-        table = Table("model", "what it is")
-        for each in bayesesi.list_models():
-            model = bayesesi.load_model(each)
-            first = (type(model).__doc__ or "").strip().splitlines()[0]
-            table.add_row(each, first.replace("``", ""))
-        console.print(table)
-        return
     chosen = bayesesi.load_model(name)
     rows = {"prior": chosen.prior, "nothing is active": f"{chosen.prior_null:.0%} before the data"}
     if isinstance(chosen, LearnedModel):
@@ -456,6 +478,77 @@ def models(
         rows["simulators"] = ", ".join(i.simulator for i in chosen.recipe.mixture)
         rows["parameters"] = f"{chosen.n_parameters:,}"
     _print(rows, chosen.name)
+    card = card_of(chosen)
+    if card is None:
+        console.print(Text(f"no calibration card; make one with `bayesesi calibrate {name}`"))
+        return
+    _show_card(card, out)
+
+
+def _show_card(card: Any, out: Path | None) -> None:
+    _print(card.summary(), f"{card.model}: calibration card, {card.created}")
+    if out is not None:
+        from bayesesi.report.card_figure import plot_card
+
+        _save(plot_card(card), out)
+
+
+@app.command()
+@one_sentence
+def calibrate(
+    model: Annotated[str, typer.Argument(help="A model that ships, or a .safetensors file.")],
+    n: Annotated[
+        int,
+        typer.Option(
+            "-n", help="Cases of the diagnosis; half as many repair, as many are behind sets."
+        ),
+    ] = 1000,
+    conformal: Annotated[
+        int | None,
+        typer.Option(help="Cases behind sets: 2,000 let each kind of recording have its own."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same one gives the same card.")] = 1,
+    simulator: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where cases come from, a spec or a .toml file, as often as you like; the model's "
+            "own recipe if not given."
+        ),
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder of finished cases; runs/calibrate-MODEL if not given."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Draw the card here (PNG).")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes on this machine (Dask).")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler whose workers share the folder.")
+    ] = None,
+) -> None:
+    """Measure a model on simulated cases: is its sureness earned?
+
+    bayesesi calibrate atoms -n 1000 --workers 2 -o card.png
+
+    Coverage, reliability, sets with a guarantee and verdicts, raw and repaired, are printed and
+    kept beside the weights, in MODEL.card.json; `bayesesi models show MODEL` prints them again, and
+    `bayesesi localize` then gives sets with a guarantee. A run that was stopped goes on.
+    """
+    import bayesesi
+
+    card = bayesesi.calibrate(
+        model,
+        n,
+        seed,
+        n_conformal=conformal,
+        simulators=simulator or None,
+        folder=work,
+        workers=workers,
+        scheduler=scheduler,
+        progress=True,
+    )
+    _show_card(card, out)
 
 
 def _simulate_volume(name: str, n: int, seed: int, namespace: str, out: Path) -> None:

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import Parcellation, template_mesh
+from bayesesi.conformal import Guarantee
+from bayesesi.earned import Earned, earn
 from bayesesi.errors import InputError, some
-from bayesesi.model import Model, load_model
+from bayesesi.model import LearnedModel, Model, load_model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary, compare_priors
 from bayesesi.result import ATTRIBUTE, SCHEMA, Result
-from bayesesi.trust import Trust, Verdict, assess, at_even_odds
+from bayesesi.trust import Evidence, Trust, Verdict, assess, at_even_odds
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,6 +40,7 @@ def infer(
     seed: int = 0,
     progress: bool = False,
     compare: bool = False,
+    guarantee: Guarantee = "every",
 ) -> Result:
     """Where the recording came from and how sure that is.
 
@@ -50,11 +53,14 @@ def infer(
     progress : show a bar.
     compare : also weigh a few patches, a smooth field and nothing against each other
         (``posterior.compare_priors``), some seconds.
+    guarantee : of ``result.region_set``: ``"every"``, ``"peak"`` or ``"recall"``, see
+        ``conformal``. There is such a set where the model has a calibration card that speaks of
+        the recording.
 
     Returns
     -------
-    Result; where the data could be noise by the null test of ``trust.assess``, it has no map and
-    no regions, and ``result.localisable`` is False.
+    Result; where the data could be noise, or are like none that were simulated, by ``trust``, it
+    has no map and no regions, and ``result.localisable`` is False.
 
     Raises
     ------
@@ -66,13 +72,20 @@ def infer(
     _check(level, draws, seed)
     posterior = model.posterior(obs, seed)
     summary = posterior.summarise(draws, seed, progress=progress)
+    earned = earn(posterior, model, level, seed, guarantee)
     trust = assess(
-        posterior.null_probability,
-        model.prior_null,
-        posterior.r_hat,
-        posterior.sample_efficiency,
-        posterior.outside,
-        posterior.caveat,
+        Evidence(
+            null=at_even_odds(posterior.null_probability, model.prior_null),
+            r_hat=posterior.r_hat,
+            sample_efficiency=posterior.sample_efficiency,
+            outside=posterior.outside,
+            caveat=posterior.caveat,
+            unusual=earned.unusual,
+            odd=earned.odd,
+            set_share=None if earned.region_set is None else earned.region_set.share,
+            channels=len(obs.sensors),
+            eeg=not isinstance(model, LearnedModel) or set(obs.sensors.kinds) == {"eeg"},
+        )
     )
     explained = posterior.explained()
     groups = {
@@ -82,6 +95,7 @@ def infer(
     }
     about = _about(obs, model, posterior, trust, explained)
     about |= {"level": float(level), "n_draws": int(draws), "seed": int(seed)}
+    about["calibration"] = earned.about
     if compare:
         about["evidence"] = compare_priors(obs, seed=seed).to_dict()
     if trust.verdict is not Verdict.ABSTAIN:
@@ -92,7 +106,8 @@ def infer(
         if obs.source_space.mesh is not None:
             regions = posterior.parcellation
             inside = credible_regions(summary, level)
-            groups["regions"] = _regions_group(regions, summary, inside, level)
+            groups["regions"] = _regions_group(regions, summary, inside, level, earned)
+            about["region_set"] = earned.set_about()
             credible |= _set_area(regions, inside)
             about["alternatives"] = _alternatives(regions, summary)
     return _result(groups, about)
@@ -205,7 +220,11 @@ def _template_level(obs: Observation) -> int:
 
 
 def _regions_group(
-    regions: Parcellation, summary: Summary, inside: NDArray[np.bool_], level: float
+    regions: Parcellation,
+    summary: Summary,
+    inside: NDArray[np.bool_],
+    level: float,
+    earned: Earned,
 ) -> xr.Dataset:
     import xarray as xr
 
@@ -218,6 +237,7 @@ def _regions_group(
     group = {
         "probability": ("region", summary.active.mean(axis=0), share),
         "in_credible_set": ("region", inside.astype(np.int8), share),
+        **earned.columns(regions, summary.active.mean(axis=0)),
         "peak_median": ("region", quantiles[0], moment),
         "peak_low": ("region", quantiles[1], moment),
         "peak_high": ("region", quantiles[2], moment),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesesi.conformal import RegionSet
 from bayesesi.draft import draft_file
 from bayesesi.errors import InputError, some
 from bayesesi.trust import Trust, Verdict
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-SCHEMA = 2
+SCHEMA = 3
 #: The attribute that holds everything which is no array, as JSON.
 ATTRIBUTE = "bayesesi"
 #: Groups that a result has, and those it has unless there is nothing to localise.
 GROUPS, MAP_GROUPS = ("posterior", "recording", "observed_data"), ("maps", "regions")
-_KEYS = ("version", "level", "n_draws", "seed", "model", "observation", "trust", "checks", "head")
+_KEYS = (
+    *("version", "level", "n_draws", "seed", "model", "observation", "trust", "checks", "head"),
+    "calibration",
+)
 _WORDS = ("mean", "sd", "probability")
 
 
@@ -101,9 +105,31 @@ class Result:
         return "maps" in groups and "vertex" in self.inference_data["maps"].coords
 
     @property
-    def region_set(self) -> None:
-        """The set with a guarantee: None, nothing has earned one yet."""
-        return
+    def region_set(self) -> RegionSet | None:
+        """The set with a guarantee; None where none was earned: ``no_region_set`` says why."""
+        found = self.about.get("region_set")
+        if not found or not self.has_regions:
+            return None
+        regions = self._group("regions")
+        inside = regions["in_region_set"].values > 0
+        names, order = regions["region"].values[inside], regions["probability"].values[inside]
+        return RegionSet(
+            float(found["level"]),
+            tuple(str(names[i]) for i in np.argsort(-order, kind="stable")),
+            str(found["guarantee"]),
+            int(found["n_conformal"]),
+            bool(found["whole"]),
+            float(found["area_m2"]) * 1e4,
+            float(found["share_of_cortex"]),
+        )
+
+    @property
+    def no_region_set(self) -> str:
+        """Why no set has a guarantee; empty where one has."""
+        if self.region_set is not None:
+            return ""
+        why = str(self.about["calibration"].get("why_not") or "")
+        return why or ("nothing is localised" if not self.has_regions else "")
 
     @property
     def credible_set(self) -> CredibleSet:
@@ -127,9 +153,10 @@ class Result:
         """One row a region, the most probable first.
 
         Columns ``region``, ``lobe``, ``side``, ``probability`` (of being active), ``in_set`` (the
-        credible one), and ``peak_nAm`` with ``low_nAm`` and ``high_nAm``: median and central
-        interval of the region's largest moment over the window, given that it is active; without a
-        known scale their unit is arbitrary.
+        credible one), ``calibrated`` (what simulations made of the probability; NaN without a
+        calibration card), ``in_region_set`` (the one with a guarantee), and ``peak_nAm`` with
+        ``low_nAm`` and ``high_nAm``: median and central interval of the region's largest moment
+        over the window, given that it is active; without a known scale their unit is arbitrary.
 
         Raises
         ------
@@ -145,6 +172,8 @@ class Result:
                 "side": group["side"].values.astype(str),
                 "probability": group["probability"].values,
                 "in_set": group["in_credible_set"].values.astype(bool),
+                "calibrated": group["calibrated"].values,
+                "in_region_set": group["in_region_set"].values.astype(bool),
                 "peak_nAm": group["peak_median"].values * 1e9,
                 "low_nAm": group["peak_low"].values * 1e9,
                 "high_nAm": group["peak_high"].values * 1e9,
@@ -220,7 +249,10 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Verdict, checks, regions and the credible set as plain JSON: what a database wants."""
-        keys = ("schema", "version", "created", "level", "scale_known", "trust", "checks", "head")
+        keys = (
+            *("schema", "version", "created", "level", "scale_known", "trust", "checks", "head"),
+            "calibration",
+        )
         table = {key: self.about[key] for key in keys if key in self.about}
         table |= {"localisable": self.localisable, "model": self.about["model"]}
         if "evidence" in self.about:
@@ -233,8 +265,11 @@ class Result:
         regions = [{k: _plain(v) for k, v in row.items()} for row in rows]
         found = self.credible_set
         credible = {**self.about["credible"], "regions": list(found.regions)}
+        earned = self.region_set
+        guaranteed = earned and {**self.about["region_set"], "regions": list(earned.regions)}
         return table | {
             "credible_set": credible,
+            "region_set": guaranteed,
             "alternatives": self.about["alternatives"],
             "regions": regions,
         }

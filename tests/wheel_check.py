@@ -32,7 +32,8 @@ def check_command_line(site: Path) -> None:
 
 def check_assets(site: Path) -> int:
     """Every asset of the checkout is in the wheel, bit for bit; their number."""
-    assets = sorted((CHECKOUT / "bayesesi" / "assets").glob("*.safetensors"))
+    folder = CHECKOUT / "bayesesi" / "assets"
+    assets = sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")])
     for asset in assets:
         shipped = site / asset.relative_to(CHECKOUT)
         if not shipped.is_file():
@@ -46,7 +47,12 @@ def check_specs(site: Path) -> int:
     """Every spec of the checkout is in the wheel, bit for bit, and is what the package reads."""
     from bayesesi.spec import shipped_specs
 
-    places = ("priors/*/*.toml", "simulators/*.toml", "bayesesi/recipes/*.toml")
+    places = (
+        "priors/*/*.toml",
+        "simulators/*.toml",
+        "bayesesi/recipes/*.toml",
+        "reports/verdicts/*.toml",
+    )
     specs = [path for place in places for path in CHECKOUT.glob(place)]
     for spec in specs:
         shipped = shipped_specs().get(spec.stem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bayesesi.forward import ForwardOperator
@@ -26,6 +27,16 @@ class Model(ABC):
     @abstractmethod
     def name(self) -> str:
         """By which ``load_model`` knows it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes when its answers do; nothing for models that are exact."""
+        return ""
+
+    @property
+    def card_path(self) -> Path | None:
+        """Where its calibration card is kept; None for a model that was not read from a file."""
+        return None
 
     @property
     @abstractmethod

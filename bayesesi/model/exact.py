@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, cast
 
 from bayesesi.anatomy import SourceSpace, template_parcellation
@@ -15,6 +17,8 @@ from bayesesi.posterior.gaussian import SHAPES, Shape
 from bayesesi.prior import HeadPrior, PatchPrior, heads_around
 from bayesesi.spec import PatchSpec, read_spec, shipped_specs, spec_hash
 
+#: Where what ships beside the code is.
+ASSETS = Path(str(files("bayesesi"))) / "assets"
 #: Heads drawn from their prior, where they can be, to learn how sources look in them.
 N_HEADS = 192
 
@@ -47,6 +51,14 @@ class GaussianModel(Model):
     @property
     def prior_null(self) -> float:
         return 0.1
+
+    @property
+    def fingerprint(self) -> str:
+        return self.prior
+
+    @property
+    def card_path(self) -> Path:
+        return ASSETS / "gaussian.card.json"
 
     def _shape(self, obs: Observation) -> Shape:
         if self.prior != AUTO:
@@ -81,6 +93,15 @@ class PatchModel(Model):
     @property
     def name(self) -> str:
         return "patches"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what it believes of sources and heads."""
+        return f"{spec_hash(self._spec)}-{self.n_heads}"
+
+    @property
+    def card_path(self) -> Path:
+        return ASSETS / "patches.card.json"
 
     @property
     def prior_null(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -17,7 +17,7 @@ from bayesesi.errors import InputError, some
 from bayesesi.forward import ForwardOperator
 from bayesesi.model.base import Model
 from bayesesi.model.exact import PatchModel
-from bayesesi.model.weights import read_weights, write_weights
+from bayesesi.model.weights import read_weights, tensor_hash, write_weights
 from bayesesi.network import CONTEXT, FieldDenoiser, Support
 from bayesesi.network.dipole_view import SKULL_NODES
 from bayesesi.observation import Observation
@@ -57,7 +57,8 @@ class LearnedModel(Model):
     Attributes
     ----------
     recipe : how it was trained. spec : its prior of the sources. history : on how much, and how
-        well. recipe_hash : of the recipe and all it named, as they were then.
+        well. recipe_hash : of the recipe and all it named, as they were then. path : of the file
+        it was read from.
     """
 
     family: ClassVar[str]
@@ -69,6 +70,7 @@ class LearnedModel(Model):
     history: Mapping[str, Any]
     recipe_hash: str
     network: nn.Module = field(compare=False, repr=False)
+    path: Path | None = field(default=None, compare=False, repr=False)
 
     @staticmethod
     @abstractmethod
@@ -133,6 +135,16 @@ class LearnedModel(Model):
     @property
     def name(self) -> str:
         return self.recipe.name
+
+    @property
+    def card_path(self) -> Path | None:
+        """Beside the weights."""
+        return None if self.path is None else self.path.with_suffix(".card.json")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of its weights."""
+        return tensor_hash(self.network.state_dict())
 
     @property
     def prior_null(self) -> float:
@@ -341,7 +353,7 @@ def read_model(path: str | Path) -> LearnedModel:
             f"{name} holds a network of the family {family!r}, this version knows "
             f"{', '.join(_OF_FAMILY)}; train again with this version"
         )
-    return _OF_FAMILY[family].of_file(tensors, about, name)
+    return replace(_OF_FAMILY[family].of_file(tensors, about, name), path=Path(path))
 
 
 def family_of(recipe: Recipe) -> type[LearnedModel]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from bayesesi.errors import InputError, some
 from bayesesi.forward import ForwardOperator
 from bayesesi.model.base import Model
 from bayesesi.model.ensemble import ensemble
-from bayesesi.model.exact import GaussianModel, PatchModel
+from bayesesi.model.exact import ASSETS, GaussianModel, PatchModel
 from bayesesi.model.learned import AtomModel, LearnedModel, family_of, read_model
 from bayesesi.spec import Recipe, read_spec
 
@@ -18,7 +17,6 @@ EXACT: dict[str, type[PatchModel] | type[GaussianModel]] = {
     "patches": PatchModel,
     "gaussian": GaussianModel,
 }
-_ASSETS = Path(str(files("bayesesi"))) / "assets"
 #: Learned models that may ship, by the names of their recipes.
 _LEARNED = ("atoms", "cortex", "parcels", "dipole")
 _ENDING = ".safetensors"
@@ -26,7 +24,7 @@ _ENDING = ".safetensors"
 
 def list_models() -> tuple[str, ...]:
     """Names that ``load_model`` knows."""
-    return (*EXACT, *(n for n in _LEARNED if (_ASSETS / f"{n}{_ENDING}").is_file()))
+    return (*EXACT, *(n for n in _LEARNED if (ASSETS / f"{n}{_ENDING}").is_file()))
 
 
 def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
@@ -80,7 +78,7 @@ def fitting_model(forward: ForwardOperator, prior: str | Path | None = None) -> 
 
 @cache
 def _shipped(name: str) -> LearnedModel:
-    return read_model(_ASSETS / f"{name}{_ENDING}")
+    return read_model(ASSETS / f"{name}{_ENDING}")
 
 
 def train(

@@ -43,6 +43,8 @@ class Summary:
     source_probability : (S,) share of draws with any activity in which the source's moment density
         (root mean square over the window) is at least half of the largest.
     peak : (n,) source of the largest such density, -1 where a draw has no activity.
+    centre : (n, 3) m: mean place of the energy, NaN where there is none. total : (n,) A m: largest
+        size over the window of the summed moment of all sources. misfit : (n,) |v~ - L~ J|².
     latents : (n,) each: what else the family knows of a draw, see ``Posterior.latents``.
 
     P is 0 for sources that are on no cortex.
@@ -53,6 +55,9 @@ class Summary:
     region_peak: NDArray[np.float64]
     source_probability: NDArray[np.float64]
     peak: NDArray[np.int64]
+    centre: NDArray[np.float64]
+    total: NDArray[np.float64]
+    misfit: NDArray[np.float64]
     latents: Mapping[str, NDArray[Any]]
 
     @property
@@ -171,49 +176,76 @@ class Posterior(ABC):
 
         if n < 1:
             raise InputError(f"draw at least once, not {n} times")
-        regions = parcellation or self._regions
         size = int(np.prod(self.obs.leadfield.shape[1:])) * self.obs.n_functions
         chunk = int(np.clip(_NUMBERS // size, 1, _CHUNK))
         starts = range(0, n, chunk)
         seeds = np.random.SeedSequence(seed).generate_state(len(starts))
         parts = [
-            self._summary_of(min(chunk, n - first), int(own), regions, share)
+            self._drawn(min(chunk, n - first), int(own), share, parcellation)
             for first, own in track(
                 zip(starts, seeds, strict=True), "drawing", len(starts), disable=not progress
             )
         ]
         return _joined(parts)
 
-    def _summary_of(self, n: int, seed: int, regions: Parcellation | None, share: float) -> Summary:
-        draws = self.sample(n, seed)
+    def _drawn(self, n: int, seed: int, share: float, parcellation: Parcellation | None) -> Summary:
+        return self.sum_up(self.sample(n, seed), share, parcellation, self.latents(n, seed))
+
+    def sum_up(
+        self,
+        draws: NDArray[np.float64],
+        share: float = ACTIVE_SHARE,
+        parcellation: Parcellation | None = None,
+        latents: Mapping[str, NDArray[Any]] | None = None,
+    ) -> Summary:
+        """Draws (n, S[, 3], R), or fields from elsewhere, on the sources of this observation."""
+        regions = parcellation or self._regions
         energy = self.energy(draws)
         densities = np.sqrt(energy) / self._source_areas
         largest = densities.max(axis=1, keepdims=True)
         loud = largest[:, 0] > 0
-        of_regions = np.zeros((n, 0)) if regions is None else region_energy(energy, regions)
+        of_regions = (
+            np.zeros((len(draws), 0)) if regions is None else region_energy(energy, regions)
+        )
+        size = self._sizes(draws, regions)
         return Summary(
             of_regions,
             active_regions(of_regions, share) if of_regions.size else of_regions > 0,
-            self._region_peak(draws, regions),
-            (densities[loud] >= _HALF * largest[loud]).sum(axis=0).astype(float),
+            size[:, 1:],
+            (densities[loud] >= _HALF * largest[loud]).sum(axis=0) / max(int(loud.sum()), 1),
             np.where(loud, densities.argmax(axis=1), -1),
-            self.latents(n, seed),
+            self._centre(energy),
+            size[:, 0],
+            ((self.obs.values - self._explained_by(draws)) ** 2).sum(axis=(1, 2)),
+            latents or {},
         )
 
-    def _region_peak(
+    def _centre(self, energy: NDArray[np.float64]) -> NDArray[np.float64]:
+        total = energy.sum(axis=1, keepdims=True)
+        places = energy @ self.obs.source_space.positions
+        return np.divide(places, total, out=np.full_like(places, np.nan), where=total > 0)
+
+    def _explained_by(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(D, n_eff, R) what draws look like in the assumed head."""
+        leadfield = self.obs.leadfield.reshape(self.obs.n_eff, -1)
+        return np.asarray(leadfield @ draws.reshape(len(draws), leadfield.shape[1], -1))
+
+    def _sizes(
         self, draws: NDArray[np.float64], regions: Parcellation | None
     ) -> NDArray[np.float64]:
-        """(D, P) A m: the largest size over time of each region's summed moment."""
-        if regions is None:
-            return np.zeros((len(draws), 0))
+        """(D, 1 + P) A m: the largest size over time of the summed moment of all sources, and of
+        each region's."""
         flat = draws if draws.ndim == 4 else draws[:, :, None]
-        inside = np.flatnonzero(regions.labels >= 0)
-        place = (regions.labels[inside], inside)
-        gather = sp.csr_array((np.ones(len(inside)), place), (len(regions.regions), flat.shape[1]))
-        size = np.empty((len(draws), len(regions.regions)))
+        labels = np.full(flat.shape[1], -1) if regions is None else regions.labels
+        n_regions = 0 if regions is None else len(regions.regions)
+        inside = np.flatnonzero(labels >= 0)
+        every = np.arange(len(labels))
+        rows, columns = np.r_[0 * every, 1 + labels[inside]], np.r_[every, inside]
+        gather = sp.csr_array((np.ones(len(rows)), (rows, columns)), (1 + n_regions, len(labels)))
+        size = np.empty((len(draws), 1 + n_regions))
         for k, draw in enumerate(flat):
-            of_region = (gather @ draw.reshape(len(draw), -1)).reshape(-1, *draw.shape[1:])
-            course = np.linalg.norm(of_region @ self.obs.time_basis.functions.T, axis=1)
+            summed = (gather @ draw.reshape(len(draw), -1)).reshape(-1, *draw.shape[1:])
+            course = np.linalg.norm(summed @ self.obs.time_basis.functions.T, axis=1)
             size[k] = course.max(axis=1)
         return size
 
@@ -289,13 +321,20 @@ class Posterior(ABC):
 
 
 def _joined(parts: list[Summary]) -> Summary:
-    peak = np.concatenate([part.peak for part in parts])
-    n_loud = max(int((peak >= 0).sum()), 1)
+    loud = np.array([int((part.peak >= 0).sum()) for part in parts])
+    share = loud / max(int(loud.sum()), 1)
+
+    def every(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
     return Summary(
-        np.concatenate([part.region_energy for part in parts]),
-        np.concatenate([part.active for part in parts]),
-        np.concatenate([part.region_peak for part in parts]),
-        np.sum([part.source_probability for part in parts], axis=0) / n_loud,
-        peak,
+        every("region_energy"),
+        every("active"),
+        every("region_peak"),
+        np.sum([w * p.source_probability for w, p in zip(share, parts, strict=True)], axis=0),
+        every("peak"),
+        every("centre"),
+        every("total"),
+        every("misfit"),
         {name: np.concatenate([part.latents[name] for part in parts]) for name in parts[0].latents},
     )

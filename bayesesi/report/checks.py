@@ -8,10 +8,8 @@ import numpy as np
 
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import counted, figures, percent, plain
-from bayesesi.trust import LEAST_EFFICIENCY, MOST_R_HAT, NULL_CAUTION
+from bayesesi.trust import standard_verdict
 
-#: A set of this share of the cortex, or a larger one, says that nothing was localised well.
-WIDE_SHARE = 0.3
 #: An average of this many trials or fewer is called one of few.
 FEW_TRIALS = 10
 
@@ -63,12 +61,12 @@ def chi2_meaning(reading: Reading) -> str:
 
 def checks(reading: Reading) -> list[dict[str, Any]]:
     """Every check, its number, and whether it raised a doubt."""
-    found, head = reading.about["checks"], reading.about["head"]
+    found, head, asked = reading.about["checks"], reading.about["head"], standard_verdict()
     low, high = chi2_band(reading)
     rows = [
         _check(
             "Something is there",
-            reading.null_at_even_odds < NULL_CAUTION,
+            reading.null_at_even_odds < asked.null_caution,
             "probability that nothing is active, after even odds: "
             f"{percent(reading.null_at_even_odds)}",
         ),
@@ -96,8 +94,8 @@ def checks(reading: Reading) -> list[dict[str, Any]]:
         _check("The unit of the recording is known", reading.scale_known, ""),
         _check(
             "Sampling chains agree",
-            found["r_hat"] <= MOST_R_HAT,
-            f"largest R-hat {found['r_hat']:.2f}, wanted up to {MOST_R_HAT}",
+            found["r_hat"] <= asked.most_r_hat,
+            f"largest R-hat {found['r_hat']:.2f}, wanted up to {asked.most_r_hat}",
         ),
         _check(
             "The network met recordings like this one",
@@ -106,16 +104,31 @@ def checks(reading: Reading) -> list[dict[str, Any]]:
         ),
         _check(
             "Enough draws weigh something",
-            found["sample_efficiency"] >= LEAST_EFFICIENCY,
+            found["sample_efficiency"] >= asked.least_efficiency,
             f"sample efficiency {percent(found['sample_efficiency'])}, "
-            f"wanted {percent(LEAST_EFFICIENCY)} or more",
+            f"wanted {percent(asked.least_efficiency)} or more",
         ),
     ]
     if reading.has_regions:
-        share = reading.result.credible_set.share
+        share = reading.best_set.share
         wide = f"{percent(share)} of the cortex"
-        rows.append(_check("The credible set is small", share <= WIDE_SHARE, wide))
+        rows.append(_check("The set of regions is small", share <= asked.widest_set, wide))
+    rows.append(_calibrated(reading))
     return rows
+
+
+def _calibrated(reading: Reading) -> dict[str, Any]:
+    """Whether the model was measured, and on recordings like this one."""
+    found, asked = reading.about["calibration"], standard_verdict()
+    if found.get("why_not"):
+        return _check("The answer's sureness was measured", False, str(found["why_not"]))
+    unusual = float(found["unusual"])
+    return _check(
+        "Recordings like this one were simulated",
+        unusual >= asked.unusual_caution,
+        f"{percent(unusual)} of the simulated ones are as unusual, wanted "
+        f"{percent(asked.unusual_caution)} or more",
+    )
 
 
 def _check(name: str, passed: bool, value: str) -> dict[str, Any]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from bayesesi.result import Result
+    from bayesesi.conformal import RegionSet
+    from bayesesi.result import CredibleSet, Result
 
 #: Characters of a sentence, which may hold names from outside.
 _SENTENCE = 600
@@ -78,14 +79,21 @@ class Reading:
         return self.localisable and self.group("regions") is not None
 
     @property
+    def best_set(self) -> RegionSet | CredibleSet:
+        """The set with a guarantee, else what the model believes."""
+        return self.result.region_set or self.result.credible_set
+
+    @property
     def has_dipoles(self) -> bool:
         """Whether the answer is one dipole, or two."""
         return self.result.has_dipoles
 
     @cached_property
     def regions(self) -> pd.DataFrame:
-        """The result's own table, most probable first."""
-        return self.result.region_table()
+        """The result's own table, most probable first; ``marked`` are those of ``best_set``."""
+        table = self.result.region_table()
+        earned = self.result.region_set is not None
+        return table.assign(marked=table["in_region_set" if earned else "in_set"])
 
     @cached_property
     def template_vertices(self) -> NDArray[np.int64] | None:

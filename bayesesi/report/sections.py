@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.report import result_figure as draw
-from bayesesi.report.checks import WIDE_SHARE, checks, chi2_meaning, few_trials, much_left
+from bayesesi.report.checks import checks, chi2_meaning, few_trials, much_left
 from bayesesi.report.reading import Reading, read_volts
 from bayesesi.report.words import (
     chance,
@@ -26,6 +26,7 @@ from bayesesi.report.words import (
     said,
     square_cm,
 )
+from bayesesi.trust import standard_verdict
 
 #: An area of the peak above this share falls into so many islands that its outline hides the map.
 _OUTLINED_SHARE = 0.1
@@ -59,7 +60,7 @@ def verdict(reading: Reading) -> dict[str, Any]:
         return {"tone": "abstain", "sentence": f"Not localisable, because {reason}.", "notes": []}
     notes = [f"{reason[:1].upper()}{reason[1:]}." for reason in reasons]
     notes += much_left(reading) + few_trials(reading)
-    wide = reading.has_regions and reading.result.credible_set.share > WIDE_SHARE
+    wide = reading.has_regions and _is_wide(reading.best_set.share)
     return {
         "tone": "caution" if notes or wide else str(reading.result.trust.verdict),
         "sentence": _place(reading, wide),
@@ -72,9 +73,9 @@ def _place(reading: Reading, wide: bool) -> str:
         return _dipole_sentence(reading)
     if not reading.has_regions:
         return "Localised among sources without named regions: see the map."
-    found, top = reading.result.credible_set, reading.regions.iloc[0]
+    found, top = reading.best_set, reading.regions.iloc[0]
     best = f"the {region_words(top.region)} ({chance(top.probability)})"
-    level = f"the {percent(found.level)} credible set"
+    level = f"the {percent(found.level)} {_kind(reading)} set"
     size = f"{square_cm(found.area_cm2)}\u00a0cm² or {percent(found.share)} of the cortex"
     if wide:
         return (
@@ -84,11 +85,19 @@ def _place(reading: Reading, wide: bool) -> str:
     return f"Most probably {best}; {level} is {counted(len(found.regions), 'region')}, {size}."
 
 
+def _is_wide(share: float) -> bool:
+    return share > standard_verdict().widest_set
+
+
+def _kind(reading: Reading) -> str:
+    return "credible" if reading.result.region_set is None else "conformal"
+
+
 def where(reading: Reading) -> dict[str, Any] | None:
-    """The credible set in words, and what might be instead."""
+    """The set of regions in words, and what might be instead."""
     if not reading.has_regions:
         return None
-    table, found = reading.regions, reading.result.credible_set
+    table, found, earned = reading.regions, reading.best_set, reading.result.region_set
     top = table.iloc[0]
     other = (table.lobe != top.lobe) | (table.side != top.side)
     elsewhere = table[other & (table.probability > 0)]
@@ -100,7 +109,12 @@ def where(reading: Reading) -> dict[str, Any] | None:
         "level": percent(found.level),
         "area": square_cm(found.area_cm2),
         "share": percent(found.share),
-        "wide": found.share > WIDE_SHARE,
+        "wide": _is_wide(found.share),
+        "earned": None if earned is None else plain(earned.guarantee, 400),
+        "whole": earned is not None and earned.whole,
+        "like": None if earned is None else plain(reading.about["calibration"]["cell"]),
+        "why_not": plain(reading.result.no_region_set, 300),
+        "believed": _believed(reading),
         "places": _places(reading),
         "n_regions": len(found.regions),
         "elsewhere": None
@@ -121,12 +135,22 @@ def where(reading: Reading) -> dict[str, Any] | None:
     }
 
 
+def _believed(reading: Reading) -> dict[str, Any]:
+    """The model's own set, for a page that shows another."""
+    found = reading.result.credible_set
+    return {
+        "n": counted(len(found.regions), "region"),
+        "area": square_cm(found.area_cm2),
+        "share": percent(found.share),
+    }
+
+
 def _dipole_sentence(reading: Reading) -> str:
     rows = dipole_rows(reading)
     count = reading.about["dipoles"]["count_probability"][len(rows)]
     near = listed([f"{row['volume']} cm³ around a place {row['near']}" for row in rows])
     largest = max(float(row["share_of_brain"]) for row in reading.about["dipoles"]["each"])
-    if largest > WIDE_SHARE:
+    if _is_wide(largest):
         return (
             f"This recording does not localise well: {_COUNTS[len(rows)]} ({chance(count)}) may "
             f"lie in {percent(largest)} of the brain, with probability {percent(reading.level)}."
@@ -174,8 +198,8 @@ def dipoles(reading: Reading) -> dict[str, Any] | None:
 
 
 def _places(reading: Reading) -> list[dict[str, str]]:
-    """The credible set by side and lobe, the most probable place first."""
-    inside = reading.regions[reading.regions.in_set]
+    """The set of regions by side and lobe, the most probable place first."""
+    inside = reading.regions[reading.regions.marked]
     rows = []
     for (side, lobe), part in inside.groupby(["side", "lobe"], sort=False):
         names = [region_words(name).removeprefix(f"{side} ") for name in part.region]
@@ -194,7 +218,7 @@ def truth(reading: Reading) -> dict[str, Any] | None:
             "name": region_words(name),
             "probability": chance(table.probability.get(name, np.nan)),
             "rank": int(table.index.get_loc(name)) + 1 if name in table.index else None,
-            "inside": bool(table.in_set.get(name, False)),
+            "inside": bool(table.marked.get(name, False)),
         }
         for name in known["regions"]
     ]
@@ -204,6 +228,7 @@ def truth(reading: Reading) -> dict[str, Any] | None:
         "level": percent(reading.level),
         "distance": _distance(reading),
         "marked": bool(_spots(reading)),
+        "kind": _kind(reading),
         "missed": not all(row["inside"] for row in rows),
     }
 
@@ -240,7 +265,7 @@ def regions(reading: Reading) -> dict[str, Any] | None:
         return None
     table = reading.regions
     possible = int((table.probability > 0).sum())
-    shown = min(max(_ROWS, int(table.in_set.sum())), 2 * _ROWS, possible)
+    shown = min(max(_ROWS, int(table.marked.sum())), 2 * _ROWS, possible)
     n_draws = int(reading.about["n_draws"])
     told = table.probability * n_draws > _FEW_DRAWS - 0.5
     reach = float(np.nanmax([*table.high_nAm[told], 1e-12]))
@@ -254,6 +279,7 @@ def regions(reading: Reading) -> dict[str, Any] | None:
         "level": percent(reading.level),
         "scale_known": reading.scale_known,
         "few_draws": _FEW_DRAWS,
+        "calibrated": bool(np.isfinite(table.calibrated).all()),
     }
 
 
@@ -263,9 +289,10 @@ def _row(row: Any, reach: float, told: bool) -> dict[str, Any]:
     return {
         "name": region_words(row.region),
         "lobe": plain(row.lobe),
-        "inside": bool(row.in_set),
+        "inside": bool(row.marked),
         "share": float(row.probability),
         "probability": chance(row.probability),
+        "calibrated": chance(row.calibrated) if np.isfinite(row.calibrated) else None,
         "peak": figures(mid) if known else None,
         "interval": f"{figures(low)} to {figures(high)}",
         "bar": [round(100 * x / reach, 1) for x in (low, mid, high)],
@@ -427,6 +454,24 @@ def sureness(reading: Reading) -> dict[str, Any]:
         "even": percent(reading.null_at_even_odds),
         "n_draws": f"{int(reading.about['n_draws']):,}".replace(",", "\u202f"),
         "localisable": reading.localisable,
+        **_measured(reading),
+    }
+
+
+def _measured(reading: Reading) -> dict[str, Any]:
+    """What the model's calibration card says, or why it says nothing."""
+    found = reading.about["calibration"]
+    if found.get("why_not"):
+        return {"measured": None, "why_not": plain(found["why_not"], 300), "guarantee": False}
+    return {
+        "measured": {
+            "n": f"{int(found['n']):,}",
+            "ece": figures(100 * float(found["ece"])),
+            "unusual": percent(float(found["unusual"])),
+            "radius": None if found["radius_mm"] is None else figures(float(found["radius_mm"])),
+        },
+        "why_not": None,
+        "guarantee": reading.result.region_set is not None,
     }
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bayesesi.errors import InputError
 from bayesesi.forward import HeadSettings, Sensors
+from bayesesi.jobs import run_jobs
 from bayesesi.noise import NoiseCovariance
 from bayesesi.prior import BLOCK, NAMESPACES
 from bayesesi.simulator.simulation import Batch, Session, Simulation
@@ -61,8 +62,6 @@ def write_simulation(
     """
     if not 1 <= n <= MOST:
         raise InputError(f"n goes from 1 to {MOST:,} cases, not {n}")
-    if workers < 1:
-        raise InputError(f"workers are 1 or more, not {workers}")
     if shard < 1 or shard % BLOCK:
         raise InputError(f"shard is a multiple of {BLOCK} cases, not {shard}")
     if namespace not in NAMESPACES:
@@ -74,7 +73,7 @@ def write_simulation(
     spec = simulator.spec
     own = (spec.model_dump_json(by_alias=True), str(spec.folder or Path()), str(folder))
     jobs = [(*own, i) for i in missing]
-    for _ in _tracked(_run(jobs, workers, scheduler), len(jobs), progress):
+    for _ in run_jobs(write_shard, jobs, workers, scheduler, "simulating", progress):
         pass
     return folder
 
@@ -205,50 +204,6 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def _shard_path(folder: Path, i: int) -> Path:
     return folder / f"shard-{i:05d}.safetensors"
-
-
-def _run(
-    jobs: list[tuple[str, str, str, int]], workers: int, scheduler: str | None
-) -> Iterator[int]:
-    if scheduler is None and workers == 1:
-        yield from (write_shard(*job) for job in jobs)
-        return
-    try:
-        from distributed import Client, LocalCluster, as_completed
-    except ImportError as error:
-        raise InputError(
-            "more than one worker needs Dask; install it with pip install 'bayesesi[cluster]'"
-        ) from error
-    if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout=10)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"no Dask scheduler answers at {scheduler[:80]!r} ({type(error).__name__}); start "
-                "one with `dask scheduler`, or use --workers"
-            ) from error
-        with client:
-            yield from _gather(client, as_completed, jobs)
-        return
-    with (
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield from _gather(client, as_completed, jobs)
-
-
-def _gather(client: Any, as_completed: Any, jobs: list[tuple[str, str, str, int]]) -> Iterator[int]:
-    futures = [client.submit(write_shard, *job, pure=False) for job in jobs]
-    for future in as_completed(futures):
-        yield future.result()
-
-
-def _tracked(done: Iterable[int], total: int, progress: bool) -> Iterator[int]:
-    from rich.progress import track
-
-    yield from track(done, "simulating", total=total, disable=not progress)
 
 
 def _write_shard(path: Path, batches: Iterable[Batch]) -> None:

@@ -37,6 +37,7 @@ from bayesesi.spec.source import (
     SmoothSpec,
     VolumeDipoleSpec,
 )
+from bayesesi.spec.verdict import VerdictSpec
 from bayesesi.spec.volume_frame import VolumeFrameSpec
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "SmoothSpec",
     "Spec",
     "SpecError",
+    "VerdictSpec",
     "VolumeDipoleSpec",
     "VolumeFrameSpec",
     "make_spec",

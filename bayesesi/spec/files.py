@@ -29,6 +29,7 @@ from bayesesi.spec.source import (
     SmoothSpec,
     VolumeDipoleSpec,
 )
+from bayesesi.spec.verdict import VerdictSpec
 from bayesesi.spec.volume_frame import VolumeFrameSpec
 
 #: kind -> family -> class. Nothing in a data file can name anything else.
@@ -50,6 +51,7 @@ FAMILIES: dict[str, dict[str, type[Spec]]] = {
         "flow": FlowRecipe,
         "dipole": DipoleRecipe,
     },
+    "verdicts": {"verdict": VerdictSpec},
 }
 
 
@@ -80,7 +82,11 @@ def shipped_specs() -> dict[str, Path]:
     """Every name that ships and its file."""
     root = specs_folder()
     recipes = Path(str(files("bayesesi"))) / "recipes"
-    places = (root.glob("priors/*/*.toml"), root.glob("simulators/*.toml"), recipes.glob("*.toml"))
+    places = (
+        *(root.glob(each) for each in ("priors/*/*.toml", "simulators/*.toml")),
+        recipes.glob("*.toml"),
+        root.glob("reports/verdicts/*.toml"),
+    )
     found = [path for place in places for path in sorted(place)]
     return {path.stem: path for path in found}
 

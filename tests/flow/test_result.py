@@ -14,7 +14,7 @@ from bayesesi.errors import InputError
 from bayesesi.inference import credible_regions
 from bayesesi.posterior import Summary, gaussian_posterior
 from bayesesi.result import ATTRIBUTE, Result
-from bayesesi.trust import Verdict, assess, at_even_odds
+from bayesesi.trust import Evidence, Verdict, assess, at_even_odds
 from tests.flow.small import LEVEL, SOURCE, forward, observation
 
 DRAWS = 200
@@ -161,7 +161,7 @@ def test_noise_has_no_map(tmp_path: Path) -> None:
 def test_a_verdict_does_not_hang_on_the_priors_odds(
     probability: float, prior: float, verdict: str
 ) -> None:
-    trust = assess(probability, prior)
+    trust = assess(Evidence(at_even_odds(probability, prior)))
     assert trust.verdict == verdict
     assert len(trust.reasons) == (verdict != "reliable")
     assert type(trust).from_dict(trust.to_dict()) == trust
@@ -181,14 +181,15 @@ def test_a_verdict_does_not_hang_on_the_priors_odds(
 def test_an_answer_that_was_drawn_badly_calls_for_caution(
     null: float, r_hat: float, efficiency: float, codes: list[str]
 ) -> None:
-    trust = assess(null, 0.5, r_hat, efficiency)
+    evidence = Evidence(null, r_hat, efficiency)
+    trust = assess(evidence)
     assert [str(reason.code) for reason in trust.reasons] == codes
     expected = "reliable" if not codes else "abstain" if null > 0.25 else "caution"
     assert trust.verdict == expected
-    strange = assess(null, 0.5, r_hat, efficiency, outside=("sensors",))
+    strange = assess(replace(evidence, outside=("sensors",)))
     added = ["outside_training"] if null < 0.25 else []
     assert [str(reason.code) for reason in strange.reasons] == codes + added
-    known = assess(null, 0.5, r_hat, efficiency, caveat="too sure of long windows")
+    known = assess(replace(evidence, caveat="too sure of long windows"))
     added = ["model_limit"] if null < 0.25 else []
     assert [str(reason.code) for reason in known.reasons] == codes + added
     assert type(trust).from_dict(trust.to_dict()) == trust
@@ -328,7 +329,7 @@ def damaged(file: Path, change: str) -> None:
         ("foreign", "no readable result"),
         ("other netCDF", "holds no result of bayesesi"),
         ("no JSON", "holds no result of bayesesi"),
-        ("older", "has schema 0, this version reads 2"),
+        ("older", "has schema 0, this version reads 3"),
         ("no map", "lacks 'maps'"),
         ("no model", "lacks 'model'"),
     ],
@@ -362,5 +363,9 @@ def test_a_truth_is_kept_beside_what_was_inferred(result: Result, tmp_path: Path
 def test_no_draw_with_activity_leaves_no_region() -> None:
     silent = np.zeros((3, 4), bool)
     energy = np.zeros((3, 4))
-    summary = Summary(energy, silent, energy, np.zeros(5), np.full(3, -1), {})
+    none = np.full((3, 3), np.nan)
+    nothing = np.zeros(3)
+    summary = Summary(
+        energy, silent, energy, np.zeros(5), np.full(3, -1), none, nothing, nothing, {}
+    )
     assert not credible_regions(summary, 0.9).any()

@@ -8,10 +8,14 @@ from bayesesi.spec import shipped_specs, spec_index
 from bayesesi.spec.files import specs_folder
 
 
-@pytest.mark.parametrize("kind", ["sources", "heads", "noise", "simulators", "recipes"])
+@pytest.mark.parametrize("kind", ["sources", "heads", "noise", "simulators", "recipes", "verdicts"])
 def test_the_readme_of_a_folder_lists_its_specs_and_hashes(kind: str) -> None:
     """Made by `bayesesi specs index KIND > priors/KIND/README.md`."""
-    places = {"simulators": "simulators", "recipes": "bayesesi/recipes"}
+    places = {
+        "simulators": "simulators",
+        "recipes": "bayesesi/recipes",
+        "verdicts": "reports/verdicts",
+    }
     folder = specs_folder() / places.get(kind, f"priors/{kind}")
     written = (folder / "README.md").read_text(encoding="utf-8")
     assert written == spec_index(kind)

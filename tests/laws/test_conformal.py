@@ -188,3 +188,56 @@ def test_what_makes_no_sense_is_refused() -> None:
     rule = conformalize(scores, active)
     with pytest.raises(InputError, match="one score a region"):
         rule.region_set(scores[0], ["a"])
+
+
+def test_recall_with_confidence_holds_in_nearly_every_split() -> None:
+    """6 splits of 200 cases at level .8 and confidence .9: the expected share held falls below the
+    level in 10 % of splits at most, in 4 of 6 once in 800 times; the plain rule, which holds it on
+    average only, falls below in about half, so in none of 6 once in 60 times."""
+    rng, sure, plain = np.random.default_rng(0), [], []
+    for k in range(6):
+        scores, active = world(200 + 8000, rng)
+        for held, confidence in ((sure, 0.9), (plain, None)):
+            rule = conformalize(
+                scores[:200], active[:200], 0.8, "recall", seed=k, confidence=confidence
+            )
+            inside = rule.inside(scores[200:], seed=k)
+            held.append(share_held(inside, active[200:], scores[200:], "recall").mean())
+    assert (np.array(sure) < 0.8).sum() <= 3
+    assert (np.array(plain) < 0.8).sum() > (np.array(sure) < 0.8).sum()
+    assert (
+        "with 90% confidence" in conformalize(scores, active, 0.8, "recall", confidence=0.9).words
+    )
+
+
+def test_weights_carry_a_guarantee_over_a_declared_shift() -> None:
+    """Hard cases are five times as common as in the split: unweighted sets fall short by more than
+    3 %, weighted ones by the true ratios do not (4 standard errors of 60 runs)."""
+    rng, weighted, plain = np.random.default_rng(0), [], []
+    for k in range(60):
+        easy = world(700, rng)
+        hard = world(300, rng, shift=2.0)
+        scores, active = np.r_[easy[0], hard[0]], np.r_[easy[1], hard[1]]
+        ratio = np.r_[np.full(700, 0.2 / 0.7), np.full(300, 0.8 / 0.3)]
+        new_scores, new_active = world(400, rng, shift=2.0)
+        also, truth = world(100, rng)
+        new_scores, new_active = np.r_[new_scores, also], np.r_[new_active, truth]
+        for held, weights in ((weighted, np.r_[ratio, 0.8 / 0.3]), (plain, None)):
+            rule = conformalize(scores, active, 0.8, seed=k, weights=weights)
+            inside = rule.inside(new_scores, seed=k)
+            held.append(share_held(inside, new_active, new_scores, "every").mean())
+    error = np.std(weighted) / np.sqrt(len(weighted))
+    assert np.mean(weighted) > 0.8 - 4 * error
+    assert np.mean(plain) < 0.8 - 0.03
+    rule = conformalize(scores, active, 0.8, weights=np.r_[ratio, 1.0])
+    assert "approximately" in rule.words
+
+
+def test_weights_and_confidence_where_they_mean_nothing_are_refused() -> None:
+    scores, active = world(50, np.random.default_rng(0))
+    with pytest.raises(InputError, match="51 numbers"):
+        conformalize(scores, active, weights=np.ones(50))
+    with pytest.raises(InputError, match="from 0 on"):
+        conformalize(scores, active, weights=-np.ones(51))
+    with pytest.raises(InputError, match="for the guarantee 'recall'"):
+        conformalize(scores, active, confidence=0.9)

@@ -13,6 +13,10 @@ they are told apart by lot, at less than half of a step, so that a threshold amo
 some of them and not the whole cortex. The lot of a recording follows from its scores.
 
 Guarantees are given that something is active; a case without an active region has no threshold.
+
+For a declared shift each case counts by how much likelier it is there (weighted exchangeability;
+Tibshirani et al. 2019, arXiv:1904.06019): k becomes the share ``level`` of all weight, the new
+case's own included. Weights are never known exactly, so that such a set says "approximately".
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from numpy.typing import NDArray
 
 from bayesesi.errors import InputError, some
 
+#: "recall" with a confidence is MAPIE's risk control, whose bound holds with that probability.
 Guarantee = Literal["every", "peak", "recall"]
 GUARANTEES: tuple[Guarantee, ...] = get_args(Guarantee)
 #: Levels that may be asked for.
@@ -44,6 +49,10 @@ _OVER = (
     ", given that something is active, over cases exchangeable with the {n} simulated ones it was "
     "made from"
 )
+_WEIGHTED = ", approximately: they were weighed for a declared shift"
+_SURE = ", with {confidence:.0%} confidence in those cases"
+#: Thresholds that MAPIE tries, at even ranks of the scores.
+_TRIED = 100
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class RegionSet:
     ----------
     level : of the guarantee. regions : names, the most plausible first. guarantee : in words.
     n_conformal : simulated cases behind it. whole : whether it had to be the whole cortex.
+    area_cm2, share : of the cortex, where it is known.
     """
 
     level: float
@@ -61,9 +71,15 @@ class RegionSet:
     guarantee: str
     n_conformal: int
     whole: bool
+    area_cm2: float = float("nan")
+    share: float = float("nan")
 
     def __repr__(self) -> str:
-        return f"<RegionSet | {self.level:.0%}: {len(self.regions)} regions>"
+        size = f", {self.area_cm2:.0f} cm² ({self.share:.0%} of the cortex)"
+        return (
+            f"<RegionSet | {self.level:.0%}: {len(self.regions)} regions"
+            f"{size if self.share == self.share else ''}, from {self.n_conformal} cases>"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +89,9 @@ class ConformalRule:
     Attributes
     ----------
     threshold : least score of a region in the set; -inf for the whole cortex. step : below which
-        scores are told apart by lot. n : cases it was made from.
+        scores are told apart by lot. n : cases it was made from. weighted : for a declared shift.
+    confidence : with which the cases are such that the guarantee holds; None where it is over them
+        as well.
     """
 
     guarantee: Guarantee
@@ -81,6 +99,8 @@ class ConformalRule:
     threshold: float
     step: float
     n: int
+    weighted: bool = False
+    confidence: float | None = None
 
     def __repr__(self) -> str:
         return f"<ConformalRule | {self.guarantee} at {self.level:.0%}, {self.n} cases>"
@@ -88,8 +108,10 @@ class ConformalRule:
     @property
     def words(self) -> str:
         """What is guaranteed."""
-        level = f"{self.level:.0%}"
-        return _WORDS[self.guarantee].format(level=level) + _OVER.format(n=self.n)
+        said = _WORDS[self.guarantee].format(level=f"{self.level:.0%}") + _OVER.format(n=self.n)
+        if self.confidence is not None:
+            said += _SURE.format(confidence=self.confidence)
+        return said + (_WEIGHTED if self.weighted else "")
 
     def inside(self, scores: NDArray[np.floating], seed: int = 0) -> NDArray[np.bool_]:
         """(n, P) or (P,): which regions are in the set of each case.
@@ -149,6 +171,9 @@ def conformalize(
     guarantee: Guarantee = "every",
     step: float | None = None,
     seed: int = 0,
+    *,
+    weights: NDArray[np.floating] | None = None,
+    confidence: float | None = None,
 ) -> ConformalRule:
     """The rule of a guarantee, from cases that nothing else was chosen on.
 
@@ -161,35 +186,79 @@ def conformalize(
         ``"recall"``: the expected share of active regions that are.
     step : smallest difference of scores that means something; 1 / draws for shares of draws. By
         default the smallest that is found.
+    weights : (n + 1,) likelihood ratios of a declared shift to the cases, the new case's last; not
+        for ``"recall"``. confidence : for ``"recall"``: the guarantee then holds with this
+        probability over the cases, not on average over them as well.
 
     Raises
     ------
-    InputError : shapes that do not fit, scores that are no numbers, no case with anything active.
+    InputError : shapes that do not fit, scores that are no numbers, no case with anything active,
+    weights or a confidence where there are none.
     """
     if guarantee not in GUARANTEES:
         raise InputError(f"guarantee is one of {', '.join(GUARANTEES)}, not {some([guarantee])}")
     values = _scores(scores)
     active = _active(values, np.asarray(truth), guarantee)
-    loud = active.any(axis=1)
+    loud = np.asarray(active.any(axis=1))
     if not loud.any():
         raise InputError("nothing is active in any case; a set of regions needs cases with events")
+    weigh = _weights(weights, loud, guarantee)
     values, active = values[loud], active[loud]
     own = _least_step(values) if step is None else float(step)
     apart = _told_apart(values, own, np.random.default_rng([seed, 0]))
     rank = conformal_rank(len(values), level)
     if guarantee == "recall":
-        threshold = _recall_threshold(apart, active, level)
+        threshold = _recall_threshold(apart, active, level, confidence)
+    elif confidence is not None:
+        raise InputError("a confidence is for the guarantee 'recall'; leave it out for the others")
+    elif weigh is not None:
+        needed = np.where(active, apart, np.inf).min(axis=1)
+        threshold = _weighted_threshold(needed, weigh, level)
     else:
         needed = np.sort(np.where(active, apart, np.inf).min(axis=1))[::-1]
         threshold = float(needed[rank - 1]) if rank <= len(needed) else -np.inf
-    return ConformalRule(guarantee, float(level), threshold, own, len(values))
+    return ConformalRule(
+        guarantee, float(level), threshold, own, len(values), weigh is not None, confidence
+    )
+
+
+def _weights(
+    weights: NDArray[np.floating] | None, loud: NDArray[np.bool_], guarantee: str
+) -> NDArray[np.float64] | None:
+    """(n_loud + 1,), their sum 1."""
+    if weights is None:
+        return None
+    found = np.asarray(weights, float)
+    if guarantee == "recall" or found.shape != (len(loud) + 1,):
+        raise InputError(
+            f"weights are {len(loud) + 1} numbers, the new case's last, for 'every' and 'peak'"
+        )
+    if not (np.isfinite(found).all() and (found >= 0).all() and found[:-1][loud].sum() > 0):
+        raise InputError("weights are finite numbers from 0 on, some of them above it")
+    kept = np.r_[found[:-1][loud], found[-1]]
+    return np.asarray(kept / kept.sum())
+
+
+def _weighted_threshold(
+    needed: NDArray[np.float64], weights: NDArray[np.float64], level: float
+) -> float:
+    """The largest q such that cases that need q or more have the share ``level`` of all weight."""
+    order = np.argsort(-needed, kind="stable")
+    held = np.cumsum(weights[:-1][order])
+    enough = np.flatnonzero(held >= level - 1e-12)
+    return float(needed[order[enough[0]]]) if len(enough) else -np.inf
 
 
 def _recall_threshold(
-    scores: NDArray[np.float64], active: NDArray[np.bool_], level: float
+    scores: NDArray[np.float64],
+    active: NDArray[np.bool_],
+    level: float,
+    confidence: float | None,
 ) -> float:
     """The largest q at which (sum of missed shares + 1) / (n + 1) <= 1 - level (conformal risk
     control; Angelopoulos et al. 2024, arXiv:2208.02814, for a loss up to 1)."""
+    if confidence is not None:
+        return _sure_threshold(scores, active, level, confidence)
     n = len(scores)
     share = np.where(active, 1 / active.sum(axis=1, keepdims=True), 0.0)[active]
     order = np.argsort(-scores[active])
@@ -197,6 +266,40 @@ def _recall_threshold(
     missed = share.sum() - np.cumsum(share[order])
     fine = np.flatnonzero((missed + 1) / (n + 1) <= 1 - level + 1e-12)
     return float(scores[active][order[fine[0]]]) if len(fine) else -np.inf
+
+
+def _sure_threshold(
+    scores: NDArray[np.float64], active: NDArray[np.bool_], level: float, confidence: float
+) -> float:
+    """MAPIE's: Bernstein's bound on the expected share missed, with confidence (Bates et al. 2021,
+    arXiv:2101.02703); the tighter one of Waudby-Smith & Ramdas takes it minutes."""
+    from mapie.risk_control import MultiLabelClassificationController
+
+    if not LEVELS[0] <= confidence <= LEVELS[1]:
+        raise InputError(
+            f"confidence is a number from {LEVELS[0]} to {LEVELS[1]}, not {confidence!r}"
+        )
+    # in ranks of what is active: MAPIE's thresholds are shares
+    known = np.sort(scores[active])
+    rank = np.searchsorted(known, scores, side="right") / len(known)
+    tried = np.arange(1, _TRIED) / _TRIED
+    control = MultiLabelClassificationController(
+        lambda given: given,
+        risk="recall",
+        method="rcps",
+        rcps_bound="bernstein",
+        target_level=level,
+        confidence_level=confidence,
+        predict_params=tried,
+    )
+    share = np.where(active, rank, 0.0)
+    control.calibrate(share, active.astype(int))
+    found = float(np.ravel(control.best_predict_param)[0])
+    if not np.isfinite(found) or found <= tried[0] + 1e-12:
+        return -np.inf
+    # regions are in a set where their rank is above the threshold
+    above = known[np.searchsorted(np.arange(1, len(known) + 1) / len(known), found, "right") :]
+    return float(above[0]) if len(above) else float(known[-1])
 
 
 def _scores(values: NDArray[np.floating]) -> NDArray[np.float64]:

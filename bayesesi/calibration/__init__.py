@@ -1,0 +1,68 @@
+"""Is a posterior's sureness earned? Diagnosis by simulated truths, which changes no posterior."""
+
+from bayesesi.calibration.card import (
+    CalibrationCard,
+    SetCheck,
+    card_of,
+    check_sets,
+    read_card,
+    scores_of,
+    split_of,
+)
+from bayesesi.calibration.diagnosis import Diagnosis, diagnose, make_repair
+from bayesesi.calibration.measure import calibrate, mixture_of
+from bayesesi.calibration.ranks import (
+    FALSE_ALARM,
+    LEVELS,
+    CoverageCurve,
+    Uniformity,
+    central_mass,
+    coverage,
+    coverage_deviation,
+    highest_density_mass,
+    randomised_ranks,
+    uniformity,
+)
+from bayesesi.calibration.reliability import Interval, Reliability, reliability
+from bayesesi.calibration.repair import Repair
+from bayesesi.calibration.run import Mixture, run_trials
+from bayesesi.calibration.trials import SCORE_DRAWS, Solver, Trials, scored, trial_of
+from bayesesi.calibration.verdicts import TrustCard, trust_card
+
+__all__ = [
+    "FALSE_ALARM",
+    "LEVELS",
+    "SCORE_DRAWS",
+    "CalibrationCard",
+    "CoverageCurve",
+    "Diagnosis",
+    "Interval",
+    "Mixture",
+    "Reliability",
+    "Repair",
+    "SetCheck",
+    "Solver",
+    "Trials",
+    "TrustCard",
+    "Uniformity",
+    "calibrate",
+    "card_of",
+    "central_mass",
+    "check_sets",
+    "coverage",
+    "coverage_deviation",
+    "diagnose",
+    "highest_density_mass",
+    "make_repair",
+    "mixture_of",
+    "randomised_ranks",
+    "read_card",
+    "reliability",
+    "run_trials",
+    "scored",
+    "scores_of",
+    "split_of",
+    "trial_of",
+    "trust_card",
+    "uniformity",
+]

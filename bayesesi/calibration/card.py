@@ -1,0 +1,279 @@
+"""The calibration card of a model: what was measured of it, and what its guarantees rest on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from bayesesi.anatomy import template_parcellation
+from bayesesi.calibration.diagnosis import Diagnosis
+from bayesesi.calibration.repair import Repair
+from bayesesi.calibration.trials import Trials
+from bayesesi.calibration.verdicts import TrustCard
+from bayesesi.conformal import ConformalSplit, Guarantee, cell_of, conformal_rank
+from bayesesi.draft import draft_file
+from bayesesi.errors import InputError
+from bayesesi.model import Model
+from bayesesi.posterior.scores import region_scores
+from bayesesi.spec.base import Table
+from bayesesi.trust import Usual
+
+SCHEMA = 1
+#: Levels at which sets are checked; bytes of a file.
+SET_LEVELS, _LARGEST = (0.8, 0.9, 0.95), 5_000_000
+#: How often a guarantee that holds may fail its test.
+FALSE_ALARM = 0.01
+
+
+class SetCheck(Table):
+    """Conformal sets of one guarantee and level on cases of the diagnosis.
+
+    Attributes
+    ----------
+    held : how often, or on average how much, the set held what it must, of ``n`` cases with an
+        event, ``n_conformal`` behind the rule. area : mean share of the cortex, whole : share of
+        sets that are all of it. p_value : two-sided, of the law of a split's coverage; None for
+        "recall", whose law is not known. by_cell : held and area, of sets that rest on a
+        recording's own cell, in each cell of recordings.
+    """
+
+    guarantee: Guarantee
+    level: float
+    held: float
+    area: float
+    whole: float
+    n: int
+    n_conformal: int
+    p_value: float | None
+    by_cell: tuple[tuple[float, float, int], ...]
+
+
+class CalibrationCard(Table):
+    """See the module.
+
+    Attributes
+    ----------
+    model, fingerprint : whose. simulators : names, hashes and shares of where cases came from.
+    seed : of all cases. score_draws : that scores rest on; a recording's rest on as many.
+    diagnosis : of cases of their own, raw and repaired. split : cases behind sets. sets : checks of
+        them. trust : what is usual, and how often a verdict errs.
+    """
+
+    schema_: Literal[1] = Field(1, alias="schema")
+    model: str = Field(max_length=80)
+    fingerprint: str = Field("", max_length=80)
+    version: str = Field(max_length=40)
+    created: str = Field(max_length=40)
+    simulators: tuple[dict[str, Any], ...]
+    seed: int
+    score_draws: int
+    diagnosis: Diagnosis
+    repair: Repair
+    split: ConformalSplit
+    sets: tuple[SetCheck, ...]
+    usual: Usual
+    trust: TrustCard
+
+    def __repr__(self) -> str:
+        d = self.diagnosis
+        return (
+            f"<CalibrationCard | {self.model}, {d.n} cases, ECE {d.reliability.ece.value:.3f}, "
+            f"{len(self.split)} behind sets>"
+        )
+
+    __str__ = __repr__
+
+    def speaks_of(self, model: Model) -> bool:
+        """Whether it was made of these weights."""
+        return (self.model, self.fingerprint) == (model.name, model.fingerprint)
+
+    def summary(self) -> dict[str, str]:
+        """A row a finding, raw and repaired."""
+        d, r = self.diagnosis, self.diagnosis.reliability
+        after = d.repaired
+        repaired = after.reliability if after is not None else r
+        rows = {
+            "cases": f"{d.n} for the diagnosis, {self.repair.n} for the repair, {len(self.split)} "
+            f"with an event and {len(self.split.nothing)} without behind sets; seed {self.seed}",
+        }
+        for name, c in d.coverage.items():
+            put = f"; repaired {after.deviation[name].value:.3f}" if after is not None else ""
+            rows[f"deviation, {name}"] = f"{c.deviation}{put}"
+        rows["reliability slope"] = f"{r.slope}; repaired {repaired.slope}"
+        rows["ECE on .05 to .95"] = f"{r.ece}; repaired {repaired.ece}"
+        rows["Brier skill"] = f"{r.brier_skill}; repaired {repaired.brier_skill}"
+        rows["ranks not uniform"] = ", ".join(d.failed) or "none"
+        for check in self.sets:
+            rows[f"{check.level:.0%} sets, {check.guarantee}"] = (
+                f"held {check.held:.3f}, area {check.area:.1%} of the cortex, whole "
+                f"{check.whole:.1%}, {check.n} cases"
+            )
+        for verdict, rate in self.trust.rates.items():
+            held = "" if rate.held is None else f"; their 90% sets held {rate.held:.3f}"
+            rows[f"verdict {verdict}"] = (
+                f"{rate.share:.1%} of cases with an event, {rate.of_noise:.1%} of noise{held}"
+            )
+        rows["small sets called reliable"] = f"{self.trust.small_reliable:.1%}"
+        return rows
+
+    def write(self, path: str | Path) -> Path:
+        """To a JSON file, whole or not at all.
+
+        Raises
+        ------
+        InputError : a place that cannot be written.
+        """
+        with draft_file(path) as draft:
+            draft.write_text(self.model_dump_json(by_alias=True), encoding="utf-8")
+        return Path(path)
+
+
+def read_card(path: str | Path) -> CalibrationCard:
+    """From a JSON file.
+
+    Raises
+    ------
+    InputError : a missing or damaged file, or one of another schema.
+    """
+    path = Path(path)
+    table = _table(path)
+    if table["schema"] != SCHEMA:
+        raise InputError(
+            f"{path.name} has schema {str(table['schema'])[:20]}, this version reads {SCHEMA}; "
+            "calibrate again"
+        )
+    try:
+        return CalibrationCard.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))[:80]
+        raise InputError(
+            f"{path.name} is a damaged calibration card ({where}: {first['msg'][:120]}); calibrate "
+            "again"
+        ) from error
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        size = path.stat().st_size
+        table = dict(json.loads(path.read_text(encoding="utf-8"))) if size <= _LARGEST else {}
+        _ = table["schema"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{path.name} is no calibration card ({type(error).__name__}); make one with "
+            "`bayesesi calibrate`"
+        ) from error
+    return table
+
+
+def card_of(model: Model) -> CalibrationCard | None:
+    """The card stored with a model; None where there is none, or it is of other weights."""
+    path = model.card_path
+    if path is None or not path.is_file():
+        return None
+    card = read_card(path)
+    return card if card.speaks_of(model) else None
+
+
+def scores_of(trials: Trials) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """(n, P) as a recording's would be."""
+    if not trials.n_draws:
+        return trials.scores.astype(float)
+    return region_scores(trials.energy, template_parcellation(4))
+
+
+def split_of(trials: Trials) -> ConformalSplit:
+    """The cases behind sets."""
+    drawn = trials.n_draws > 0
+    return ConformalSplit.of(
+        scores_of(trials),
+        trials.active,
+        trials.true_peak,
+        trials.stratum("channels"),
+        trials.stratum("data_snr_db"),
+        nothing=trials.null if drawn else None,
+        mode_error_mm=1e3 * trials.mode_error if drawn else None,
+        mask=trials.mask_scores if drawn else None,
+    )
+
+
+def check_sets(split: ConformalSplit, trials: Trials) -> tuple[SetCheck, ...]:
+    """Sets of every guarantee on trials that the split knows nothing of."""
+    trials = trials[np.flatnonzero(trials.loud)]
+    scores = scores_of(trials)
+    cells = cell_of(trials.stratum("channels"), trials.stratum("data_snr_db"))
+    guarantees: tuple[Guarantee, ...] = ("every", "recall", "peak")
+    return tuple(
+        _check(split, guarantee, level, scores, trials, cells)
+        for guarantee in guarantees
+        for level in SET_LEVELS
+    )
+
+
+def _check(
+    split: ConformalSplit,
+    guarantee: Guarantee,
+    level: float,
+    scores: np.ndarray[Any, Any],
+    trials: Trials,
+    cells: np.ndarray[Any, Any],
+) -> SetCheck:
+    rule = split.rule(level, guarantee)
+    held, area, whole = _held(rule.inside(scores), trials, guarantee)
+    own_held, own_area = np.zeros(len(trials)), np.zeros(len(trials))
+    channels, power = trials.stratum("channels"), trials.stratum("data_snr_db")
+    by_cell = []
+    for cell in range(6):
+        rows = np.flatnonzero(cells == cell)
+        if len(rows):
+            own = split.rule(level, guarantee, split.cell_for(channels[rows[0]], power[rows[0]]))
+            own_held[rows], own_area[rows], _ = _held(
+                own.inside(scores[rows]), trials[rows], guarantee
+            )
+        by_cell.append((_mean(own_held[rows]), _mean(own_area[rows]), len(rows)))
+    return SetCheck(
+        guarantee=guarantee,
+        level=level,
+        held=_mean(held),
+        area=_mean(area),
+        whole=_mean(whole),
+        n=len(trials),
+        n_conformal=rule.n,
+        p_value=None if guarantee == "recall" else _p_value(held, rule.n, level),
+        by_cell=tuple(by_cell),
+    )
+
+
+def _held(
+    inside: np.ndarray[Any, Any], trials: Trials, guarantee: Guarantee
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """(n,) each: how much of what it must hold a set holds, its share of cortex, is it all."""
+    areas = template_parcellation(4).areas
+    active = trials.active
+    if guarantee == "peak":
+        held = inside[np.arange(len(trials)), trials.true_peak].astype(float)
+    elif guarantee == "every":
+        held = np.asarray((inside | ~active).all(axis=1), float)
+    else:
+        held = (inside & active).sum(axis=1) / active.sum(axis=1)
+    return held, inside @ (areas / areas.sum()), inside.all(axis=1).astype(float)
+
+
+def _p_value(held: np.ndarray[Any, Any], n_conformal: int, level: float) -> float:
+    """Of a split's coverage: beta-binomial, for thresholds that do not tie."""
+    from scipy import stats
+
+    k = conformal_rank(n_conformal, level)
+    if k > n_conformal:
+        return 1.0
+    law = stats.betabinom(len(held), k, n_conformal + 1 - k)
+    found = int(held.sum())
+    return float(f"{min(1.0, 2 * min(law.cdf(found), law.sf(found - 1))):.3g}")
+
+
+def _mean(values: np.ndarray[Any, Any]) -> float:
+    return float(f"{values.mean():.4g}") if len(values) else 0.0

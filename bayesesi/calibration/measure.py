@@ -1,0 +1,121 @@
+"""Measure a model on simulated cases, and keep what was found beside its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bayesesi.calibration.card import CalibrationCard, check_sets, scores_of, split_of
+from bayesesi.calibration.diagnosis import diagnose, make_repair
+from bayesesi.calibration.run import Mixture, run_trials, solver_name
+from bayesesi.calibration.trials import SCORE_DRAWS, Solver
+from bayesesi.calibration.verdicts import trust_card
+from bayesesi.errors import InputError
+from bayesesi.model import LearnedModel, Model, load_model
+from bayesesi.spec import Recipe, SimulatorSpec, read_spec
+from bayesesi.trust import Usual
+
+#: The fewest cases that say anything.
+_LEAST = 50
+#: Whose simulators exact models are measured on.
+_EXACT = "atoms"
+
+
+def calibrate(
+    model: Model | Solver | str | Path,
+    n: int = 1000,
+    seed: int = 1,
+    *,
+    n_repair: int | None = None,
+    n_conformal: int | None = None,
+    simulators: Sequence[str | Path | SimulatorSpec] | None = None,
+    folder: str | Path | None = None,
+    store: bool = True,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: bool = False,
+) -> CalibrationCard:
+    """The calibration card of a model.
+
+    n cases are the diagnosis, half as many others the repair, and as many others are behind
+    conformal sets; none of them is one that the model was trained on, or of another of these
+    purposes.
+
+    Parameters
+    ----------
+    model : or its name, or a file of weights; or any function from an observation and a seed to a
+        posterior or to draws (D, S, R) of the field, whose card is returned and not stored. A
+        solver that gives scores of regions alone has sets, not a card: see ``run_trials``,
+        ``split_of`` and ``check_sets``.
+    n : cases of the diagnosis, 50 or more; 1,000 tell a deviation of .03 from none. n_repair,
+        n_conformal : of the others, if not those; a set made for recordings of one kind (few or
+        many channels, faint or loud) wants some 2,000 behind it.
+    simulators : that cases come from, alike; by default those of the model's recipe, in its
+        shares, and those of ``atoms`` for models without a recipe.
+    folder : where trials are kept, ``runs/calibrate-NAME`` by default: a run that was stopped, or
+        is asked for more cases, goes on.
+    store : write the card beside the model.
+    workers, scheduler : see ``jobs.run_jobs``.
+
+    Raises
+    ------
+    InputError : too few cases, a folder with other trials, a model on no cortex.
+    """
+    found: Model | Solver = load_model(model) if isinstance(model, str | Path) else model
+    if n < _LEAST:
+        raise InputError(f"a card rests on {_LEAST} cases or more, not {n}; 1,000 tell much")
+    mixture = mixture_of(found, simulators)
+    name, _, fingerprint = solver_name(found).partition(" ")
+    place = Path(folder) if folder is not None else Path("runs") / f"calibrate-{name}"
+    counts = {"repair": n_repair or max(n // 2, _LEAST), "conformal": n_conformal or n}
+    counts["diagnose"] = n
+    named = str(model) if isinstance(model, str | Path) else found
+    options: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "progress": progress}
+    trials = {
+        purpose: run_trials(named, mixture, size, seed, purpose, place / purpose, **options)
+        for purpose, size in counts.items()
+    }
+    repair, split = make_repair(trials["repair"]), split_of(trials["conformal"])
+    usual = Usual.of(trials["repair"].signs, trials["conformal"].signs)
+    new = trials["diagnose"]
+    from bayesesi import __version__
+
+    card = CalibrationCard(
+        schema=1,
+        model=name[:80],
+        fingerprint=fingerprint,
+        version=__version__,
+        created=datetime.now(UTC).date().isoformat(),
+        simulators=tuple(mixture.said()),
+        seed=seed,
+        score_draws=SCORE_DRAWS,
+        diagnosis=diagnose(new, repair),
+        repair=repair,
+        split=split,
+        sets=check_sets(split, new),
+        usual=usual,
+        trust=trust_card(new, scores_of(new), split, usual, _prior_null(found)),
+    )
+    if store and isinstance(found, Model) and found.card_path is not None:
+        card.write(found.card_path)
+    return card
+
+
+def _prior_null(solver: Model | Solver) -> float:
+    """Of a function nobody knows it: its word is taken as after even odds."""
+    return solver.prior_null if isinstance(solver, Model) else 0.5
+
+
+def mixture_of(
+    model: Model | Solver, simulators: Sequence[str | Path | SimulatorSpec] | None = None
+) -> Mixture:
+    """Where cases of a model come from."""
+    if simulators is not None:
+        return Mixture.read(simulators)
+    recipe = model.recipe if isinstance(model, LearnedModel) else read_spec(_EXACT)
+    assert isinstance(recipe, Recipe)
+    return Mixture.read(
+        [each.simulator for each in recipe.mixture], [each.share for each in recipe.mixture]
+    )

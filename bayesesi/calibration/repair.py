@@ -1,0 +1,204 @@
+"""What simulated cases can put right: probabilities of regions, and intervals of moments.
+
+Probabilities by isotonic regression (Zadrozny & Elkan 2002). Intervals by conformalized quantiles
+(Romano, Patterson & Candes 2019, arXiv:1905.03222), each end by itself and on a logarithmic scale:
+with E the log of how far a truth y lies beyond the draws' quantile,
+
+    E_high = log y - log q_high,   E_low = log q_low - log y,
+
+the k-th smallest E of the cases moves that end, k = ceil((n + 1) (1 + level) / 2), so that the
+interval holds y with probability ``level`` or more over exchangeable cases. The cases are those in
+which something is active, one moment each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import model_validator
+
+from bayesesi.anatomy import ACTIVE_SHARE, active_regions
+from bayesesi.calibration.trials import Trials
+from bayesesi.conformal import conformal_rank
+from bayesesi.errors import InputError
+from bayesesi.spec.base import Table
+
+#: Levels at which margins are kept; those between are interpolated.
+MARGIN_LEVELS: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+#: Knots of a curve of probabilities, and least draws with activity for an interval.
+_KNOTS, _LEAST_DRAWS = 101, 20
+_TINY = 1e-30
+
+
+class ProbabilityRepair(Table):
+    """A rising curve from said to calibrated probability, straight between its knots."""
+
+    said: tuple[float, ...]
+    calibrated: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _rises(self) -> ProbabilityRepair:
+        x, y = np.array(self.said), np.array(self.calibrated)
+        if len(x) != len(y) or len(x) < 2:
+            raise ValueError("said and calibrated are as many numbers, two at least")
+        if (np.diff(x) < 0).any() or (np.diff(y) < 0).any():
+            raise ValueError("said and calibrated never fall")
+        if min(x[0], y[0]) < 0 or max(x[-1], y[-1]) > 1:
+            raise ValueError("said and calibrated lie from 0 to 1")
+        return self
+
+    @classmethod
+    def of(cls, probability: NDArray[np.floating], active: NDArray[np.bool_]) -> ProbabilityRepair:
+        """From (n, P) probabilities and truths."""
+        from sklearn.isotonic import IsotonicRegression
+
+        fit = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+        fit.fit(np.ravel(probability).astype(float), np.ravel(active).astype(float))
+        x = np.linspace(0, 1, _KNOTS)
+        y = np.maximum.accumulate(fit.predict(x))
+        return cls(said=_short(x), calibrated=_short(y))
+
+    def __call__(self, probability: ArrayLike) -> NDArray[np.float64]:
+        return np.asarray(np.interp(np.asarray(probability), self.said, self.calibrated))
+
+
+class MomentRepair(Table):
+    """How far the ends of an interval must move, as logarithms; ``n`` cases."""
+
+    levels: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    n: int
+
+    @model_validator(mode="after")
+    def _alike(self) -> MomentRepair:
+        if not len(self.levels) == len(self.low) == len(self.high) >= 1:
+            raise ValueError("levels, low and high are as many numbers")
+        return self
+
+    @classmethod
+    def of(cls, truth: NDArray[np.floating], draws: NDArray[np.floating]) -> MomentRepair:
+        """From truths (n,) and draws (n, D) above 0; NaN where a draw has none.
+
+        Levels for which n cases are too few are left out.
+
+        Raises
+        ------
+        InputError : too few cases for any level.
+        """
+        y = np.log(np.maximum(np.asarray(truth, float), _TINY))
+        x = np.log(np.maximum(np.asarray(draws, float), _TINY))
+        margins, kept = [], []
+        for level in MARGIN_LEVELS:
+            rank = conformal_rank(len(y), (1 + level) / 2) if len(y) else 1
+            if rank > len(y):
+                break
+            kept.append(level)
+            low, high = np.nanquantile(x, [(1 - level) / 2, (1 + level) / 2], axis=1)
+            margins.append((np.sort(low - y)[rank - 1], np.sort(y - high)[rank - 1]))
+        if not kept:
+            raise InputError(
+                f"{len(y)} cases in which the likeliest region is active are too few to repair "
+                "intervals; calibrate on more"
+            )
+        low, high = np.array(margins).T
+        return cls(levels=tuple(kept), low=_short(low), high=_short(high), n=len(y))
+
+    def __call__(
+        self, low: ArrayLike, high: ArrayLike, level: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The repaired interval; ends that would cross meet in their middle. 0 to infinity at
+        levels beyond those that the cases were enough for."""
+        if level > self.levels[-1] + 1e-9:
+            return np.zeros(np.shape(low)), np.full(np.shape(high), np.inf)
+        down, up = (np.interp(level, self.levels, m) for m in (self.low, self.high))
+        ends = np.asarray(low, float) * np.exp(-down), np.asarray(high, float) * np.exp(up)
+        middle = np.sqrt(ends[0] * ends[1])
+        return np.minimum(ends[0], middle), np.maximum(ends[1], middle)
+
+
+class RankRepair(Table):
+    """The law of a quantity's rank: F(rank) is uniform where rank was not (Kuleshov, Fenner &
+    Ermon 2018, arXiv:1807.00263)."""
+
+    quantiles: tuple[float, ...]
+
+    @classmethod
+    def of(cls, pit: NDArray[np.floating]) -> RankRepair:
+        return cls(quantiles=_short(np.quantile(pit, np.linspace(0, 1, _KNOTS))))
+
+    def __call__(self, pit: NDArray[np.floating]) -> NDArray[np.float64]:
+        return np.asarray(np.interp(pit, self.quantiles, np.linspace(0, 1, _KNOTS)))
+
+
+class Repair(Table):
+    """All of it, from ``n`` cases that nothing else is told on.
+
+    Attributes
+    ----------
+    region_moment : of the moment of the likeliest region, given that it is active. total_moment :
+        of all sources. ranks : of each quantity of the diagnosis.
+    """
+
+    n: int
+    probability: ProbabilityRepair
+    region_moment: MomentRepair
+    total_moment: MomentRepair
+    ranks: dict[str, RankRepair]
+
+    @classmethod
+    def of(
+        cls, trials: Trials, ranks: dict[str, NDArray[np.float64]], share: float = ACTIVE_SHARE
+    ) -> Repair:
+        """From trials, and the ranks of the quantities in them."""
+        active = drawn_active(trials, share)
+        return cls(
+            n=len(trials),
+            probability=ProbabilityRepair.of(active.mean(axis=1), trials.active),
+            region_moment=MomentRepair.of(*likeliest_moment(trials, active)),
+            total_moment=MomentRepair.of(*total_moment(trials)),
+            ranks={name: RankRepair.of(pit) for name, pit in ranks.items()},
+        )
+
+
+def drawn_active(trials: Trials, share: float = ACTIVE_SHARE) -> NDArray[np.bool_]:
+    """(n, D, P) which regions are active in each draw."""
+    n, d, p = trials.energy.shape
+    return active_regions(trials.energy.astype(float).reshape(-1, p), share).reshape(n, d, p)
+
+
+def likeliest_moment(
+    trials: Trials, active: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(m,) and (m, D): of the region that most draws say is active, in cases in which it is."""
+    probability = active.mean(axis=1)
+    first = probability.argmax(axis=1)
+    rows = np.arange(len(trials))
+    own = active[rows, :, first]
+    kept = trials.active[rows, first] & (own.sum(axis=1) >= _LEAST_DRAWS)
+    draws = np.where(own, trials.moment[rows, :, first], np.nan)
+    return trials.true_moment[rows, first][kept].astype(float), draws[kept].astype(float)
+
+
+def total_moment(trials: Trials) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(m,) and (m, D): of all sources, in cases with an event."""
+    draws = np.where(trials.total > 0, trials.total, np.nan).astype(float)
+    kept = trials.loud & (np.isfinite(draws).sum(axis=1) >= _LEAST_DRAWS)
+    return trials.true_total[kept].astype(float), draws[kept]
+
+
+def interval_coverage(
+    repair: MomentRepair | None,
+    truth: NDArray[np.float64],
+    draws: NDArray[np.float64],
+    level: float,
+) -> float:
+    """Share of truths within the interval, repaired or raw."""
+    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=1)
+    if repair is not None:
+        low, high = repair(low, high, level)
+    return float(((low <= truth) & (truth <= high)).mean())
+
+
+def _short(values: ArrayLike) -> tuple[float, ...]:
+    return tuple(float(f"{v:.5g}") for v in np.asarray(values, float))

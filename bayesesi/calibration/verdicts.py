@@ -1,0 +1,150 @@
+"""How often a verdict errs: every check of a recording, on cases whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import template_parcellation
+from bayesesi.calibration.trials import Trials
+from bayesesi.conformal import ConformalSplit, cell_of
+from bayesesi.spec import VerdictSpec
+from bayesesi.spec.base import Table
+from bayesesi.trust import Evidence, Trust, Usual, Verdict, assess, at_even_odds
+
+#: Level of the sets that a verdict looks at; share of cortex of a small set; mm of a miss.
+SET_LEVEL, SMALL_SET, MISS_MM = 0.9, 0.15, 20.0
+#: Shares of cases, the least doubted first, at which risk is told.
+_KEPT: tuple[float, ...] = tuple(np.linspace(0.1, 1.0, 10).round(1).tolist())
+
+
+class VerdictRates(Table):
+    """Of one verdict.
+
+    Attributes
+    ----------
+    share : of cases with an event that get it; of_noise : of cases without. held : how often its
+        sets of level ``SET_LEVEL`` held every active region. miss : how often the mode lies more
+        than ``MISS_MM`` from the truth. n : cases with an event.
+    """
+
+    share: float
+    of_noise: float
+    held: float | None
+    miss: float | None
+    n: int
+
+
+class TrustCard(Table):
+    """Verdicts on cases of the diagnosis.
+
+    Attributes
+    ----------
+    rates : of each verdict. small_reliable : share "reliable" of cases with an event whose set is
+        under ``SMALL_SET`` of the cortex. risk : share of misses among the share of cases that are
+        doubted least, by verdict and then by size of the set. n, n_noise : cases with an event, and
+        without. null_alarm : share of noise that the null test of the split calls an event at 5 %.
+    """
+
+    rates: dict[str, VerdictRates]
+    small_reliable: float
+    risk: tuple[tuple[float, float], ...]
+    n: int
+    n_noise: int
+    null_alarm: float
+
+
+def set_shares(
+    trials: Trials, scores: NDArray[np.float64], split: ConformalSplit
+) -> NDArray[np.bool_]:
+    """(n, P) sets of "every" at ``SET_LEVEL``, each by its own cell's rule."""
+    channels, power = trials.stratum("channels"), trials.stratum("data_snr_db")
+    cells, inside = cell_of(channels, power), np.zeros(scores.shape, bool)
+    for cell in np.unique(cells):
+        rows = np.flatnonzero(cells == cell)
+        rule = split.rule(SET_LEVEL, "every", split.cell_for(channels[rows[0]], power[rows[0]]))
+        inside[rows] = rule.inside(scores[rows])
+    return inside
+
+
+def trust_of(
+    trials: Trials,
+    inside: NDArray[np.bool_],
+    usual: Usual,
+    prior_null: float,
+    spec: VerdictSpec | None = None,
+) -> list[Trust]:
+    """The verdict on each trial, given its set."""
+    areas = template_parcellation(4).areas
+    share, unusual = inside @ (areas / areas.sum()), usual.share_as_unusual(trials.signs)
+    channels = trials.stratum("channels")
+    return [
+        assess(
+            Evidence(
+                null=at_even_odds(float(trials.null[i]), prior_null),
+                outside=("context",) * int(trials.at_edge[i]),
+                unusual=float(unusual[i]),
+                odd=usual.odd(trials.signs[i]),
+                set_share=float(share[i]),
+                channels=int(channels[i]),
+            ),
+            spec,
+        )
+        for i in range(len(trials))
+    ]
+
+
+def trust_card(
+    trials: Trials,
+    scores: NDArray[np.float64],
+    split: ConformalSplit,
+    usual: Usual,
+    prior_null: float,
+) -> TrustCard:
+    """Of trials that neither the split nor the law of signs knows."""
+    inside = set_shares(trials, scores, split)
+    verdicts = trust_of(trials, inside, usual, prior_null)
+    areas = template_parcellation(4).areas
+    share, loud = inside @ (areas / areas.sum()), trials.loud
+    held = np.asarray((inside | ~trials.active).all(axis=1))
+    miss = ~(1e3 * np.nan_to_num(trials.mode_error, nan=np.inf) <= MISS_MM)
+    named = np.array([str(t.verdict) for t in verdicts])
+    rates = {}
+    for verdict in Verdict:
+        own = named == str(verdict)
+        some = own & loud
+        rates[str(verdict)] = VerdictRates(
+            share=_mean(own[loud]),
+            of_noise=_mean(own[~loud]),
+            held=_mean(held[some]) if some.any() else None,
+            miss=_mean(miss[some]) if some.any() else None,
+            n=int(some.sum()),
+        )
+    small = loud & (share < SMALL_SET)
+    alarm = np.array([split.null_p(float(v)) <= 0.05 for v in trials.null[~loud]])
+    return TrustCard(
+        rates=rates,
+        small_reliable=_mean((named == str(Verdict.RELIABLE))[small]),
+        risk=_risk(named[loud], share[loud], miss[loud]),
+        n=int(loud.sum()),
+        n_noise=int((~loud).sum()),
+        null_alarm=_mean(alarm),
+    )
+
+
+def _risk(
+    named: NDArray[np.str_], share: NDArray[np.float64], miss: NDArray[np.bool_]
+) -> tuple[tuple[float, float], ...]:
+    rank = {str(v): k for k, v in enumerate(Verdict)}
+    doubt = np.array([rank[str(name)] for name in named]) + share
+    order = np.argsort(doubt, kind="stable")
+    along = np.cumsum(miss[order]) / np.arange(1, len(order) + 1)
+    return tuple(
+        (kept, float(f"{along[max(int(kept * len(order)) - 1, 0)]:.4g}")) for kept in _KEPT
+    )
+
+
+def _mean(values: NDArray[np.bool_] | Sequence[bool]) -> float:
+    return float(f"{np.mean(values):.4g}") if len(values) else 0.0

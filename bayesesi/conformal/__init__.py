@@ -1,0 +1,27 @@
+"""Sets with a finite-sample guarantee, for the scores of any solver."""
+
+from bayesesi.conformal.regions import (
+    GUARANTEES,
+    LEVELS,
+    ConformalRule,
+    Guarantee,
+    RegionSet,
+    conformal_rank,
+    conformalize,
+)
+from bayesesi.conformal.split import CELLS, LEAST_CASES, Cell, ConformalSplit, cell_of
+
+__all__ = [
+    "CELLS",
+    "GUARANTEES",
+    "LEAST_CASES",
+    "LEVELS",
+    "Cell",
+    "ConformalRule",
+    "ConformalSplit",
+    "Guarantee",
+    "RegionSet",
+    "cell_of",
+    "conformal_rank",
+    "conformalize",
+]

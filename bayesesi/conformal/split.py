@@ -1,0 +1,201 @@
+"""The cases that guarantees of a solver rest on, and the rules they give at any level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import model_validator
+
+from bayesesi.conformal.regions import (
+    ConformalRule,
+    Guarantee,
+    conformal_rank,
+    conformalize,
+)
+from bayesesi.errors import InputError
+from bayesesi.spec.base import Table
+
+#: Where cells of recordings part: channels, and dB of power of the whitened data (pure noise: 0).
+CHANNELS, DATA_SNR_DB = 48, (3.0, 8.0)
+#: Cases that a cell needs to speak for itself; else all cells of its power, or all cases, do.
+LEAST_CASES = 300
+#: How often noise alone is called an event by the null test, unless asked otherwise.
+FALSE_ALARM = 0.05
+
+_POWERS = ("faint", "middling", "loud")
+CELLS: tuple[str, ...] = tuple(
+    f"{power}, {few}" for few in ("few channels", "many channels") for power in _POWERS
+)
+
+
+def cell_of(
+    channels: NDArray[np.floating] | float, data_snr_db: NDArray[np.floating] | float
+) -> NDArray[np.int64]:
+    """Number of the cell of ``CELLS`` of recordings."""
+    power = np.searchsorted(DATA_SNR_DB, np.asarray(data_snr_db, float), side="right")
+    many = np.asarray(channels, float) >= CHANNELS
+    return np.asarray(power + len(_POWERS) * many, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """Cases that a recording is compared with: ``words`` says which, rows are theirs."""
+
+    words: str
+    rows: NDArray[np.int64]
+
+
+class ConformalSplit(Table):
+    """Cases that nothing else was chosen on.
+
+    Attributes
+    ----------
+    active : of each case in which something is active, scores of its active regions. peak : of the
+        region of the strongest. cell : see ``cell_of``. mode_error_mm : from the map's mode to the
+        truth. mask : scores of truly active sources, at even quantiles.
+    nothing : of each case without an event, how sure the solver is that there is none.
+    """
+
+    active: tuple[tuple[float, ...], ...]
+    peak: tuple[float, ...]
+    cell: tuple[int, ...]
+    mode_error_mm: tuple[float, ...] = ()
+    mask: tuple[tuple[float, ...], ...] = ()
+    nothing: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _alike(self) -> ConformalSplit:
+        n = len(self.active)
+        for name in ("peak", "cell", "mode_error_mm", "mask"):
+            if len(getattr(self, name)) not in ({n} if name in ("peak", "cell") else {0, n}):
+                raise ValueError(f"{name} has another number of cases than active, {n}")
+        if not all(self.active):
+            raise ValueError("a case of active has no region")
+        if any(not 0 <= c < len(CELLS) for c in self.cell):
+            raise ValueError(f"cell goes from 0 to {len(CELLS) - 1}")
+        return self
+
+    @classmethod
+    def of(
+        cls,
+        scores: NDArray[np.floating],
+        active: NDArray[np.bool_],
+        peak: NDArray[np.integer],
+        channels: NDArray[np.floating],
+        data_snr_db: NDArray[np.floating],
+        nothing: NDArray[np.floating] | None = None,
+        mode_error_mm: NDArray[np.floating] | None = None,
+        mask: NDArray[np.floating] | None = None,
+    ) -> ConformalSplit:
+        """From (n, P) scores and truths; a case without an active region is one of nothing."""
+        loud = active.any(axis=1)
+        where = np.where(peak >= 0, peak, np.where(active, scores, -np.inf).argmax(axis=1))
+        own = np.take_along_axis(np.asarray(scores, float), where[:, None], axis=1)[:, 0]
+        cells = cell_of(channels, data_snr_db)
+        found: dict[str, Any] = {}
+        if nothing is not None:
+            found["nothing"] = _plain(nothing[~loud])
+        if mode_error_mm is not None:
+            found["mode_error_mm"] = _plain(np.nan_to_num(mode_error_mm[loud], nan=_FAR_MM))
+        if mask is not None:
+            found["mask"] = tuple(_plain(row) for row in mask[loud])
+        return cls(
+            active=tuple(
+                _plain(np.sort(s[a])) for s, a in zip(scores[loud], active[loud], strict=True)
+            ),
+            peak=_plain(own[loud]),
+            cell=tuple(int(c) for c in cells[loud]),
+            **found,
+        )
+
+    def __len__(self) -> int:
+        return len(self.active)
+
+    def __repr__(self) -> str:
+        return f"<ConformalSplit | {len(self)} cases with an event, {len(self.nothing)} without>"
+
+    __str__ = __repr__
+
+    def cell_for(self, channels: float, data_snr_db: float) -> Cell:
+        """The cases that speak for a recording: its cell, all of its power, or all."""
+        own, every = int(cell_of(channels, data_snr_db)), np.array(self.cell)
+        power = own % len(_POWERS)
+        tried = (
+            (CELLS[own], every == own),
+            (f"{_POWERS[power]}, any number of channels", every % len(_POWERS) == power),
+        )
+        for words, inside in tried:
+            if inside.sum() >= LEAST_CASES:
+                return Cell(words, np.flatnonzero(inside))
+        return Cell("all", np.arange(len(every)))
+
+    def rule(
+        self,
+        level: float = 0.9,
+        guarantee: Guarantee = "every",
+        cell: Cell | None = None,
+        confidence: float | None = None,
+    ) -> ConformalRule:
+        """Of regions, from the cases of a cell, or from all.
+
+        Raises
+        ------
+        InputError : no cases, a level outside its range.
+        """
+        rows = np.arange(len(self)) if cell is None else cell.rows
+        if not len(rows):
+            raise InputError("this card has no cases with an event, so no set has a guarantee")
+        if guarantee == "peak":
+            scores = np.array(self.peak)[rows, None]
+            return conformalize(scores, np.ones(scores.shape, bool), level, "peak", step=_STEP)
+        scores, active = _padded([self.active[i] for i in rows])
+        return conformalize(scores, active, level, guarantee, step=_STEP, confidence=confidence)
+
+    def radius_mm(self, level: float = 0.9, cell: Cell | None = None) -> float:
+        """About the map's mode, which holds the truth's in ``level`` of cases; inf if too few."""
+        errors = np.sort(np.array(self.mode_error_mm)[slice(None) if cell is None else cell.rows])
+        if not len(errors):
+            raise InputError("this card knows no distances from a mode")
+        rank = conformal_rank(len(errors), level)
+        return float(errors[rank - 1]) if rank <= len(errors) else float("inf")
+
+    def mask_rule(self, level: float = 0.9, cell: Cell | None = None) -> ConformalRule:
+        """Of sources: a mask that holds ``level`` of the active ones, on average over cases."""
+        if not self.mask:
+            raise InputError("this card knows no scores of sources")
+        scores = np.array(self.mask)[slice(None) if cell is None else cell.rows]
+        return conformalize(scores, np.ones(scores.shape, bool), level, "recall", step=_STEP)
+
+    def null_p(self, nothing: float) -> float:
+        """Of the hypothesis that nothing is active: small where there is an event.
+
+        At most a share alpha of noise has p <= alpha, over cases exchangeable with those here.
+        """
+        if not self.nothing:
+            raise InputError("this card knows no cases without an event")
+        below = int((np.array(self.nothing) <= nothing).sum())
+        return (below + 1) / (len(self.nothing) + 1)
+
+
+#: Scores that differ by less are told apart by lot; and mm that stand for "nowhere near".
+_STEP, _FAR_MM = 1e-9, 300.0
+
+
+def _plain(values: NDArray[np.floating]) -> tuple[float, ...]:
+    return tuple(float(f"{v:.6g}") for v in np.asarray(values, float))
+
+
+def _padded(
+    rows: Sequence[tuple[float, ...]],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(n, most) scores, and which of them are there."""
+    most = max(map(len, rows))
+    scores = np.zeros((len(rows), most))
+    there = np.zeros((len(rows), most), bool)
+    for i, row in enumerate(rows):
+        scores[i, : len(row)], there[i, : len(row)] = row, True
+    return scores, there

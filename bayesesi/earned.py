@@ -1,0 +1,131 @@
+"""What a model's calibration card says of one recording: a set with a guarantee, what is usual.
+
+A card speaks of recordings like those it was made from: EEG on the template's cortex, in a head
+that could be drawn anew. Of others it is silent, and says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import Parcellation, template_parcellation
+from bayesesi.calibration import CalibrationCard, card_of, scored
+from bayesesi.conformal import Guarantee, RegionSet
+from bayesesi.model import Model
+from bayesesi.observation import Observation
+from bayesesi.posterior import Posterior
+from bayesesi.posterior.scores import region_scores
+from bayesesi.posterior.signs import signs_of
+
+
+@dataclass(frozen=True, eq=False)
+class Earned:
+    """See the module.
+
+    Attributes
+    ----------
+    card : None where none speaks; ``about`` then says why.
+    region_set : with its guarantee. unusual, odd : see ``trust.Evidence``.
+    """
+
+    about: dict[str, Any]
+    card: CalibrationCard | None = None
+    region_set: RegionSet | None = None
+    unusual: float | None = None
+    odd: tuple[str, ...] = ()
+    _inside: NDArray[np.bool_] | None = field(default=None, repr=False)
+
+    def columns(
+        self, regions: Parcellation, probability: NDArray[np.float64]
+    ) -> dict[str, tuple[str, NDArray[Any], dict[str, str]]]:
+        """Of the table of regions: in the set, and the probability that simulations repaired."""
+        n, share = len(regions.regions), {"units": "1"}
+        none = np.full(n, np.nan)
+        repaired = none if self.card is None else self.card.repair.probability(probability)
+        inside = np.zeros(n, bool) if self._inside is None else self._inside
+        return {
+            "in_region_set": ("region", inside.astype(np.int8), share),
+            "calibrated": ("region", repaired, share),
+        }
+
+    def set_about(self) -> dict[str, Any] | None:
+        """For a result."""
+        found = self.region_set
+        if found is None:
+            return None
+        return {
+            "level": found.level,
+            "guarantee": found.guarantee,
+            "n_conformal": found.n_conformal,
+            "whole": found.whole,
+            "area_m2": found.area_cm2 * 1e-4,
+            "share_of_cortex": found.share,
+        }
+
+
+def earn(
+    posterior: Posterior, model: Model, level: float, seed: int = 0, guarantee: Guarantee = "every"
+) -> Earned:
+    """What the model's card says of its posterior."""
+    obs, card = posterior.obs, card_of(model)
+    why = _silent(obs, model, card)
+    if why or card is None:
+        return Earned({"why_not": why})
+    draws, summary = scored(posterior, seed)
+    found = signs_of(posterior, summary, obs.leadfield @ draws)
+    signs = np.array(list(found.values()))
+    regions = template_parcellation(4)
+    scores = region_scores(summary.region_energy, regions)
+    cell = card.split.cell_for(len(obs.sensors), obs.snr_db)
+    rule = card.split.rule(level, guarantee, cell)
+    inside = rule.inside(scores, seed)
+    unusual = float(card.usual.share_as_unusual(signs[None])[0])
+    areas = regions.areas
+    plain = rule.region_set(scores, regions.names, seed)
+    region_set = RegionSet(
+        plain.level,
+        plain.regions,
+        plain.guarantee,
+        plain.n_conformal,
+        plain.whole,
+        float(areas[inside].sum() * 1e4),
+        float(areas[inside].sum() / areas.sum()),
+    )
+    d = card.diagnosis
+    about = {
+        "n": d.n,
+        "n_conformal": len(card.split),
+        "cell": cell.words,
+        "ece": d.reliability.ece.value,
+        "slope": d.reliability.slope.value,
+        "deviation": {name: c.deviation.value for name, c in d.coverage.items()},
+        "created": card.created,
+        "unusual": unusual,
+        "signs": found,
+        "null_p": card.split.null_p(posterior.null_probability) if card.split.nothing else None,
+        "radius_mm": card.split.radius_mm(level, cell) if card.split.mode_error_mm else None,
+    }
+    return Earned(about, card, region_set, unusual, card.usual.odd(signs), inside)
+
+
+def _silent(obs: Observation, model: Model, card: CalibrationCard | None) -> str:
+    """Why a card says nothing of a recording; empty if it does."""
+    if card is None:
+        return (
+            f"the model {model.name!r} has no calibration card, so that nothing it says was "
+            "measured; make one with `bayesesi calibrate`"
+        )
+    if set(obs.sensors.kinds) != {"eeg"}:
+        return "the card was made from EEG alone, and this recording has other sensors"
+    if obs.source_space.level != 4 or obs.forward.banked is None:
+        return (
+            "the card was made from heads that differ from the template, on its cortex; this "
+            "forward is another"
+        )
+    if not obs.scale_known:
+        return "the card was made from recordings in volts, and the unit of this one is unknown"
+    return ""

@@ -1,0 +1,90 @@
+"""Independent pieces of work: here, on the cores of this machine, or on a cluster of Dask's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from bayesesi.errors import InputError
+
+#: Environment of a worker: one thread, and memory that is kept for the next array. By itself Dask
+#: has it given back after each, which takes as long as the work.
+_WORKER = {
+    "OMP_NUM_THREADS": 1,
+    "MKL_NUM_THREADS": 1,
+    "OPENBLAS_NUM_THREADS": 1,
+    "MALLOC_TRIM_THRESHOLD_": 2**30,
+    "MALLOC_MMAP_THRESHOLD_": 2**30,
+}
+
+
+def run_jobs(
+    work: Callable[..., Any],
+    jobs: Sequence[tuple[Any, ...]],
+    workers: int = 1,
+    scheduler: str | None = None,
+    doing: str = "working",
+    progress: bool = False,
+) -> Iterator[Any]:
+    """``work(*job)`` of every job, as they end.
+
+    Parameters
+    ----------
+    workers : processes on this machine. scheduler : address of a Dask scheduler; then ``workers``
+        is not used. doing : what a bar says, if there is ``progress``.
+
+    Raises
+    ------
+    InputError : no workers, Dask is missing or does not answer.
+    """
+    from rich.progress import track
+
+    if workers < 1:
+        raise InputError(f"workers are 1 or more, not {workers}")
+    done = _run(work, jobs, min(workers, max(len(jobs), 1)), scheduler)
+    yield from track(done, doing, total=len(jobs), disable=not progress)
+
+
+def _run(
+    work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], workers: int, scheduler: str | None
+) -> Iterator[Any]:
+    if scheduler is None and workers == 1:
+        yield from (work(*job) for job in jobs)
+        return
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise InputError(
+            "more than one worker needs Dask; install it with pip install 'bayesesi[cluster]'"
+        ) from error
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout=10)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"no Dask scheduler answers at {scheduler[:80]!r} ({type(error).__name__}); start "
+                "one with `dask scheduler`, or use --workers"
+            ) from error
+        with client:
+            yield from _gather(client, work, jobs)
+        return
+    import dask
+
+    with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER}),
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield from _gather(client, work, jobs)
+
+
+def _gather(
+    client: Any, work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]
+) -> Iterator[Any]:
+    from distributed import as_completed
+
+    futures = [client.submit(work, *job, pure=False) for job in jobs]
+    for future in as_completed(futures):
+        yield future.result()

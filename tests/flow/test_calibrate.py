@@ -1,0 +1,225 @@
+"""Calibration from simulated cases to a card, and from a card to a set with a guarantee."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+import bayesesi
+from bayesesi import infer, load_model, read_simulator
+from bayesesi.anatomy import template_parcellation
+from bayesesi.benchmark.region_scores import sloreta
+from bayesesi.calibration import (
+    CalibrationCard,
+    Mixture,
+    calibrate,
+    card_of,
+    check_sets,
+    read_card,
+    run_trials,
+    split_of,
+)
+from bayesesi.cli import app
+from bayesesi.errors import InputError
+from bayesesi.observation import Observation
+from bayesesi.report import make_report
+from bayesesi.report.card_figure import plot_card
+
+MIXTURE = Mixture.read(["frame-any-cap"])
+
+
+def hasty(obs: Observation, seed: int) -> NDArray[np.float64]:
+    """Draws of a solver that is quick: one source a draw, by how well it fits."""
+    rng = np.random.default_rng(seed)
+    gain = np.linalg.norm(obs.leadfield, axis=0)
+    match = obs.leadfield.T @ obs.values / gain[:, None]
+    weight = np.exp(0.5 * np.minimum((match**2).sum(axis=1), 60.0))
+    chosen = rng.choice(len(weight), 100, p=weight / weight.sum())
+    draws = np.zeros((100, len(weight), obs.n_functions))
+    draws[np.arange(100), chosen] = match[chosen] / gain[chosen, None]
+    return draws
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> CalibrationCard:
+    folder = tmp_path_factory.mktemp("trials")
+    return calibrate(hasty, 60, simulators=["frame-any-cap"], folder=folder)
+
+
+def test_a_function_that_gives_draws_has_a_card(card: CalibrationCard, tmp_path: Path) -> None:
+    assert card.model == "hasty"
+    assert card.diagnosis.n == 60
+    again = read_card(card.write(tmp_path / "x.card.json"))
+    assert again == card
+    assert any("ECE" in key for key in card.summary())
+    assert plot_card(card).get_suptitle().startswith("hasty: 60 cases")
+
+
+def test_trials_are_the_same_in_pieces_and_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run_trials(hasty, MIXTURE, 40, 3, "validate", tmp_path / "a")
+    first = run_trials(hasty, MIXTURE, 10, 3, "validate", tmp_path / "b")
+    more = run_trials(hasty, MIXTURE, 40, 3, "validate", tmp_path / "b")
+    for name, values in whole.to_arrays().items():
+        if name != "seconds":
+            assert np.array_equal(more.to_arrays()[name], values, equal_nan=True), name
+            assert np.array_equal(first.to_arrays()[name], values[:10], equal_nan=True), name
+
+    def never(*job: object) -> None:
+        raise AssertionError("done already")
+
+    monkeypatch.setattr("bayesesi.calibration.run._write_piece", never)
+    run_trials(hasty, MIXTURE, 40, 3, "validate", tmp_path / "b")
+
+
+def test_a_folder_of_other_trials_is_refused(tmp_path: Path) -> None:
+    run_trials(sloreta, MIXTURE, 2, 3, "validate", tmp_path)
+    with pytest.raises(InputError, match="trials of another solver"):
+        run_trials(hasty, MIXTURE, 2, 3, "validate", tmp_path)
+    with pytest.raises(InputError, match="another seed and namespace"):
+        run_trials(sloreta, MIXTURE, 2, 4, "bench", tmp_path)
+    piece = next(tmp_path.glob("*.safetensors"))
+    piece.write_bytes(b"nothing")
+    with pytest.raises(InputError, match="delete it and go on"):
+        run_trials(sloreta, MIXTURE, 2, 3, "validate", tmp_path)
+
+
+def test_scores_alone_have_sets_with_a_guarantee() -> None:
+    """As of MNE's sLORETA: 60 cases behind sets, and 30 of another purpose."""
+    split = split_of(run_trials(sloreta, MIXTURE, 60, 1, "conformal"))
+    for check in check_sets(split, run_trials(sloreta, MIXTURE, 30, 1, "diagnose")):
+        assert check.held > check.level - 0.25
+    assert split.rule(0.8).words.startswith("contains every active region in at least 80%")
+
+
+def test_what_is_no_solver_is_refused() -> None:
+    with pytest.raises(InputError, match="gives a posterior, draws"):
+        run_trials(lambda obs, seed: np.zeros(3), MIXTURE, 1, 1, "validate")
+    with pytest.raises(InputError, match="50 cases or more"):
+        calibrate("atoms", 10)
+    with pytest.raises(InputError, match="one case or more"):
+        run_trials(sloreta, MIXTURE, 0, 1, "validate")
+    with pytest.raises(InputError, match="namespace is one of"):
+        run_trials(sloreta, MIXTURE, 1, 1, "mine")
+    with pytest.raises(InputError, match="as many shares"):
+        Mixture.read(["frame-any-cap"], [1.0, 2.0])
+    with pytest.raises(InputError, match="need a simulator"):
+        Mixture.read([])
+
+
+def test_shares_of_a_mixture_add_up() -> None:
+    mixture = Mixture.read(["frame-any-cap", "event-any-cap", "frame-measured-cap"], [5, 3, 2])
+    assert mixture.counts(1000).tolist() == [500, 300, 200]
+    for n in (1, 7, 99):
+        assert mixture.counts(n).sum() == n
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "is no calibration card"),
+        ("[]", "is no calibration card"),
+        ('{"schema": 9}', "has schema 9"),
+        ('{"schema": 1, "model": "x"}', "is a damaged calibration card"),
+    ],
+)
+def test_a_damaged_card_is_one_sentence(text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.card.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=sentence) as caught:
+        read_card(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_card_speaks_of_its_own_weights_alone(card: CalibrationCard) -> None:
+    atoms = load_model("atoms")
+    own = card_of(atoms)
+    assert own is not None
+    assert own.speaks_of(atoms)
+    assert not card.speaks_of(atoms)
+    assert not own.model_copy(update={"fingerprint": "other"}).speaks_of(atoms)
+
+
+def test_a_recording_like_the_simulated_ones_earns_a_set() -> None:
+    simulation = read_simulator("frame-measured-cap", session=1).simulate(20, 5, "validate")
+    loud = int(np.flatnonzero(simulation.snr_db > 12)[0])
+    obs = simulation.observation(loud)
+    result = infer(obs, "atoms", draws=200)
+    found = result.region_set
+    assert found is not None
+    assert found.n_conformal >= 300
+    assert "contains every active region in at least 90% of cases" in found.guarantee
+    table = result.region_table()
+    assert set(table.region[table.in_region_set]) == set(found.regions)
+    inside = np.isin(template_parcellation(4).names, found.regions)
+    areas = template_parcellation(4).areas
+    assert found.share == pytest.approx(areas[inside].sum() / areas.sum())
+    assert table.calibrated.between(0, 1).all()
+    assert "conformal set" in make_report(result).html
+    assert json.dumps(result.to_dict())
+    peak = infer(obs, "atoms", draws=200, guarantee="peak").region_set
+    assert peak is not None
+    assert len(peak.regions) <= len(found.regions)
+
+
+def test_a_model_without_a_card_has_no_set_and_says_so() -> None:
+    obs = read_simulator("frame-measured-cap", session=1).simulate(1, 5, "validate").observation(0)
+    result = infer(obs, "gaussian", draws=100)
+    assert result.region_set is None
+    if result.has_regions:
+        html = make_report(result).html
+        assert "has no calibration card" in html
+        assert "conformal set" not in html
+
+
+def test_a_recording_of_another_kind_earns_nothing() -> None:
+    from bayesesi.earned import earn
+
+    obs = read_simulator("frame-measured-cap", session=1).simulate(1, 5, "validate").observation(0)
+    atoms = load_model("atoms")
+    from dataclasses import replace
+
+    for other, why in (
+        (replace(obs, scale_known=False), "the unit of this one is unknown"),
+        (replace(obs, forward=replace(obs.forward, banked=None)), "this forward is another"),
+    ):
+        earned = earn(replace(atoms.posterior(obs), obs=other), atoms, 0.9)
+        assert earned.region_set is None
+        assert why in earned.about["why_not"]
+
+
+def test_the_command_shows_a_card(tmp_path: Path) -> None:
+    run = CliRunner().invoke(app, ["models", "show", "atoms", "-o", str(tmp_path / "card.png")])
+    assert run.exit_code == 0, run.output
+    assert "reliability slope" in run.output
+    assert (tmp_path / "card.png").stat().st_size > 10_000
+    assert "no calibration card" in CliRunner().invoke(app, ["models", "show", "dipole"]).output
+    listed = CliRunner().invoke(app, ["models"])
+    assert "atoms" in listed.output
+    assert "cases" in listed.output
+
+
+def test_the_command_calibrates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: dict[str, object] = {}
+
+    def fake(model: str, n: int, seed: int, **options: object) -> CalibrationCard:
+        asked.update(options, model=model, n=n)
+        found = card_of(load_model("atoms"))
+        assert found is not None
+        return found
+
+    monkeypatch.setattr(bayesesi, "calibrate", fake, raising=False)
+    run = CliRunner().invoke(app, ["calibrate", "atoms", "-n", "99", "--workers", "2"])
+    assert run.exit_code == 0, run.output
+    assert asked["n"] == 99
+    assert asked["workers"] == 2
+    monkeypatch.undo()
+    run = CliRunner().invoke(app, ["calibrate", "atoms", "-n", "3"])
+    assert run.exit_code == 2
+    assert "50 cases or more" in run.stderr

@@ -1,0 +1,101 @@
+"""Channels that are left out: the closed forms are those of leaving them out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayesesi import read_simulator
+from bayesesi.calibration import scored, uniformity
+from bayesesi.observation import Observation
+from bayesesi.posterior import gaussian_posterior
+from bayesesi.posterior.foreseen import held_out_channels, krige
+from bayesesi.posterior.signs import SIGNS, signs_of
+from bayesesi.simulator import Simulation
+
+
+@pytest.fixture(scope="module")
+def simulation() -> Simulation:
+    return read_simulator("frame-measured-cap", session=1).simulate(40, 0, "validate")
+
+
+def dense(obs: Observation, power: float) -> np.ndarray:
+    """(C, C) covariance of channels, sources of a power t, the reference nearly unknown."""
+    leadfield = obs.leadfield / np.linalg.norm(obs.leadfield, axis=0)
+    gram = leadfield @ leadfield.T
+    whole = np.eye(obs.n_eff) + power * gram / (np.trace(gram) / obs.n_eff)
+    colorer = obs.whitener.colorer
+    volts = colorer @ whole @ colorer.T
+    return np.asarray(volts + 1e6 * np.trace(volts) * np.ones(volts.shape))
+
+
+def test_kriging_is_leaving_each_channel_out(simulation: Simulation) -> None:
+    """Against the conditional law of each channel, of a covariance with a huge variance of the
+    reference."""
+    for k in range(3):
+        obs = simulation.observation(k)
+        found = krige(obs)
+        cov = dense(obs, found.power)
+        volts = obs.whitener.colorer @ obs.values
+        for c in (0, 3, len(cov) - 1):
+            rest = np.delete(np.arange(len(cov)), c)
+            gain = np.linalg.solve(cov[np.ix_(rest, rest)], cov[rest, c])
+            error = volts[c] - gain @ volts[rest]
+            spread = np.sqrt(cov[c, c] - gain @ cov[rest, c])
+            assert np.allclose(found.z[c], error / spread, rtol=2e-2, atol=2e-2)
+
+
+def test_held_out_ranks_are_uniform_under_the_model() -> None:
+    """Data drawn from the Gaussian model itself, 60 recordings, one channel each: Kolmogorov and
+    Smirnov's test at 0.1 %. Data with twice the noise fail it."""
+    right, wrong = [], []
+    simulation = read_simulator("frame-measured-cap", session=1).simulate(30, 1, "validate")
+    rng = np.random.default_rng(0)
+    for k in range(30):
+        obs = simulation.observation(k)
+        leadfield = obs.leadfield / np.linalg.norm(obs.leadfield, axis=0).mean()
+        for pit, size in ((right, 1.0), (wrong, 2.5)):
+            for _ in range(2):
+                field = rng.standard_normal((leadfield.shape[1], 1)) / np.sqrt(leadfield.shape[1])
+                prior = 3.0 * leadfield @ field
+                data = prior + size * rng.standard_normal(prior.shape)
+                pit.append(_pit_of_one(leadfield, data, obs, rng))
+    assert uniformity(np.array(right), "ks", false_alarm=1e-3).uniform
+    assert not uniformity(np.array(wrong), "ks", false_alarm=1e-3).uniform
+
+
+def _pit_of_one(
+    leadfield: np.ndarray, data: np.ndarray, obs: Observation, rng: np.random.Generator
+) -> float:
+    """One channel's rank, draws from the exact posterior of what sources explain."""
+    gram = 9.0 / leadfield.shape[1] * leadfield @ leadfield.T
+    gain = gram @ np.linalg.inv(gram + np.eye(len(gram)))
+    root = np.linalg.cholesky(gram - gain @ gram + 1e-9 * np.eye(len(gram)))
+    mean = gain @ data
+    draws = mean + np.einsum("ij,djr->dir", root, rng.standard_normal((2000, len(gram), 1)))
+    from dataclasses import replace
+
+    held = held_out_channels(replace(obs, values=data), draws)
+    return float(held.pit[rng.integers(len(held.pit)), 0])
+
+
+def test_signs_tell_a_permuted_recording(simulation: Simulation) -> None:
+    """Foreseen channels: of 20 loud recordings the share is larger than of the same permuted."""
+    rng, better = np.random.default_rng(0), 0
+    loud = np.flatnonzero(simulation.snr_db > 8)[:15]
+    for k in loud:
+        batch = simulation.batches[k]
+        obs = batch.observation(0)
+        volts = batch.volts[0][rng.permutation(len(batch.volts[0]))]
+        other = batch.session.observe(volts, float(batch.noise_scale[0]))
+        better += krige(obs).foreseen > krige(other).foreseen
+    assert better >= stats.binom.ppf(0.999, len(loud), 0.5)
+
+
+def test_signs_have_their_names_and_are_numbers(simulation: Simulation) -> None:
+    posterior = gaussian_posterior(simulation.observation(0), "smooth")
+    draws, summary = scored(posterior, 0)
+    found = signs_of(posterior, summary, posterior.obs.leadfield @ draws)
+    assert tuple(found) == SIGNS
+    assert np.isfinite(list(found.values())).all()

@@ -1,0 +1,130 @@
+"""Rules from a card's cases are those from the scores themselves; cells, radius, null test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from bayesesi.calibration import check_sets, scores_of, split_of
+from bayesesi.conformal import (
+    CELLS,
+    GUARANTEES,
+    ConformalSplit,
+    Guarantee,
+    cell_of,
+    conformalize,
+)
+from bayesesi.errors import InputError
+from tests.laws.worlds import world
+
+
+def split(n: int = 1500, seed: int = 1, shift: float = 0.0) -> ConformalSplit:
+    return split_of(world(n, seed, shift=shift))
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+def test_a_rule_of_a_split_is_that_of_its_scores(guarantee: Guarantee) -> None:
+    trials = world(600, 1)
+    scores, rows = scores_of(trials), np.flatnonzero(trials.loud)
+    truth: NDArray[np.generic] = trials.active if guarantee != "peak" else trials.true_peak
+    direct = conformalize(scores[rows], truth[rows], 0.9, guarantee, step=1e-9)
+    stored = split_of(trials).rule(0.9, guarantee)
+    assert stored.n == direct.n
+    assert stored.threshold == pytest.approx(direct.threshold, rel=1e-4, abs=1e-6)
+
+
+def test_sets_hold_what_they_say_on_other_cases() -> None:
+    """1,350 cases behind and as many others: the exact law of a split's coverage at 0.1 % a set;
+    the expected share is within 4 standard errors of its level."""
+    for check in check_sets(split(seed=1), world(1500, 2)):
+        if check.p_value is not None:
+            assert check.p_value > 1e-3, check
+        else:
+            assert check.held > check.level - 4 * np.sqrt(check.level * (1 - check.level) / 600)
+        assert 0 < check.area < 1
+        assert sum(n for _, _, n in check.by_cell) == check.n
+
+
+def test_twins_fail() -> None:
+    """Truths where the solver does not look, and cases that leaked into their own scores."""
+    shifted = check_sets(split(seed=1), world(1500, 2, shift=0.7))
+    assert all(c.p_value < 1e-3 for c in shifted if c.p_value is not None)
+    trials = world(1500, 1)
+    leaked = ConformalSplit.of(
+        scores_of(trials) + 0.3 * trials.active,
+        trials.active,
+        trials.true_peak,
+        trials.stratum("channels"),
+        trials.stratum("data_snr_db"),
+    )
+    every = [c for c in check_sets(leaked, world(1500, 2)) if c.guarantee == "every"]
+    assert all(c.held < c.level for c in every)
+    assert all(c.p_value is not None and c.p_value < 1e-3 for c in every)
+
+
+def test_the_law_of_coverage_over_repeats() -> None:
+    """100 partitions of 2,000 cases into 1,000 and 1,000: without ties the mean coverage is
+    k / (n + 1) on average over all partitions, so that of 100 is within 4 standard errors of it."""
+    trials = world(2200, 3)
+    trials = trials[np.flatnonzero(trials.loud)[:1900]]
+    scores, rng, held = scores_of(trials), np.random.default_rng(0), []
+    for _ in range(100):
+        order = rng.permutation(len(trials))
+        first, rest = order[:1000], order[1000:]
+        rule = conformalize(scores[first], trials.active[first], 0.9, step=1e-9)
+        inside = rule.inside(scores[rest])
+        held.append((inside | ~trials.active[rest]).all(axis=1).mean())
+    error = np.std(held) / 10
+    assert 0.9 - 4 * error <= np.mean(held) <= 0.9 + 1 / 1001 + 4 * error
+
+
+def test_cells_speak_where_they_have_cases_enough() -> None:
+    assert cell_of(20, 0.0) == 0
+    assert cell_of(64, 10.0) == len(CELLS) - 1
+    large = split(4000)
+    own = large.cell_for(100, 20.0)
+    assert own.words == "loud, many channels"
+    assert (np.array(large.cell)[own.rows] == len(CELLS) - 1).all()
+    small = split(700)
+    assert small.cell_for(100, 20.0).words == "loud, any number of channels"
+    assert split(100).cell_for(100, 20.0).words == "all"
+    assert large.rule(0.9, cell=own).n == len(own.rows)
+
+
+def test_a_radius_holds_the_place() -> None:
+    """1,300 cases behind it and others from the same law: within 4 standard errors."""
+    radius = split(1500, 1).radius_mm(0.9)
+    other = world(1500, 2)
+    errors = 1e3 * other.mode_error[other.loud]
+    assert abs((errors <= radius).mean() - 0.9) < 4 * np.sqrt(2 * 0.09 / 1300)
+    assert split(9, 1).radius_mm(0.95) == float("inf")
+
+
+def test_a_mask_holds_its_share_of_sources() -> None:
+    rule = split(1500, 1).mask_rule(0.8)
+    other = world(1500, 2)
+    held = (other.mask_scores[other.loud] >= rule.threshold).mean()
+    assert abs(held - 0.8) < 0.03
+
+
+def test_the_null_test_errs_as_often_as_it_says() -> None:
+    """p-values of noise from the law of the split: at most 5 % at 5 %, up to 4 standard errors."""
+    trials, other = world(4000, 1), world(4000, 2)
+    made = split_of(trials)
+    p = np.array([made.null_p(float(v)) for v in other.null[~other.loud]])
+    assert (p <= 0.05).mean() < 0.05 + 4 * np.sqrt(2 * 0.05 * 0.95 / len(made.nothing))
+    events = np.array([made.null_p(float(v)) for v in other.null[other.loud]])
+    assert (events <= 0.05).mean() > 0.2
+
+
+def test_a_damaged_split_is_refused() -> None:
+    with pytest.raises(ValidationError, match="another number of cases"):
+        ConformalSplit(active=((0.1,),), peak=(), cell=(0,))
+    with pytest.raises(ValidationError, match="no region"):
+        ConformalSplit(active=((),), peak=(0.1,), cell=(0,))
+    with pytest.raises(InputError, match="no cases with an event"):
+        ConformalSplit(active=(), peak=(), cell=()).rule()
+    with pytest.raises(InputError, match="knows no distances"):
+        ConformalSplit(active=((0.1,),), peak=(0.1,), cell=(0,)).radius_mm()
