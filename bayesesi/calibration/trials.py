@@ -220,7 +220,13 @@ def _true(batch: Batch, k: int) -> dict[str, Any]:
     fine = template_parcellation(5)
     density = np.sqrt(energy) / fine.source_space.areas
     peak = int(fine.labels[density.argmax()]) if density.any() else -1
-    return {"active": batch.active[k], "true_peak": np.int64(peak)}
+    total = energy.sum()
+    centre = energy @ fine.source_space.positions / total if total > 0 else np.full(3, np.nan)
+    return {
+        "active": batch.active[k],
+        "true_peak": np.int64(peak),
+        "true_centre": centre.astype(np.float32),
+    }
 
 
 def _said(posterior: Posterior, batch: Batch, k: int, seed: int) -> dict[str, Any]:
@@ -264,7 +270,7 @@ def _unsaid(n: int) -> dict[str, Any]:
     return {
         **{name: np.zeros((0, width), np.float32) for name, width in empty.items()},
         **{name: np.zeros(0, np.float32) for name in ("total", "misfit")},
-        **{f"true_{name}": np.full(width, np.nan, np.float32) for name, width in empty.items()},
+        **{f"true_{name}": np.full(n, np.nan, np.float32) for name in ("energy", "moment")},
         "true_total": none,
         "true_misfit": none,
         "peak": np.zeros(0, np.int16),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
@@ -25,6 +26,7 @@ from bayesesi.calibration import (
     split_of,
 )
 from bayesesi.cli import app
+from bayesesi.conformal import ConformalRule
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
 from bayesesi.report import make_report
@@ -223,3 +225,20 @@ def test_the_command_calibrates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     run = CliRunner().invoke(app, ["calibrate", "atoms", "-n", "3"])
     assert run.exit_code == 2
     assert "50 cases or more" in run.stderr
+
+
+@pytest.mark.filterwarnings("ignore:Maximum number of epochs:UserWarning")
+def test_the_examples_of_the_readme_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand, on fewer cases."""
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    section = readme.split("## Is the sureness earned?")[1].split("\n## ")[0]
+    blocks = [part.split("```")[0] for part in section.split("```python")[1:]]
+    assert len(blocks) == 2
+    code = "\n".join(blocks).replace("1000", "40").replace("2000", "80").replace("=100)", "=3)")
+    obs = read_simulator("frame-any-cap", session=1).simulate(1, 5, "validate").observation(0)
+    space: dict[str, object] = {"bayesesi": bayesesi, "obs": obs}
+    with torch.random.fork_rng():
+        exec(code, space)
+    rule = space["rule"]
+    assert isinstance(rule, ConformalRule)
+    assert rule.n > 30
