@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from bayesesi.anatomy import Parcellation, template_parcellation
 from bayesesi.calibration import CalibrationCard, card_of, scored
+from bayesesi.calibration.repair import LEAST_DRAWS
 from bayesesi.conformal import Guarantee, RegionSet
 from bayesesi.model import Model
 from bayesesi.observation import Observation
-from bayesesi.posterior import Posterior
+from bayesesi.posterior import Posterior, Summary
 from bayesesi.posterior.scores import region_scores
 from bayesesi.posterior.signs import signs_of
 
@@ -107,9 +108,26 @@ def earn(
         "unusual": unusual,
         "signs": found,
         "null_p": card.split.null_p(posterior.null_probability) if card.split.nothing else None,
+        "moment": _moment(card, summary, level),
         "radius_mm": card.split.radius_mm(level, cell) if card.split.mode_error_mm else None,
     }
     return Earned(about, card, region_set, unusual, card.usual.odd(signs), inside)
+
+
+def _moment(card: CalibrationCard, summary: Summary, level: float) -> dict[str, Any] | None:
+    """Of the likeliest region, given that it is active: the interval that simulations put right,
+    A m; None where few draws have it active."""
+    probability = summary.active.mean(axis=0)
+    first = int(probability.argmax())
+    sizes = summary.region_peak[summary.active[:, first], first]
+    if len(sizes) < LEAST_DRAWS:
+        return None
+    raw = np.quantile(sizes, [(1 - level) / 2, (1 + level) / 2])
+    low, high = card.repair.region_moment(raw[0], raw[1], level)
+    if not np.isfinite(high):
+        return None
+    name = template_parcellation(4).names[first]
+    return {"region": name, "low": float(low), "high": float(high)}
 
 
 def _silent(obs: Observation, model: Model, card: CalibrationCard | None) -> str:

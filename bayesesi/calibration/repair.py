@@ -25,8 +25,8 @@ from bayesesi.spec.base import Table
 
 #: Levels at which margins are kept; those between are interpolated.
 MARGIN_LEVELS: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-#: Knots of a curve of probabilities, and least draws with activity for an interval.
-_KNOTS, _LEAST_DRAWS = 101, 20
+#: Draws with activity that an interval of a moment needs, at least; knots of a curve.
+LEAST_DRAWS, _KNOTS = 20, 101
 _TINY = 1e-30
 
 
@@ -175,7 +175,7 @@ def likeliest_moment(
     first = probability.argmax(axis=1)
     rows = np.arange(len(trials))
     own = active[rows, :, first]
-    kept = trials.active[rows, first] & (own.sum(axis=1) >= _LEAST_DRAWS)
+    kept = trials.active[rows, first] & (own.sum(axis=1) >= LEAST_DRAWS)
     draws = np.where(own, trials.moment[rows, :, first], np.nan)
     return trials.true_moment[rows, first][kept].astype(float), draws[kept].astype(float)
 
@@ -183,7 +183,7 @@ def likeliest_moment(
 def total_moment(trials: Trials) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(m,) and (m, D): of all sources, in cases with an event."""
     draws = np.where(trials.total > 0, trials.total, np.nan).astype(float)
-    kept = trials.loud & (np.isfinite(draws).sum(axis=1) >= _LEAST_DRAWS)
+    kept = trials.loud & (np.isfinite(draws).sum(axis=1) >= LEAST_DRAWS)
     return trials.true_total[kept].astype(float), draws[kept]
 
 

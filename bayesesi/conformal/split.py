@@ -43,7 +43,8 @@ def cell_of(
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """Cases that a recording is compared with: ``words`` says which, rows are theirs."""
+    """Cases that a recording is compared with: ``words`` says which they are, beside it; rows are
+    theirs."""
 
     words: str
     rows: NDArray[np.int64]
@@ -124,14 +125,15 @@ class ConformalSplit(Table):
         """The cases that speak for a recording: its cell, all of its power, or all."""
         own, every = int(cell_of(channels, data_snr_db)), np.array(self.cell)
         power = own % len(_POWERS)
+        many = "many" if own >= len(_POWERS) else "few"
         tried = (
-            (CELLS[own], every == own),
-            (f"{_POWERS[power]}, any number of channels", every % len(_POWERS) == power),
+            (f"with as much power and as {many} channels", every == own),
+            ("with as much power and any number of channels", every % len(_POWERS) == power),
         )
         for words, inside in tried:
             if inside.sum() >= LEAST_CASES:
                 return Cell(words, np.flatnonzero(inside))
-        return Cell("all", np.arange(len(every)))
+        return Cell("of any power and number of channels", np.arange(len(every)))
 
     def rule(
         self,

@@ -280,7 +280,17 @@ def regions(reading: Reading) -> dict[str, Any] | None:
         "scale_known": reading.scale_known,
         "few_draws": _FEW_DRAWS,
         "calibrated": bool(np.isfinite(table.calibrated).all()),
+        "repaired": _repaired_moment(reading),
     }
+
+
+def _repaired_moment(reading: Reading) -> dict[str, str] | None:
+    """Of the likeliest region, what simulations made of its interval."""
+    found = reading.about["calibration"].get("moment")
+    if not found:
+        return None
+    low, high = (figures(1e9 * float(found[end])) for end in ("low", "high"))
+    return {"region": region_words(found["region"]), "interval": f"{low} to {high}"}
 
 
 def _row(row: Any, reach: float, told: bool) -> dict[str, Any]:

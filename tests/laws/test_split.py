@@ -85,11 +85,11 @@ def test_cells_speak_where_they_have_cases_enough() -> None:
     assert cell_of(64, 10.0) == len(CELLS) - 1
     large = split(4000)
     own = large.cell_for(100, 20.0)
-    assert own.words == "loud, many channels"
+    assert own.words == "with as much power and as many channels"
     assert (np.array(large.cell)[own.rows] == len(CELLS) - 1).all()
     small = split(700)
-    assert small.cell_for(100, 20.0).words == "loud, any number of channels"
-    assert split(100).cell_for(100, 20.0).words == "all"
+    assert "any number of channels" in small.cell_for(100, 20.0).words
+    assert split(100).cell_for(100, 20.0).words.startswith("of any power")
     assert large.rule(0.9, cell=own).n == len(own.rows)
 
 

@@ -15,10 +15,10 @@ from tests.oracle.sets import HERE
 HEADER = (
     "# Calibration cards",
     "",
-    "`bayesesi calibrate MODEL`, then `python -m tests.oracle.cards`; seed 1, cases of each model's "
-    "own simulators (any head, any cap), each purpose with cases of its own. Deviations are of "
-    "randomised ranks, mean over 11 levels, with 95 % intervals over cases; bar .05. Slope .85 to "
-    "1.15, ECE .05. Sets: bar is the exact law of a split's coverage at 1 %.",
+    "`bayesesi calibrate MODEL`, then `python -m tests.oracle.cards`; seed 1, cases of each "
+    "model's own simulators (any head, any cap), each purpose with cases of its own. Deviations "
+    "are of randomised ranks, mean over 11 levels, with 95 % intervals over cases; bar .05. Slope "
+    ".85 to 1.15, ECE .05. Sets: bar is the exact law of a split's coverage at 1 %.",
     "",
 )
 
