@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import Parcellation, template_parcellation
 from bayesesi.calibration import CalibrationCard, card_of, scored
 from bayesesi.calibration.repair import LEAST_DRAWS
-from bayesesi.conformal import Guarantee, RegionSet
+from bayesesi.conformal import Cell, Guarantee, RegionSet
 from bayesesi.model import Model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary
-from bayesesi.posterior.scores import region_scores
+from bayesesi.posterior.scores import region_scores, source_scores
 from bayesesi.posterior.signs import signs_of
 
 
@@ -30,7 +30,8 @@ class Earned:
     Attributes
     ----------
     card : None where none speaks; ``about`` then says why.
-    region_set : with its guarantee. unusual, odd : see ``trust.Evidence``.
+    region_set : with its guarantee. mask : (S,) sources that hold ``level`` of the active ones, on
+        average over cases. unusual, odd : see ``trust.Evidence``.
     """
 
     about: dict[str, Any]
@@ -38,6 +39,7 @@ class Earned:
     region_set: RegionSet | None = None
     unusual: float | None = None
     odd: tuple[str, ...] = ()
+    mask: NDArray[np.bool_] | None = field(default=None, repr=False)
     _inside: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     def columns(
@@ -111,7 +113,29 @@ def earn(
         "moment": _moment(card, summary, level),
         "radius_mm": card.split.radius_mm(level, cell) if card.split.mode_error_mm else None,
     }
-    return Earned(about, card, region_set, unusual, card.usual.odd(signs), inside)
+    return Earned(
+        about,
+        card,
+        region_set,
+        unusual,
+        card.usual.odd(signs),
+        _mask(card, summary, obs, level, cell, seed),
+        inside,
+    )
+
+
+def _mask(
+    card: CalibrationCard,
+    summary: Summary,
+    obs: Observation,
+    level: float,
+    cell: Cell,
+    seed: int,
+) -> NDArray[np.bool_] | None:
+    if not card.split.mask:
+        return None
+    scores = source_scores(summary.source_probability, obs.source_space)
+    return card.split.mask_rule(level, cell).inside(scores, seed)
 
 
 def _moment(card: CalibrationCard, summary: Summary, level: float) -> dict[str, Any] | None:

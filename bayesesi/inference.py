@@ -100,6 +100,8 @@ def infer(
         about["evidence"] = compare_priors(obs, seed=seed).to_dict()
     if trust.verdict is not Verdict.ABSTAIN:
         maps = _maps_group(posterior, summary, level)
+        if earned.mask is not None:
+            maps["conformal_mask"] = ("source", earned.mask.astype(np.int8), {"units": "1"})
         groups["maps"] = maps
         credible: dict[str, Any] = {"level": float(level), **_peak_area(obs, maps)}
         about |= {"credible": credible, "alternatives": [], **posterior.findings(level)}

@@ -1,4 +1,6 @@
-"""Is each channel as the others, the noise and the sources foresee it? Checks without a truth.
+"""Is each channel as the others foresee it, and one half of the trials as the other does?
+
+Checks on a real recording, without a truth.
 
 The whitener W (n_eff, C) takes the reference out; Q = W' W is then the precision of noise whose
 reference is unknown (the limit of (C + a 11')^-1 for a -> infinity). A channel given all others,
@@ -22,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtr
 
-from bayesesi.observation import Observation
+from bayesesi.errors import InputError
+from bayesesi.observation import Observation, project
 
 #: Powers of the sources over that of the noise that are tried, of mean variance 1 a channel.
 _POWERS = 10.0 ** np.linspace(-2, 4, 25)
@@ -30,7 +33,7 @@ _POWERS = 10.0 ** np.linspace(-2, 4, 25)
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Channels, each left out in turn.
+    """Numbers of a recording, each left out.
 
     Attributes
     ----------
@@ -59,6 +62,29 @@ def held_out_channels(obs: Observation, explained: NDArray[np.float64]) -> HeldO
         np.asarray((np.exp(cut) * ndtr(z)).sum(axis=0)),
         np.asarray(logsumexp(cut + log_density, axis=0)),
     )
+
+
+def held_out_trials(
+    obs: Observation, other: Observation, explained: NDArray[np.float64]
+) -> HeldOut:
+    """Whether other trials are as draws of the posterior of ``obs`` foresee them.
+
+    ``other`` is the average of as many trials of the same session and window; ``explained``
+    (D, n_eff, R) is what the draws explain. Given a draw its whitened numbers are N(L~ J, 1), of
+    which ranks and log densities are means over draws. Where the posterior is calibrated the ranks
+    are uniform on (0, 1).
+
+    Raises
+    ------
+    InputError : another window or other channels.
+    """
+    alike = obs.whitener.ch_names == other.whitener.ch_names
+    if not alike or obs.recording.values.shape != other.recording.values.shape:
+        raise InputError("held-out trials are of the same channels and window as the others")
+    values = project(other.recording.values, obs.whitener, obs.time_basis)
+    z = values - explained
+    log_density = logsumexp(-0.5 * z**2 - 0.5 * np.log(2 * np.pi), axis=0) - np.log(len(z))
+    return HeldOut(np.asarray(ndtr(z).mean(axis=0)), np.asarray(log_density))
 
 
 @dataclass(frozen=True, eq=False)

@@ -163,6 +163,9 @@ def test_a_recording_like_the_simulated_ones_earns_a_set() -> None:
     areas = template_parcellation(4).areas
     assert found.share == pytest.approx(areas[inside].sum() / areas.sum())
     assert table.calibrated.between(0, 1).all()
+    mask = result.inference_data["maps"]["conformal_mask"].values > 0
+    assert 0 < mask.mean() < 1
+    assert result.about["calibration"]["radius_mm"] > 0
     assert "conformal set" in make_report(result).html
     assert json.dumps(result.to_dict())
     peak = infer(obs, "atoms", draws=200, guarantee="peak").region_set

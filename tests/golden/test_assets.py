@@ -9,8 +9,10 @@ import pytest
 from safetensors import safe_open
 
 import bayesesi
+from bayesesi import list_models, load_model
 from bayesesi.anatomy import OUTSIDE, REGIONS, template_source_space, template_volume
 from bayesesi.anatomy.surfaces import icosphere
+from bayesesi.calibration import read_card
 from bayesesi.forward import HeadShape, template_bank
 from bayesesi.forward.build import BankRecipe
 
@@ -23,9 +25,18 @@ def test_the_assets_that_the_package_needs_are_there() -> None:
     assert {"desikan-killiany", "template-bank"} <= {path.stem for path in ASSETS}
 
 
-def test_nothing_but_safetensors_and_their_notice_is_shipped() -> None:
+def test_nothing_but_safetensors_cards_and_their_notice_is_shipped() -> None:
     others = {path.name for path in FOLDER.iterdir()} - {path.name for path in ASSETS}
-    assert others == {"NOTICE.md"}
+    cards = {name for name in others if name.endswith(".card.json")}
+    assert others - cards == {"NOTICE.md"}
+    assert {name.removesuffix(".card.json") for name in cards} <= set(list_models())
+
+
+def test_a_card_that_ships_speaks_of_the_weights_beside_it() -> None:
+    for path in FOLDER.glob("*.card.json"):
+        card = read_card(path)
+        assert card.speaks_of(load_model(card.model))
+        assert card.diagnosis.n >= 500
 
 
 @pytest.mark.parametrize("path", ASSETS, ids=lambda path: path.stem)

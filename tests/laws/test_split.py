@@ -20,8 +20,8 @@ from bayesesi.errors import InputError
 from tests.laws.worlds import world
 
 
-def split(n: int = 1500, seed: int = 1, shift: float = 0.0) -> ConformalSplit:
-    return split_of(world(n, seed, shift=shift))
+def split(n: int = 1500, seed: int = 1, n_draws: int = 100) -> ConformalSplit:
+    return split_of(world(n, seed, n_draws=n_draws))
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
@@ -83,35 +83,35 @@ def test_the_law_of_coverage_over_repeats() -> None:
 def test_cells_speak_where_they_have_cases_enough() -> None:
     assert cell_of(20, 0.0) == 0
     assert cell_of(64, 10.0) == len(CELLS) - 1
-    large = split(4000)
+    large = split(4000, n_draws=5)
     own = large.cell_for(100, 20.0)
     assert own.words == "with as much power and as many channels"
     assert (np.array(large.cell)[own.rows] == len(CELLS) - 1).all()
-    small = split(700)
+    small = split(700, n_draws=5)
     assert "any number of channels" in small.cell_for(100, 20.0).words
-    assert split(100).cell_for(100, 20.0).words.startswith("of any power")
+    assert split(100, n_draws=5).cell_for(100, 20.0).words.startswith("of any power")
     assert large.rule(0.9, cell=own).n == len(own.rows)
 
 
 def test_a_radius_holds_the_place() -> None:
     """1,300 cases behind it and others from the same law: within 4 standard errors."""
-    radius = split(1500, 1).radius_mm(0.9)
-    other = world(1500, 2)
+    radius = split(1500, 1, n_draws=5).radius_mm(0.9)
+    other = world(1500, 2, n_draws=5)
     errors = 1e3 * other.mode_error[other.loud]
     assert abs((errors <= radius).mean() - 0.9) < 4 * np.sqrt(2 * 0.09 / 1300)
-    assert split(9, 1).radius_mm(0.95) == float("inf")
+    assert split(9, 1, n_draws=5).radius_mm(0.95) == float("inf")
 
 
 def test_a_mask_holds_its_share_of_sources() -> None:
-    rule = split(1500, 1).mask_rule(0.8)
-    other = world(1500, 2)
+    rule = split(1500, 1, n_draws=5).mask_rule(0.8)
+    other = world(1500, 2, n_draws=5)
     held = (other.mask_scores[other.loud] >= rule.threshold).mean()
     assert abs(held - 0.8) < 0.03
 
 
 def test_the_null_test_errs_as_often_as_it_says() -> None:
     """p-values of noise from the law of the split: at most 5 % at 5 %, up to 4 standard errors."""
-    trials, other = world(4000, 1), world(4000, 2)
+    trials, other = world(4000, 1, n_draws=5), world(4000, 2, n_draws=5)
     made = split_of(trials)
     p = np.array([made.null_p(float(v)) for v in other.null[~other.loud]])
     assert (p <= 0.05).mean() < 0.05 + 4 * np.sqrt(2 * 0.05 * 0.95 / len(made.nothing))

@@ -21,9 +21,7 @@ from bayesesi.posterior.signs import SIGNS
 P, D = 68, 100
 
 
-def world(
-    n: int, seed: int = 0, sure: float = 1.0, shift: float = 0.0, null: float = 0.1
-) -> Trials:
+def world(n: int, seed: int = 0, sure: float = 1.0, shift: float = 0.0, n_draws: int = D) -> Trials:
     """Truth and draws from one law a case: of which regions are active, and how large.
 
     ``sure`` sharpens what the draws come from beyond what the truth does: 1 is calibrated.
@@ -34,10 +32,10 @@ def world(
     of_truth = _softmax(logit * (1 - shift))
     of_draws = _softmax(logit * sure)
     doubt = rng.beta(0.3, 3.0, n)  # probability of nothing that the solver gives
-    silent = rng.random(n) < doubt if null else np.zeros(n, bool)
+    silent = rng.random(n) < doubt
     true_energy, true_moment = _fields(of_truth[:, None], rng, silent[:, None])
-    drawn_silent = rng.random((n, D)) < doubt[:, None] if null else np.zeros((n, D), bool)
-    energy, moment = _fields(np.repeat(of_draws[:, None], D, axis=1), rng, drawn_silent)
+    drawn_silent = rng.random((n, n_draws)) < doubt[:, None]
+    energy, moment = _fields(np.repeat(of_draws[:, None], n_draws, axis=1), rng, drawn_silent)
     true_energy, true_moment = true_energy[:, 0], true_moment[:, 0]
     loud = true_energy.sum(axis=1) > 0
     peak = np.where(energy.max(axis=2) > 0, energy.argmax(axis=2), -1)
