@@ -345,15 +345,23 @@ class PreparedForward:
         first, last = (float(np.log(t)) for t in _RANGE)
         log_t = torch.linspace(first, last, steps, device=fit.device)
         prior = self._log_size(log_t, window, size, log_scale)
-        counts, energy, dof = window.counts, span.energy[:, None, None], NOISE_DOF + n * r
+        dof, counts = NOISE_DOF + n * r, window.counts.tolist()
+        # a group at a time, each in one piece of memory: passes over it are what takes the time
+        fits = [part.contiguous() for part in fit.unbind(-1)]
+        lefts = [p.contiguous() for p in left.expand(-1, -1, -1, fit.shape[-1]).unbind(-1)]
         each = []
         for t in range(steps):
             grown = log_t[t].exp() * window.share  # (G,)
-            kappa = (span.kappa + grown * discrepancy / n)[:, None, None]  # (B, 1, 1, G)
-            whole = kappa + grown * left
-            det = (counts * ((n - 1) * kappa.log() + whole.log())).sum(-1)
-            explained = _dot(fit, grown / (whole * kappa))
-            power = NOISE_DOF + (energy / kappa).sum(-1) - explained
+            kappa = span.kappa + grown * discrepancy / n  # (B, G)
+            shared = window.counts * (grown.log() + (n - 2) * kappa.log())
+            det = shared.sum(-1)[:, None, None]
+            power = (NOISE_DOF + (span.energy / kappa).sum(-1))[:, None, None]
+            for g, (own, part) in enumerate(zip(fits, lefts, strict=True)):
+                # kappa (kappa + grown left) / grown
+                k = kappa[:, g, None, None]
+                whole = torch.addcmul(k.square() / grown[g], k, part)
+                det = det.add(whole.log(), alpha=counts[g])
+                power = power.addcdiv(own, whole, value=-1)
             each.append((prior[t] - 0.5 * det).add(power.log_(), alpha=-0.5 * dof))
         return torch.stack(each).logsumexp(0)
 
@@ -503,13 +511,6 @@ def _standardised(leadfield: NDArray[np.float64]) -> NDArray[np.float32]:
         resolution = np.einsum("sc,cs->s", kernel, leadfield)
         each.append(kernel / np.sqrt(resolution)[:, None])
     return np.array(each, np.float32)
-
-
-def _dot(first: Tensor, second: Tensor) -> Tensor:
-    """Sum of products along the last axis; of one number without a pass of its own."""
-    if first.shape[-1] == 1:
-        return first[..., 0] * second[..., 0]
-    return (first * second).sum(-1)
 
 
 def _squares(rows: Tensor, values: Tensor) -> Tensor:
