@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -170,6 +170,17 @@ def localize(
         str, typer.Option(help="Functions of time: dct, slepian or samples.")
     ] = "dct",
     fmax: Annotated[float, typer.Option(help="Hz up to which they reach.")] = 40.0,
+    guarantee: Annotated[
+        str, typer.Option(help="Of the set of regions: every, peak or recall.")
+    ] = "every",
+    sensitivity: Annotated[
+        bool,
+        typer.Option(
+            "--sensitivity",
+            help="Also say what would change the answer: channels left out, other heads, another "
+            "belief about sources.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier result in the folder.")
     ] = False,
@@ -211,7 +222,16 @@ def localize(
     ).with_note(note)
     with console.status("inferring"):
         weighed = named is None and operator.banked is not None
-        result = bayesesi.infer(obs, chosen, level, draws, seed, compare=weighed)
+        result = bayesesi.infer(
+            obs,
+            chosen,
+            level,
+            draws,
+            seed,
+            compare=weighed,
+            guarantee=cast("Any", guarantee),
+            sensitivity=sensitivity,
+        )
     files = write_folder(result, out, overwrite)
     rows = {"window": _window(obs), **_found(result)}
     rows["written"] = ", ".join(str(path) for path in files)
@@ -251,6 +271,8 @@ def _found(result: Any) -> dict[str, str]:
         }
     if not result.has_regions:
         return rows
+    if "sensitivity" in result.about:
+        rows["would change it"] = _changed(result.about["sensitivity"])
     table, found, earned = result.region_table(), result.credible_set, result.region_set
     likely = table[table["probability"] >= 0.01].head(3)
     rows["most probable"] = ", ".join(
@@ -268,6 +290,17 @@ def _found(result: Any) -> dict[str, str]:
     if earned is None:
         rows["no guarantee"] = result.no_region_set
     return rows
+
+
+def _changed(found: list[dict[str, Any]]) -> str:
+    from bayesesi.sensitivity import MOVED
+
+    moved = [each for each in found if each["largest"] >= MOVED]
+    if not moved:
+        return f"nothing of {len(found)} re-runs"
+    worst = sorted(moved, key=lambda each: -each["largest"])[:3]
+    said = "; ".join(f"{e['words']}: {e['top']} {min(e['probability'], 0.99):.2f}" for e in worst)
+    return f"{len(moved)} of {len(found)} re-runs ({said})"
 
 
 _BELIEFS = {"focal": "a few patches", "distributed": "a smooth field", "nothing": "noise alone"}

@@ -19,6 +19,7 @@ from bayesesi.model import LearnedModel, Model, load_model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary, compare_priors
 from bayesesi.result import ATTRIBUTE, SCHEMA, Result
+from bayesesi.sensitivity import changes
 from bayesesi.trust import Evidence, Trust, Verdict, assess, at_even_odds
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def infer(
     progress: bool = False,
     compare: bool = False,
     guarantee: Guarantee = "every",
+    sensitivity: bool = False,
 ) -> Result:
     """Where the recording came from and how sure that is.
 
@@ -56,6 +58,8 @@ def infer(
     guarantee : of ``result.region_set``: ``"every"``, ``"peak"`` or ``"recall"``, see
         ``conformal``. There is such a set where the model has a calibration card that speaks of
         the recording.
+    sensitivity : also re-run with channels left out, other heads and another belief about sources
+        (``sensitivity.changes``): half a minute.
 
     Returns
     -------
@@ -112,6 +116,9 @@ def infer(
             about["region_set"] = earned.set_about()
             credible |= _set_area(regions, inside)
             about["alternatives"] = _alternatives(regions, summary)
+            if sensitivity:
+                found = changes(obs, model, posterior, seed, progress)
+                about["sensitivity"] = [change.to_dict() for change in found]
     return _result(groups, about)
 
 

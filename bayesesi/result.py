@@ -255,8 +255,9 @@ class Result:
         )
         table = {key: self.about[key] for key in keys if key in self.about}
         table |= {"localisable": self.localisable, "model": self.about["model"]}
-        if "evidence" in self.about:
-            table |= {"evidence": self.about["evidence"]}
+        for key in ("evidence", "sensitivity"):
+            if key in self.about:
+                table |= {key: self.about[key]}
         if self.has_dipoles:
             table |= {"dipoles": self.about["dipoles"]}
         if not self.has_regions:

@@ -106,6 +106,20 @@ class CalibrationCard(Table):
         rows["reliability slope"] = f"{r.slope}; repaired {repaired.slope}"
         rows["ECE on .05 to .95"] = f"{r.ece}; repaired {repaired.ece}"
         rows["Brier skill"] = f"{r.brier_skill}; repaired {repaired.brier_skill}"
+        s = d.scores
+        rows["CRPS, total moment"] = f"{s.crps_total} of its mean"
+        rows["energy score, regions"] = f"{s.energy} of the truth's length"
+        rows["interval score at 90%, total moment"] = f"{s.interval} of its mean"
+        rows["closed intervals, all sources"] = (
+            f"deviation {d.closed_deviation:.3f} (CaliBrain's measure: mostly of silent sources)"
+        )
+        for which in ("region", "total"):
+            if after is not None:
+                told = {
+                    level: f"{raw:.2f}, repaired {put:.2f}"
+                    for level, raw, put in after.intervals[which]
+                }
+                rows[f"90% interval, moment of {which}"] = f"held {told[0.9]}"
         rows["ranks not uniform"] = ", ".join(d.failed) or "none"
         for check in self.sets:
             rows[f"{check.level:.0%} sets, {check.guarantee}"] = (

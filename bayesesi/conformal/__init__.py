@@ -9,10 +9,18 @@ from bayesesi.conformal.regions import (
     conformal_rank,
     conformalize,
 )
-from bayesesi.conformal.split import CELLS, LEAST_CASES, Cell, ConformalSplit, cell_of
+from bayesesi.conformal.split import (
+    CELLS,
+    FALSE_ALARM,
+    LEAST_CASES,
+    Cell,
+    ConformalSplit,
+    cell_of,
+)
 
 __all__ = [
     "CELLS",
+    "FALSE_ALARM",
     "GUARANTEES",
     "LEAST_CASES",
     "LEVELS",

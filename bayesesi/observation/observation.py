@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import SourceSpace
-from bayesesi.forward import ForwardOperator, Sensors
-from bayesesi.noise import Whitener
-from bayesesi.observation.recording import Recording
+from bayesesi.errors import InputError
+from bayesesi.forward import ForwardOperator, HeadSetting, Sensors
+from bayesesi.noise import NoiseCovariance, Whitener, make_whitener
+from bayesesi.observation.recording import Recording, without_bads
 from bayesesi.observation.time_basis import TimeBasis
 
 
@@ -67,6 +68,49 @@ class Observation:
     def with_note(self, note: Mapping[str, Any]) -> Observation:
         """The same with more to say in its provenance."""
         return replace(self, provenance={**self.provenance, **note})
+
+    def without(self, channels: Sequence[str]) -> Observation:
+        """The same window without some channels, whitened anew.
+
+        Raises
+        ------
+        InputError : channels that are not there, or too few left.
+        """
+        kept = without_bads(self.recording, channels)
+        matrix = self.whitener.colorer @ self.whitener.colorer.T
+        noise = NoiseCovariance(matrix, self.whitener.ch_names).pick(kept.ch_names)
+        whitener = replace(make_whitener(noise, kept.kinds, kept.projectors), dof=self.whitener.dof)
+        forward = self.forward.pick(kept.ch_names)
+        return replace(
+            self,
+            values=np.asarray(project(kept.values, whitener, self.time_basis), float),
+            leadfield=np.tensordot(whitener.matrix, forward.leadfield, axes=1),
+            whitener=whitener,
+            forward=forward,
+            recording=kept,
+            provenance={**self.provenance, "bads": kept.bads, "rank": whitener.n_eff},
+        )
+
+    def in_head(self, setting: HeadSetting) -> Observation:
+        """The same data, another head being assumed.
+
+        Raises
+        ------
+        InputError : a forward model that came from no bank.
+        """
+        banked = self.forward.banked
+        if banked is None:
+            raise InputError(
+                "another head can be assumed where the forward is the template's; this one is the "
+                "user's own, so make another forward and observe again"
+            )
+        other = replace(
+            self.forward,
+            leadfield=banked.leadfield(setting.check_range()),
+            banked=replace(banked, setting=setting),
+        )
+        leadfield = np.tensordot(self.whitener.matrix, other.leadfield, axes=1)
+        return replace(self, forward=other, leadfield=leadfield)
 
     def __repr__(self) -> str:
         times = self.time_basis.times * 1e3

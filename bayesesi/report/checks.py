@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesesi.conformal import FALSE_ALARM
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import counted, figures, percent, plain
 from bayesesi.trust import standard_verdict
@@ -114,6 +115,10 @@ def checks(reading: Reading) -> list[dict[str, Any]]:
         wide = f"{percent(share)} of the cortex"
         rows.append(_check("The set of regions is small", share <= asked.widest_set, wide))
     rows.append(_calibrated(reading))
+    null_p = reading.about["calibration"].get("null_p")
+    if null_p is not None:
+        said = f"{percent(float(null_p))} of simulated noise looks as much like an event"
+        rows.append(_check("Noise would rarely look like this", null_p <= FALSE_ALARM, said))
     return rows
 
 

@@ -27,6 +27,7 @@ SPECS: dict[str, tuple[tuple[str, sections.Section], ...]] = {
         ("On the cortex", sections.cortex),
         ("The recording", sections.recording),
         ("Does the answer explain the recording?", sections.forward),
+        ("What would change the answer", sections.sensitivity),
         ("How sure, and what that means", sections.sureness),
         ("Checks, methods, provenance", sections.methods),
     ),

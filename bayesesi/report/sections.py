@@ -26,6 +26,7 @@ from bayesesi.report.words import (
     said,
     square_cm,
 )
+from bayesesi.sensitivity import MOVED
 from bayesesi.trust import standard_verdict
 
 #: An area of the peak above this share falls into so many islands that its outline hides the map.
@@ -450,6 +451,31 @@ def _head_sentences(reading: Reading) -> list[str]:
         "weight: the answer is wider than the model alone would have it."
     ]
     return [shape, electrodes, drawn, *(careful if power < 1 else [])]
+
+
+def sensitivity(reading: Reading) -> dict[str, Any] | None:
+    """Re-runs with something else assumed or left out, beside the answer."""
+    found = reading.about.get("sensitivity")
+    if not found or not reading.has_regions:
+        return None
+    rows = [
+        {
+            "words": plain(each["words"]),
+            "top": region_words(each["top"]),
+            "probability": chance(float(each["probability"])),
+            "of_first": chance(float(each["of_first"])),
+            "share": float(each["of_first"]),
+            "moved": "–" if each["moved_mm"] is None else f"{float(each['moved_mm']):.0f}",
+            "changes": float(each["largest"]) >= MOVED,
+        }
+        for each in found
+    ]
+    return {
+        "rows": rows,
+        "first": region_words(reading.regions.iloc[0].region),
+        "n_changed": sum(bool(row["changes"]) for row in rows),
+        "moved": percent(MOVED),
+    }
 
 
 def sureness(reading: Reading) -> dict[str, Any]:
