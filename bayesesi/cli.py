@@ -238,6 +238,46 @@ def localize(
     _print(rows, obs.recording.name or data.name)
 
 
+@app.command()
+@one_sentence
+def report(
+    result: Annotated[Path, typer.Argument(help="A result-post.nc file that localize wrote.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write; report.FORMAT beside the result if none."),
+    ] = None,
+    spec: Annotated[
+        str, typer.Option(help="clinical, research, short, or a .toml file with sections.")
+    ] = "clinical",
+    formats: Annotated[
+        str, typer.Option("--format", help="html, pdf, json, or several with commas.")
+    ] = "html",
+) -> None:
+    """Write the page on a result: HTML, PDF or its JSON twin.
+
+    bayesesi report out/result-post.nc --spec short --format html,json -o out/short.html
+
+    Nothing is computed anew. A PDF needs the extra bayesesi[pdf]; without it HTML and JSON are
+    still written.
+    """
+    import bayesesi
+    from bayesesi.report.report import FORMATS
+
+    wanted = [each.strip() for each in formats.split(",")]
+    unknown = [each for each in wanted if each not in FORMATS]
+    if unknown:
+        raise InputError(f"format is one or more of {', '.join(FORMATS)}, not {unknown[0][:40]!r}")
+    page = bayesesi.make_report(bayesesi.read_result(result), spec)
+    base = out or result.parent / "report.html"
+    # a PDF may lack what it needs: what needs nothing is written first
+    written = [
+        str(page.save(base.with_suffix(f".{each}"))) for each in FORMATS[::2] if each in wanted
+    ]
+    if "pdf" in wanted:
+        written.append(str(page.save(base.with_suffix(".pdf"))))
+    _print({"says": page.table["sentence"], "written": ", ".join(written)}, spec)
+
+
 def _forward(path: Path | None, recording: Any) -> Any:
     from bayesesi.forward import read_forward, template_forward
 

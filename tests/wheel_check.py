@@ -45,7 +45,7 @@ def check_assets(site: Path) -> int:
 
 def check_specs(site: Path) -> int:
     """Every spec of the checkout is in the wheel, bit for bit, and is what the package reads."""
-    from bayesesi.spec import shipped_specs
+    from bayesesi.spec import report_specs, shipped_specs
 
     places = (
         "priors/*/*.toml",
@@ -54,13 +54,14 @@ def check_specs(site: Path) -> int:
         "reports/verdicts/*.toml",
     )
     specs = [path for place in places for path in CHECKOUT.glob(place)]
-    for spec in specs:
-        shipped = shipped_specs().get(spec.stem)
+    pages = list((CHECKOUT / "reports").glob("*.toml"))
+    for spec in [*specs, *pages]:
+        shipped = (report_specs() if spec in pages else shipped_specs()).get(spec.stem)
         if shipped is None or not shipped.resolve().is_relative_to(site):
             raise SystemExit(f"the wheel lacks {spec.relative_to(CHECKOUT)}")
         if sha256(shipped) != sha256(spec):
             raise SystemExit(f"{spec.name} in the wheel differs from the checkout's")
-    return len(specs)
+    return len(specs) + len(pages)
 
 
 def check_templates(site: Path) -> int:

@@ -2,92 +2,152 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayesesi.draft import draft_file
-from bayesesi.errors import InputError, some
+from bayesesi.errors import InputError
 from bayesesi.report import sections
 from bayesesi.report.reading import Reading
-from bayesesi.spec import templates_folder
+from bayesesi.spec import ReportSpec, read_report_spec, templates_folder
 
 if TYPE_CHECKING:
+    import mne
     from jinja2 import Environment
 
     from bayesesi.result import Result
 
-#: Report spec -> its sections in their order: (heading, section, which also names the template).
-SPECS: dict[str, tuple[tuple[str, sections.Section], ...]] = {
-    "clinical": (
-        ("Where", sections.where),
-        ("Dipoles", sections.dipoles),
-        ("Truth and answer", sections.truth),
-        ("Regions", sections.regions),
-        ("On the cortex", sections.cortex),
-        ("The recording", sections.recording),
-        ("Does the answer explain the recording?", sections.forward),
-        ("What would change the answer", sections.sensitivity),
-        ("How sure, and what that means", sections.sureness),
-        ("Checks, methods, provenance", sections.methods),
-    ),
+#: Every section of a page, by its name: what it says of a reading, or None.
+SECTIONS: dict[str, sections.Section] = {
+    each.__name__: each
+    for each in (
+        sections.where,
+        sections.dipoles,
+        sections.truth,
+        sections.regions,
+        sections.cortex,
+        sections.recording,
+        sections.forward,
+        sections.sensitivity,
+        sections.sureness,
+        sections.methods,
+    )
 }
+FORMATS = ("html", "pdf", "json")
 
 
 @dataclass(frozen=True)
 class Report:
-    """One page that needs nothing beside itself: no network, no script, pictures inside."""
+    """One page that needs nothing beside itself: no network, no script, pictures inside.
+
+    Attributes
+    ----------
+    html : the page. table : what it says, as plain data: ``Result.to_dict`` and the sentence.
+    """
 
     html: str
+    table: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         return f"<Report | HTML, {len(self.html.encode()) / 1e6:.1f} MB>"
 
     def save(self, path: str | Path) -> Path:
-        """Write the page, whole or not at all: a report that was there stays if this fails.
+        """Write the page, or its twin, whole or not at all: a report that was there stays if this
+        fails.
+
+        ``.html``, ``.pdf`` (needs the extra ``bayesesi[pdf]``) or ``.json``, by the name's ending;
+        HTML by any other.
 
         Raises
         ------
-        InputError : a place that cannot be written.
+        InputError : a place that cannot be written, or what a PDF needs is missing.
         """
+        path = Path(path)
+        kind = path.suffix.lower().removeprefix(".")
+        content = {"pdf": self._pdf, "json": self._json}.get(kind, self._html)()
         with draft_file(path) as draft:
-            draft.write_text(self.html, encoding="utf-8")
-        return Path(path)
+            draft.write_bytes(content)
+        return path
+
+    def add_to(self, report: mne.Report, title: str = "Source imaging", section: str = "") -> None:
+        """To a report of MNE-Python, as one entry, in a frame of its own: styles do not mix."""
+        import html
+
+        frame = (
+            f'<iframe title="{html.escape(title)}" sandbox="" style="width:100%;height:80vh;'
+            f'border:0" srcdoc="{html.escape(self.html)}"></iframe>'
+        )
+        report.add_html(frame, title, section=section or None)
+
+    def _html(self) -> bytes:
+        return self.html.encode("utf-8")
+
+    def _json(self) -> bytes:
+        return json.dumps(self.table, indent=1, ensure_ascii=False).encode("utf-8")
+
+    def _pdf(self) -> bytes:
+        try:
+            from weasyprint import HTML
+        except ImportError as error:
+            raise InputError(
+                "a PDF needs WeasyPrint; install it with pip install 'bayesesi[pdf]'"
+            ) from error
+        except OSError as error:
+            raise InputError(
+                "a PDF needs the system library Pango (Debian: apt install libpango-1.0-0 "
+                "libpangoft2-1.0-0; macOS: brew install pango); HTML and JSON need nothing"
+            ) from error
+        made: bytes = HTML(string=self.html, url_fetcher=_nothing_fetched).write_pdf()
+        return made
 
 
-def make_report(result: Result, spec: str = "clinical") -> Report:
+def _nothing_fetched(url: str, *_: object, **__: object) -> Any:
+    """What a page may load while it is printed: what is inside it."""
+    from weasyprint import default_url_fetcher
+
+    if not url.startswith("data:"):
+        raise ValueError("a report loads nothing")
+    return default_url_fetcher(url)
+
+
+def make_report(result: Result, spec: str | Path | ReportSpec = "clinical") -> Report:
     """The page on a result.
 
     Parameters
     ----------
     result : of ``infer``, or read from a file: the same result gives the same page.
-    spec : which sections: ``"clinical"``.
+    spec : which sections, in which order: ``"clinical"``, ``"research"``, ``"short"``, or a TOML
+        file.
 
     Raises
     ------
-    InputError : another spec.
+    SpecError, InputError : a page that is none.
     """
-    if spec not in SPECS:
-        raise InputError(f"no report {some([spec])}; allowed are {', '.join(SPECS)}")
+    chosen = spec if isinstance(spec, ReportSpec) else read_report_spec(spec)
     reading = Reading(result)
-    filled = [(title, section, section(reading)) for title, section in SPECS[spec]]
-    parts = [
-        {"id": section.__name__, "title": title, "content": values}
-        for title, section, values in filled
-        if values is not None
-    ]
+    parts = []
+    for each in chosen.sections:
+        values = SECTIONS[each.section](reading)
+        if values is not None:
+            about = {"id": each.section, "title": each.title, "folded": each.folded}
+            parts.append({**about, "content": values})
+    head = sections.verdict(reading)
     page = (
         _environment()
         .get_template("page.html")
         .render(
             sections=parts,
-            verdict=sections.verdict(reading),
+            verdict=head,
             simulated=reading.truth is not None,
             created=reading.about.get("created", ""),
             version=reading.about["version"],
         )
     )
-    return Report(page)
+    said = {"sentence": head["sentence"], "notes": list(head["notes"]), "page": chosen.name}
+    return Report(page, {**said, **result.to_dict()})
 
 
 def _environment() -> Environment:

@@ -4,7 +4,9 @@ from bayesesi.spec.base import Spec
 from bayesesi.spec.files import (
     SpecError,
     make_spec,
+    read_report_spec,
     read_spec,
+    report_specs,
     shipped_specs,
     spec_hash,
     spec_index,
@@ -26,6 +28,7 @@ from bayesesi.spec.recipe import (
     Optimiser,
     Recipe,
 )
+from bayesesi.spec.report import ReportSpec
 from bayesesi.spec.simulator import SimulatorSpec
 from bayesesi.spec.source import (
     Count,
@@ -60,6 +63,7 @@ __all__ = [
     "PatchSpec",
     "Quantity",
     "Recipe",
+    "ReportSpec",
     "SimulatorSpec",
     "SmoothSpec",
     "Spec",
@@ -68,7 +72,9 @@ __all__ = [
     "VolumeDipoleSpec",
     "VolumeFrameSpec",
     "make_spec",
+    "read_report_spec",
     "read_spec",
+    "report_specs",
     "shipped_specs",
     "spec_hash",
     "spec_index",

@@ -20,6 +20,7 @@ from bayesesi.spec.head import HeadSpec
 from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import FAMILIES as QUANTITY_FAMILIES
 from bayesesi.spec.recipe import AtomRecipe, DiffusionRecipe, DipoleRecipe, FlowRecipe
+from bayesesi.spec.report import ReportSpec
 from bayesesi.spec.simulator import SimulatorSpec
 from bayesesi.spec.source import (
     DipoleSpec,
@@ -52,6 +53,7 @@ FAMILIES: dict[str, dict[str, type[Spec]]] = {
         "dipole": DipoleRecipe,
     },
     "verdicts": {"verdict": VerdictSpec},
+    "reports": {"report": ReportSpec},
 }
 
 
@@ -89,6 +91,30 @@ def shipped_specs() -> dict[str, Path]:
     )
     found = [path for place in places for path in sorted(place)]
     return {path.stem: path for path in found}
+
+
+def report_specs() -> dict[str, Path]:
+    """Every page that ships and its file; a name may be that of another spec too."""
+    return {path.stem: path for path in sorted((specs_folder() / "reports").glob("*.toml"))}
+
+
+def read_report_spec(name_or_path: str | Path) -> ReportSpec:
+    """Of a page, by its name or from a TOML file.
+
+    Raises
+    ------
+    SpecError : one sentence a mistake. InputError : no such page, a file of another kind.
+    """
+    known = report_specs()
+    path = known.get(str(name_or_path), Path(name_or_path))
+    if path.suffix != ".toml" or not _is_file(path):
+        raise InputError(
+            f"no report {some([name_or_path])}; allowed are {', '.join(known)}, or a .toml file"
+        )
+    spec = read_spec(path)
+    if not isinstance(spec, ReportSpec):
+        raise InputError(f"{path.name} is no report but a spec of {spec.kind}; give another file")
+    return spec
 
 
 def templates_folder() -> Path:

@@ -13,16 +13,20 @@ from typing import Any
 import mne
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from bayesesi.anatomy import SourceSpace, template_parcellation, template_source_space
+from bayesesi.cli import app
 from bayesesi.errors import InputError
 from bayesesi.forward import ForwardOperator, template_forward
 from bayesesi.inference import infer
 from bayesesi.observation import Observation, observe
 from bayesesi.report import Report, make_report
+from bayesesi.report.report import SECTIONS
 from bayesesi.report.words import chance, figures, listed, percent, plain, region_words
 from bayesesi.result import ATTRIBUTE, Result, read_result
-from bayesesi.spec import templates_folder
+from bayesesi.spec import read_report_spec, report_specs, templates_folder
+from bayesesi.spec.report import SECTIONS as SPEC_SECTIONS
 
 HOSTILE = {
     "script": "<script>alert(1)</script><img src=x onerror=alert(1)>",
@@ -176,7 +180,7 @@ def test_the_page_is_readable_on_a_phone_and_prints(report: Report) -> None:
 
 def test_sections_stand_in_the_order_of_a_reader(page: Page) -> None:
     order = [a["id"] for tag, a in page.elements if tag == "section"]
-    assert order == "where truth regions cortex recording forward sureness methods".split()
+    assert order == "where truth cortex regions forward recording sureness methods".split()
     first = page.words.index("Most probably") if "Most probably" in page.words else 0
     assert first < 400
     assert "Research use only." in page.words
@@ -325,12 +329,12 @@ def test_a_report_is_saved_whole_or_not_at_all(
     path = report.save(tmp_path / "report.html")
     assert path.read_text(encoding="utf-8") == report.html
 
-    def full_disk(self: Path, text: str, **_: object) -> int:
-        with self.open("w") as file:
-            file.write(text[:100])
+    def full_disk(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:100])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(InputError, match="No space left"):
         Report("new").save(path)
     monkeypatch.undo()
@@ -344,10 +348,7 @@ def test_an_unknown_spec_is_one_sentence(result: Result) -> None:
 
 
 def test_every_section_has_its_template_and_every_template_its_section() -> None:
-    from bayesesi.report.report import SPECS
-
-    named = {section.__name__ for spec in SPECS.values() for _, section in spec}
-    assert named == {path.stem for path in (templates_folder() / "sections").glob("*.html")}
+    assert set(SECTIONS) == {path.stem for path in (templates_folder() / "sections").glob("*.html")}
 
 
 def test_no_figure_is_left_open(result: Result) -> None:
@@ -386,3 +387,68 @@ def test_words() -> None:
     assert region_words("middletemporal-rh") == "right middle temporal gyrus"
     assert region_words("<b>-lh") == "<b>-lh"
     assert len(plain("y" * 1000)) == 81
+
+
+def test_sections_of_specs_are_those_of_the_page() -> None:
+    assert tuple(SECTIONS) == SPEC_SECTIONS
+    assert set(report_specs()) == {"clinical", "research", "short"}
+    for name in report_specs():
+        assert read_report_spec(name).sections[-1].section == "methods"
+
+
+def test_a_page_of_ones_own(result: Result, tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    head = 'schema = 1\nname = "mine"\ndescription = "Mine."\nfamily = "report"\n'
+    methods = '[[sections]]\nsection = "methods"\ntitle = "How <b>"\nfolded = true\n'
+    own.write_text(head + methods)
+    page = Page(make_report(result, own).html)
+    assert [a["id"] for tag, a in page.elements if tag == "section"] == ["methods"]
+    assert "How <b>" in page.words
+    short = Page(make_report(result, "short").html)
+    assert len(short.words) < len(Page(make_report(result).html).words)
+    own.write_text(head + methods.replace("methods", "where"))
+    with pytest.raises(InputError, match="the last section is 'methods'"):
+        make_report(result, own)
+    own.write_text(head + methods.replace('"methods"', '"magic"'))
+    with pytest.raises(InputError, match="cannot be used"):
+        make_report(result, own)
+    with pytest.raises(InputError, match="allowed are clinical, research, short"):
+        make_report(result, "nice")
+
+
+def test_the_twin_says_what_the_page_says(result: Result, report: Report, tmp_path: Path) -> None:
+    twin = json.loads(report.save(tmp_path / "x.json").read_text(encoding="utf-8"))
+    assert twin["sentence"].replace("\xa0", " ") in Page(report.html).words
+    assert twin["regions"] == result.to_dict()["regions"]
+    assert twin["trust"] == result.about["trust"]
+    assert report.save(tmp_path / "x.html").read_text(encoding="utf-8") == report.html
+
+
+def test_a_pdf_needs_an_extra_and_says_which(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    with pytest.raises(InputError, match=r"bayesesi\[pdf\]"):
+        report.save(tmp_path / "x.pdf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_page_fits_into_a_report_of_mne(report: Report, tmp_path: Path) -> None:
+    whole = mne.Report(title="x", verbose="error")
+    report.add_to(whole, "Where <it> came from")
+    assert len(whole.html) == 1
+    assert 'sandbox=""' in whole.html[0]
+    assert "<it>" not in whole.html[0]
+
+
+def test_the_command_writes_page_and_twin(result: Result, tmp_path: Path) -> None:
+    result.save(tmp_path / "x-post.nc")
+    out = tmp_path / "page.html"
+    wanted = ["report", str(tmp_path / "x-post.nc"), "--format", "html,json", "-o", str(out)]
+    run = CliRunner().invoke(app, wanted)
+    assert run.exit_code == 0, run.output
+    assert out.is_file()
+    assert out.with_suffix(".json").is_file()
+    run = CliRunner().invoke(app, ["report", str(tmp_path / "x-post.nc"), "--format", "doc"])
+    assert run.exit_code == 2
+    assert "html, pdf, json" in run.stderr
