@@ -252,6 +252,14 @@ def report(
     formats: Annotated[
         str, typer.Option("--format", help="html, pdf, json, or several with commas.")
     ] = "html",
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Something to measure the distance to, as often as you like: "
+            "motor=precentral-lh,paracentral-lh, or lesion=mask.nii.gz (MNI152), or "
+            "electrode=mni:-42,-20,12."
+        ),
+    ] = None,
 ) -> None:
     """Write the page on a result: HTML, PDF or its JSON twin.
 
@@ -262,12 +270,16 @@ def report(
     """
     import bayesesi
     from bayesesi.report.report import FORMATS
+    from bayesesi.target import read_target, with_targets
 
     wanted = [each.strip() for each in formats.split(",")]
     unknown = [each for each in wanted if each not in FORMATS]
     if unknown:
         raise InputError(f"format is one or more of {', '.join(FORMATS)}, not {unknown[0][:40]!r}")
-    page = bayesesi.make_report(bayesesi.read_result(result), spec)
+    shown = bayesesi.read_result(result)
+    if target:
+        shown = with_targets(shown, [read_target(each) for each in target])
+    page = bayesesi.make_report(shown, spec)
     base = out or result.parent / "report.html"
     # a PDF may lack what it needs: what needs nothing is written first
     written = [

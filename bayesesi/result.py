@@ -255,7 +255,7 @@ class Result:
         )
         table = {key: self.about[key] for key in keys if key in self.about}
         table |= {"localisable": self.localisable, "model": self.about["model"]}
-        for key in ("evidence", "sensitivity"):
+        for key in ("evidence", "sensitivity", "targets"):
             if key in self.about:
                 table |= {key: self.about[key]}
         if self.has_dipoles:
@@ -281,8 +281,12 @@ class Result:
         ``position`` (3,) or (n, 3) m, in the frame of the sources.
         """
         truth = {"regions": list(regions), "position": np.asarray(position, float).tolist()}
+        return self.with_about("truth", truth)
+
+    def with_about(self, key: str, value: Any) -> Result:
+        """The same with one more thing that it says of itself, plain data."""
         data = self.inference_data.copy()
-        data.attrs = {ATTRIBUTE: json.dumps({**self.about, "truth": truth})}
+        data.attrs = {ATTRIBUTE: json.dumps({**self.about, key: value})}
         return Result(data)
 
     def save(self, path: str | Path) -> Path:

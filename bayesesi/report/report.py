@@ -27,6 +27,7 @@ SECTIONS: dict[str, sections.Section] = {
         sections.where,
         sections.dipoles,
         sections.truth,
+        sections.targets,
         sections.regions,
         sections.cortex,
         sections.recording,

@@ -234,6 +234,25 @@ def truth(reading: Reading) -> dict[str, Any] | None:
     }
 
 
+def targets(reading: Reading) -> dict[str, Any] | None:
+    """How far the peak lies from what the user asked about."""
+    found = reading.about.get("targets")
+    if not found or not reading.localisable:
+        return None
+    rows = [
+        {
+            "name": plain(each["name"]),
+            "said": plain(each["said"], 120),
+            "median": f"{float(each['median_mm']):.0f}",
+            "interval": f"{float(each['low_mm']):.0f} to {float(each['high_mm']):.0f}",
+            "inside": chance(float(each["inside"])),
+            "share": float(each["inside"]),
+        }
+        for each in found
+    ]
+    return {"rows": rows, "level": percent(reading.level)}
+
+
 def _true_positions(reading: Reading) -> NDArray[np.float64]:
     known = reading.truth or {}
     return np.asarray(known.get("position", []), float).reshape(-1, 3)

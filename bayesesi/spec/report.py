@@ -12,6 +12,7 @@ SectionName = Literal[
     "where",
     "dipoles",
     "truth",
+    "targets",
     "regions",
     "cortex",
     "recording",

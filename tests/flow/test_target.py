@@ -1,0 +1,122 @@
+"""Distances to what matters: right in closed cases, refused where the target is not here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from bayesesi import infer, make_report, read_simulator
+from bayesesi.anatomy import template_parcellation
+from bayesesi.anatomy.template import to_mri_frame
+from bayesesi.cli import app
+from bayesesi.errors import InputError
+from bayesesi.result import Result
+from bayesesi.target import read_target, target_at, target_mask, with_targets
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    simulation = read_simulator("frame-measured-cap", session=1).simulate(20, 5, "validate")
+    loud = int(np.flatnonzero(simulation.snr_db > 12)[0])
+    return infer(simulation.observation(loud), "atoms", draws=100)
+
+
+def mni(place: np.ndarray) -> np.ndarray:
+    """mm of MNI152 of a head-frame place."""
+    from bayesesi.target import _TO_MNI152
+
+    mm = 1e3 * to_mri_frame(place[None])[0]
+    return np.asarray(_TO_MNI152[:3, :3] @ mm + _TO_MNI152[:3, 3])
+
+
+def test_the_distance_to_a_source_is_that_of_the_peak(result: Result) -> None:
+    """Against the distances themselves, weighed by hand."""
+    maps = result.inference_data["maps"]
+    places, weight = maps["position"].values, maps["peak_probability"].values
+    place = places[int(weight.argmax())]
+    target = target_at("here", ",".join(f"{x:.4f}" for x in mni(place)))
+    assert np.allclose(target.points[0], place, atol=1e-6)
+    found = with_targets(result, [target]).about["targets"][0]
+    apart = np.linalg.norm(places - place, axis=1)
+    inside = weight[apart <= 0.005].sum()
+    assert found["inside"] == pytest.approx(inside)
+    assert found["mode_mm"] == 0.0
+    drawn = np.random.default_rng(0).choice(
+        np.where(apart <= 0.005, 0, apart), 20000, p=weight / weight.sum()
+    )
+    assert found["median_mm"] == pytest.approx(1e3 * np.median(drawn), abs=2.0)
+    assert found["low_mm"] <= found["median_mm"] <= found["high_mm"]
+
+
+def test_a_mask_is_its_voxels(tmp_path: Path) -> None:
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = [-90, -126, -72]
+    data = np.zeros((91, 109, 91), np.uint8)
+    data[20:23, 50:53, 40:43] = 1
+    nib.Nifti1Image(data, affine).to_filename(tmp_path / "m.nii.gz")
+    target = read_target(f"lesion={tmp_path / 'm.nii.gz'}")
+    assert len(target.points) == 27
+    middle = affine[:3, :3] @ [21, 51, 41] + affine[:3, 3]
+    assert np.allclose(
+        target.points.mean(axis=0), target_at("x", ",".join(map(str, middle))).points[0]
+    )
+
+
+def test_regions_hold_their_sources() -> None:
+    target = read_target("motor=precentral-lh,paracentral-lh")
+    atlas = template_parcellation(5)
+    labels = [atlas.names.index(n) for n in ("precentral-lh", "paracentral-lh")]
+    assert len(target.points) == np.isin(atlas.labels, labels).sum()
+
+
+def test_what_is_no_target_is_one_sentence(tmp_path: Path, result: Result) -> None:
+    for text, sentence in (
+        ("precentral-lh", "a target is NAME=REGION"),
+        ("x=nowhere-lh", "no region"),
+        ("x=mni:1,2", "three numbers"),
+        ("x=mni:a,b,c", "three numbers"),
+        ("x=mni:900,0,0", "another space"),
+        ("x=missing.nii", "is no file"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            read_target(text)
+    nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)).to_filename(tmp_path / "e.nii")
+    with pytest.raises(InputError, match="is empty"):
+        target_mask("x", tmp_path / "e.nii")
+    (tmp_path / "bad.nii").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="no readable NIfTI"):
+        target_mask("x", tmp_path / "bad.nii")
+    nib.Nifti1Image(np.ones((4, 4, 4, 2), np.uint8), np.eye(4)).to_filename(tmp_path / "f.nii")
+    with pytest.raises(InputError, match="three dimensions"):
+        target_mask("x", tmp_path / "f.nii")
+
+
+def test_hostile_names_of_targets_are_text(result: Result) -> None:
+    target = read_target("<script>alert(1)</script>=precentral-lh")
+    html = make_report(with_targets(result, [target])).html
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert "Distances" in html
+
+
+def test_the_command_takes_targets(result: Result, tmp_path: Path) -> None:
+    result.save(tmp_path / "x-post.nc")
+    run = CliRunner().invoke(
+        app,
+        [
+            "report",
+            str(tmp_path / "x-post.nc"),
+            "--target",
+            "motor=precentral-lh",
+            "--format",
+            "json,html",
+        ],
+    )
+    assert run.exit_code == 0, run.output
+    assert "motor" in (tmp_path / "report.json").read_text()
+    run = CliRunner().invoke(app, ["report", str(tmp_path / "x-post.nc"), "--target", "motor"])
+    assert run.exit_code == 2
