@@ -6,6 +6,7 @@ that could be drawn anew. Of others it is silent, and says why.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import Parcellation, template_parcellation
 from bayesesi.calibration import CalibrationCard, card_of, scored
 from bayesesi.calibration.repair import LEAST_DRAWS
+from bayesesi.calibration.verdicts import SET_LEVEL
 from bayesesi.conformal import Cell, Guarantee, RegionSet
 from bayesesi.model import Model
 from bayesesi.observation import Observation
@@ -31,24 +33,28 @@ class Earned:
     ----------
     card : None where none speaks; ``about`` then says why.
     region_set : with its guarantee. mask : (S,) sources that hold ``level`` of the active ones, on
-        average over cases. unusual, odd : see ``trust.Evidence``.
+        average over cases. set_share : of the cortex, of the set that verdicts look at, whatever
+        was asked for. unusual, odd : see ``trust.Evidence``.
     """
 
     about: dict[str, Any]
     card: CalibrationCard | None = None
     region_set: RegionSet | None = None
+    set_share: float | None = None
     unusual: float | None = None
     odd: tuple[str, ...] = ()
     mask: NDArray[np.bool_] | None = field(default=None, repr=False)
     _inside: NDArray[np.bool_] | None = field(default=None, repr=False)
+    _probability: NDArray[np.float64] | None = field(default=None, repr=False)
 
-    def columns(
-        self, regions: Parcellation, probability: NDArray[np.float64]
-    ) -> dict[str, tuple[str, NDArray[Any], dict[str, str]]]:
-        """Of the table of regions: in the set, and the probability that simulations repaired."""
+    def columns(self, regions: Parcellation) -> dict[str, tuple[str, NDArray[Any], dict[str, str]]]:
+        """Of the table of regions: in the set, and the probability that simulations repaired, from
+        as many draws as theirs."""
         n, share = len(regions.regions), {"units": "1"}
         none = np.full(n, np.nan)
-        repaired = none if self.card is None else self.card.repair.probability(probability)
+        repaired = none
+        if self.card is not None and self._probability is not None:
+            repaired = self.card.repair.probability(self._probability)
         inside = np.zeros(n, bool) if self._inside is None else self._inside
         return {
             "in_region_set": ("region", inside.astype(np.int8), share),
@@ -85,10 +91,13 @@ def earn(
     scores = region_scores(summary.region_energy, regions)
     cell = card.split.cell_for(len(obs.sensors), obs.snr_db)
     rule = card.split.rule(level, guarantee, cell)
-    inside = rule.inside(scores, seed)
+    # the lot of ties hangs on the recording, not on its scores alone: silent ones are all alike
+    lot = seed ^ zlib.crc32(np.ascontiguousarray(obs.values).tobytes())
+    inside = rule.inside(scores, lot)
     unusual = float(card.usual.share_as_unusual(signs[None])[0])
     areas = regions.areas
-    plain = rule.region_set(scores, regions.names, seed)
+    plain = rule.region_set(scores, regions.names, lot)
+    looked_at = card.split.rule(SET_LEVEL, "every", cell).inside(scores, lot)
     region_set = RegionSet(
         plain.level,
         plain.regions,
@@ -109,7 +118,7 @@ def earn(
         "created": card.created,
         "unusual": unusual,
         "signs": found,
-        "null_p": card.split.null_p(posterior.null_probability) if card.split.nothing else None,
+        "null_p": card.split.null_p(found["nothing"]) if card.split.nothing else None,
         "moment": _moment(card, summary, level),
         "radius_mm": card.split.radius_mm(level, cell) if card.split.mode_error_mm else None,
     }
@@ -117,10 +126,12 @@ def earn(
         about,
         card,
         region_set,
+        float(areas[looked_at].sum() / areas.sum()),
         unusual,
         card.usual.odd(signs),
-        _mask(card, summary, obs, level, cell, seed),
+        _mask(card, summary, obs, level, cell, lot),
         inside,
+        summary.active.mean(axis=0),
     )
 
 

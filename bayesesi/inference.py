@@ -86,7 +86,7 @@ def infer(
             caveat=posterior.caveat,
             unusual=earned.unusual,
             odd=earned.odd,
-            set_share=None if earned.region_set is None else earned.region_set.share,
+            set_share=earned.set_share,
             channels=len(obs.sensors),
             eeg=not isinstance(model, LearnedModel) or set(obs.sensors.kinds) == {"eeg"},
         )
@@ -246,7 +246,7 @@ def _regions_group(
     group = {
         "probability": ("region", summary.active.mean(axis=0), share),
         "in_credible_set": ("region", inside.astype(np.int8), share),
-        **earned.columns(regions, summary.active.mean(axis=0)),
+        **earned.columns(regions),
         "peak_median": ("region", quantiles[0], moment),
         "peak_low": ("region", quantiles[1], moment),
         "peak_high": ("region", quantiles[2], moment),

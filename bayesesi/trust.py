@@ -105,8 +105,8 @@ _ODD = {
 }
 #: Components of the law of signs, and the floor of their variances (of signs of unit variance).
 _COMPONENTS, _FLOOR = 8, 1e-2
-#: Quantiles of a law that are kept, and share beyond which one sign is called odd.
-_QUANTILES, _ODD_SHARE = 201, 0.005
+#: Share beyond which one sign is called odd.
+_ODD_SHARE = 0.005
 _ARTIFACT = SIGNS.index("artifact")
 
 
@@ -117,8 +117,8 @@ class Usual(Table):
     ----------
     names : of signs, as ``posterior.signs`` had them. centre, size : to unit variance.
     weight, mean, precision : of the components; the last are Cholesky factors of precisions.
-    surprise, artifact : quantiles of minus the log density, and of the sign of that name, of ``n``
-        cases that the law was not fitted to.
+    surprise, artifact : minus the log density, and the sign of that name, of cases that the law
+        was not fitted to, each sorted.
     low, high : of each sign, beyond which it is odd.
     """
 
@@ -132,7 +132,6 @@ class Usual(Table):
     artifact: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    n: int
 
     @model_validator(mode="after")
     def _fits(self) -> Usual:
@@ -141,6 +140,10 @@ class Usual(Table):
             raise ValueError("centre, size, low, high and means have a number for each name")
         if len(self.mean) != k or np.shape(self.precision) != (k, f, f):
             raise ValueError("mean and precision have an entry for each weight")
+        if not len(self.surprise) == len(self.artifact) >= 1:
+            raise ValueError("surprise and artifact are of the same cases, one at least")
+        if (np.diff(self.surprise) < 0).any() or (np.diff(self.artifact) < 0).any():
+            raise ValueError("surprise and artifact are sorted")
         return self
 
     @classmethod
@@ -160,12 +163,15 @@ class Usual(Table):
             mean=tuple(_short(m) for m in law.means_),
             precision=tuple(tuple(_short(r) for r in p) for p in law.precisions_cholesky_),
             surprise=(0.0,),
-            artifact=_quantiles(held_out[:, _ARTIFACT]),
+            artifact=(0.0,),
             low=_short(np.quantile(fitted, _ODD_SHARE, axis=0)),
             high=_short(np.quantile(fitted, 1 - _ODD_SHARE, axis=0)),
-            n=len(held_out),
         )
-        return made.model_copy(update={"surprise": _quantiles(made.surprise_of(held_out))})
+        kept = {
+            "surprise": _short(np.sort(made.surprise_of(held_out))),
+            "artifact": _short(np.sort(held_out[:, _ARTIFACT])),
+        }
+        return made.model_copy(update=kept)
 
     def surprise_of(self, signs: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n,) minus the log density of signs (n, F)."""
@@ -188,18 +194,10 @@ class Usual(Table):
         """
         signs = np.atleast_2d(np.asarray(signs, float))
         each = [
-            self._beyond(self.surprise_of(signs), self.surprise),
-            self._beyond(signs[:, _ARTIFACT], self.artifact),
+            _beyond(self.surprise_of(signs), self.surprise),
+            _beyond(signs[:, _ARTIFACT], self.artifact),
         ]
         return np.minimum(2 * np.minimum(*each), 1.0)
-
-    def _beyond(
-        self, found: NDArray[np.floating], quantiles: tuple[float, ...]
-    ) -> NDArray[np.float64]:
-        """(n,) share of the cases that lie as far out, this one among them."""
-        below = np.interp(found, quantiles, np.linspace(0, 1, len(quantiles)))
-        below = np.where(found > quantiles[-1], 1.0, below)
-        return np.asarray((self.n * (1 - below) + 1) / (self.n + 1))
 
     def odd(self, signs: NDArray[np.floating]) -> tuple[str, ...]:
         """In words, the signs (F,) that lie beyond nearly all, the furthest first."""
@@ -213,8 +211,11 @@ class Usual(Table):
         return tuple(dict.fromkeys(words for _, words in sorted(found)))
 
 
-def _quantiles(values: NDArray[np.floating]) -> tuple[float, ...]:
-    return _short(np.quantile(values, np.linspace(0, 1, _QUANTILES)))
+def _beyond(found: NDArray[np.floating], cases: tuple[float, ...]) -> NDArray[np.float64]:
+    """(n,) share of the sorted cases that lie as far out, this one among them."""
+    rounded = np.array(_short(found))
+    further = len(cases) - np.searchsorted(cases, rounded, side="left")
+    return np.asarray((further + 1) / (len(cases) + 1))
 
 
 def _short(values: NDArray[np.floating]) -> tuple[float, ...]:

@@ -37,8 +37,8 @@ class SetCheck(Table):
     held : how often, or on average how much, the set held what it must, of ``n`` cases with an
         event, ``n_conformal`` behind the rule. area : mean share of the cortex, whole : share of
         sets that are all of it. p_value : two-sided, of the law of a split's coverage; None for
-        "recall", whose law is not known. by_cell : held and area, of sets that rest on a
-        recording's own cell, in each cell of recordings.
+        "recall", whose law is not known. served, served_area : the same of the sets that
+        recordings get, each by the rule of its own cell; by_cell : in each cell of recordings.
     """
 
     guarantee: Guarantee
@@ -49,6 +49,8 @@ class SetCheck(Table):
     n: int
     n_conformal: int
     p_value: float | None
+    served: float
+    served_area: float
     by_cell: tuple[tuple[float, float, int], ...]
 
 
@@ -124,7 +126,8 @@ class CalibrationCard(Table):
         for check in self.sets:
             rows[f"{check.level:.0%} sets, {check.guarantee}"] = (
                 f"held {check.held:.3f}, area {check.area:.1%} of the cortex, whole "
-                f"{check.whole:.1%}, {check.n} cases"
+                f"{check.whole:.1%}, {check.n} cases; by kind of recording, as served: "
+                f"{check.served:.3f}, {check.served_area:.1%}"
             )
         for verdict, rate in self.trust.rates.items():
             held = "" if rate.held is None else f"; their 90% sets held {rate.held:.3f}"
@@ -206,10 +209,10 @@ def split_of(trials: Trials) -> ConformalSplit:
     return ConformalSplit.of(
         scores_of(trials),
         trials.active,
-        trials.true_peak,
+        trials.peak_region,
         trials.stratum("channels"),
         trials.stratum("data_snr_db"),
-        nothing=trials.null if drawn else None,
+        nothing=trials.sign("nothing") if drawn else None,
         mode_error_mm=1e3 * trials.mode_error if drawn else None,
         mask=trials.mask_scores if drawn else None,
     )
@@ -258,6 +261,8 @@ def _check(
         n=len(trials),
         n_conformal=rule.n,
         p_value=None if guarantee == "recall" else _p_value(held, rule.n, level),
+        served=_mean(own_held),
+        served_area=_mean(own_area),
         by_cell=tuple(by_cell),
     )
 
@@ -269,7 +274,7 @@ def _held(
     areas = template_parcellation(4).areas
     active = trials.active
     if guarantee == "peak":
-        held = inside[np.arange(len(trials)), trials.true_peak].astype(float)
+        held = inside[np.arange(len(trials)), trials.peak_region].astype(float)
     elif guarantee == "every":
         held = np.asarray((inside | ~active).all(axis=1), float)
     else:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from bayesesi.errors import InputError
 from bayesesi.spec.base import Table
 
-#: Probabilities that are asked, bins of about as many of them each, and bootstrap samples.
+#: Probabilities that are asked, bins of about as many of them each (at most), and bootstrap
+#: samples.
 ASKED = (0.05, 0.95)
 N_BINS, N_BOOT = 10, 200
 #: Steps of Newton's; logistic regression in two numbers converges in fewer.
@@ -22,7 +23,11 @@ _TINY = 1e-9
 
 
 class Interval(Table):
-    """A number with a 95 % interval over cases."""
+    """A number, and between which it lies in 95 % of samples of as many cases drawn anew.
+
+    Of a mean of distances from what is ideal (a deviation, an ECE) that spread lies above 0 and
+    mostly above the number even where the truth is 0: noise of the samples adds to it.
+    """
 
     value: float
     low: float
@@ -80,8 +85,10 @@ def reliability(
             "they mean what they say"
         )
     ps, ys = p[asked], y[asked]
-    edges = np.quantile(ps, np.linspace(0, 1, N_BINS + 1)[1:-1])
-    bins = np.searchsorted(edges, ps, side="right")
+    # shares of draws lie on a lattice: edges that fall together make one bin of two
+    edges = np.unique(np.quantile(ps, np.linspace(0, 1, N_BINS + 1)[1:-1]))
+    bins = np.searchsorted(edges, ps, side="left")
+    bins = np.unique(bins, return_inverse=True)[1]
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(p), np.full(len(p), 1 / len(p)), size=n_boot)
     weights = np.vstack([np.ones(len(p)), drawn])  # (1 + B, n)
@@ -103,8 +110,8 @@ def reliability(
 def _in_bins(
     weights: NDArray[np.float64], bins: NDArray[np.int64], values: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(B, N_BINS) weighted sums."""
-    onto = np.zeros((len(bins), N_BINS))
+    """(B, bins) weighted sums."""
+    onto = np.zeros((len(bins), int(bins.max()) + 1))
     onto[np.arange(len(bins)), bins] = values
     return np.asarray(weights @ onto)
 

@@ -7,8 +7,9 @@ with E the log of how far a truth y lies beyond the draws' quantile,
     E_high = log y - log q_high,   E_low = log q_low - log y,
 
 the k-th smallest E of the cases moves that end, k = ceil((n + 1) (1 + level) / 2), so that the
-interval holds y with probability ``level`` or more over exchangeable cases. The cases are those in
-which something is active, one moment each.
+interval holds y with probability ``level`` or more over exchangeable cases; between the levels that
+are kept margins are interpolated, and there it does so nearly. The cases are those in which
+something is active, one moment each.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class RankRepair(Table):
 
 
 class Repair(Table):
-    """All of it, from ``n`` cases that nothing else is told on.
+    """All of it, from ``n`` cases on which nothing is told; the law of signs is fitted to them too.
 
     Attributes
     ----------

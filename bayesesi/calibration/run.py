@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -210,7 +212,7 @@ def _manifest(
         "simulators": mixture.said(),
         "seed": seed,
         "namespace": namespace,
-        "view": "" if view is None else view.__name__,
+        "view": "" if view is None else _named(view),
         "draws": SCORE_DRAWS,
         "signs": list(SIGNS),
     }
@@ -222,7 +224,20 @@ def solver_name(solver: Model | str | Solver) -> str:
         return solver_name(load_model(solver))
     if isinstance(solver, Model):
         return f"{solver.name} {solver.fingerprint}".strip()
-    return str(getattr(solver, "__name__", type(solver).__name__))
+    return _named(solver)
+
+
+def _named(function: Any) -> str:
+    """Of a function, with a hash of its code: an edited one is another."""
+    name = str(getattr(function, "__name__", type(function).__name__))
+    code = getattr(function, "__code__", None)
+    return name if code is None else f"{name} {zlib.crc32(_told(code)):08x}"
+
+
+def _told(code: CodeType) -> bytes:
+    """What a function does, wherever it is in memory."""
+    consts = (_told(c) if isinstance(c, CodeType) else repr(c).encode() for c in code.co_consts)
+    return b"".join((code.co_code, repr(code.co_names).encode(), *consts))
 
 
 def _claim(folder: Path, manifest: dict[str, Any]) -> None:

@@ -119,9 +119,21 @@ class Trials:
         return self.energy.shape[1]
 
     @property
+    def peak_region(self) -> NDArray[np.int64]:
+        """(n,) that of the largest moment density; where it lies in no region, the active one of
+        the most energy; -1 where nothing is active."""
+        energy = np.where(self.active, np.nan_to_num(self.true_energy, nan=1.0), -1.0)
+        other = np.where(self.loud, energy.argmax(axis=1), -1)
+        return np.where((self.true_peak >= 0) & self.loud, self.true_peak, other)
+
+    @property
     def loud(self) -> NDArray[np.bool_]:
         """(n,) cases in which something is active."""
         return np.asarray(self.active.any(axis=1))
+
+    def sign(self, name: str) -> NDArray[np.float64]:
+        """(n,) of ``SIGNS``."""
+        return np.asarray(self.signs[:, SIGNS.index(name)], float)
 
     def stratum(self, name: str) -> NDArray[np.float64]:
         """(n,) of ``STRATA``."""
@@ -183,10 +195,10 @@ class Drawn(Posterior):
     draws: NDArray[np.float64]
 
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float64]:
-        """The first n, where there are as many; else n of them by lot."""
-        if n <= len(self.draws):
-            return self.draws[:n]
-        return self.draws[np.random.default_rng(seed).integers(0, len(self.draws), n)]
+        """n of them by lot, none twice where there are as many."""
+        twice = n > len(self.draws)
+        chosen = np.random.default_rng(seed).choice(len(self.draws), n, replace=twice)
+        return self.draws[chosen]
 
     def mean(self) -> NDArray[np.float64]:
         return np.asarray(self.draws.mean(axis=0))
@@ -206,7 +218,13 @@ def _posterior(found: Any, obs: Observation) -> tuple[Posterior | None, NDArray[
     values = np.asarray(found, float)
     if values.shape == none.shape and np.isfinite(values).all():
         return None, values.astype(np.float32)
-    if values.ndim > 2 and values.shape[1:] == (*obs.leadfield.shape[1:], obs.n_functions):
+    fits = values.ndim > 2 and values.shape[1:] == (*obs.leadfield.shape[1:], obs.n_functions)
+    if fits and np.isfinite(values).all():
+        if len(values) < SCORE_DRAWS:
+            raise InputError(
+                f"a solver gives {SCORE_DRAWS} draws of the field or more, not {len(values)}: "
+                "ranks among fewer are rough"
+            )
         return Drawn(obs, values), none
     raise InputError(
         f"a solver gives a posterior, draws (D, {obs.leadfield.shape[1]}, {obs.n_functions}) of "

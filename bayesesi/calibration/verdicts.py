@@ -1,4 +1,7 @@
-"""How often a verdict errs: every check of a recording, on cases whose truth is known."""
+"""How often a verdict errs, on cases whose truth is known.
+
+Checks of chains and of weighted draws are not among them: trials do not keep their numbers.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +126,7 @@ def trust_card(
             n=int(some.sum()),
         )
     small = loud & (share < SMALL_SET)
-    alarm = np.array([split.null_p(float(v)) <= 0.05 for v in trials.null[~loud]])
+    alarm = np.array([split.null_p(float(v)) <= 0.05 for v in trials.sign("nothing")[~loud]])
     return TrustCard(
         rates=rates,
         small_reliable=_mean((named == str(Verdict.RELIABLE))[small]),

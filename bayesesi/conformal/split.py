@@ -21,7 +21,7 @@ from bayesesi.spec.base import Table
 
 #: Where cells of recordings part: channels, and dB of power of the whitened data (pure noise: 0).
 CHANNELS, DATA_SNR_DB = 48, (3.0, 8.0)
-#: Cases that a cell needs to speak for itself; else all cells of its power, or all cases, do.
+#: Cases that cells need to speak for themselves; else all of their power, or all cases, do.
 LEAST_CASES = 300
 #: How often noise alone is called an event by the null test, unless asked otherwise.
 FALSE_ALARM = 0.05
@@ -58,7 +58,8 @@ class ConformalSplit(Table):
     active : of each case in which something is active, scores of its active regions. peak : of the
         region of the strongest. cell : see ``cell_of``. mode_error_mm : from the map's mode to the
         truth. mask : scores of truly active sources, at even quantiles.
-    nothing : of each case without an event, how sure the solver is that there is none.
+    nothing : of each case without an event, the sign of that name: how sure the solver is that
+        there is none.
     """
 
     active: tuple[tuple[float, ...], ...]
@@ -92,10 +93,12 @@ class ConformalSplit(Table):
         mode_error_mm: NDArray[np.floating] | None = None,
         mask: NDArray[np.floating] | None = None,
     ) -> ConformalSplit:
-        """From (n, P) scores and truths; a case without an active region is one of nothing."""
+        """From (n, P) scores and truths; a case without an active region is one of nothing.
+
+        ``peak`` (n,) is a region in every case in which something is active.
+        """
         loud = active.any(axis=1)
-        where = np.where(peak >= 0, peak, np.where(active, scores, -np.inf).argmax(axis=1))
-        own = np.take_along_axis(np.asarray(scores, float), where[:, None], axis=1)[:, 0]
+        own = np.take_along_axis(np.asarray(scores, float), peak[:, None], axis=1)[:, 0]
         cells = cell_of(channels, data_snr_db)
         found: dict[str, Any] = {}
         if nothing is not None:
@@ -122,18 +125,24 @@ class ConformalSplit(Table):
     __str__ = __repr__
 
     def cell_for(self, channels: float, data_snr_db: float) -> Cell:
-        """The cases that speak for a recording: its cell, all of its power, or all."""
-        own, every = int(cell_of(channels, data_snr_db)), np.array(self.cell)
+        """The cases that speak for a recording: its cell, all of its power, or all.
+
+        Recordings and cases are parted alike: where one of two cells has too few cases both use
+        those of their power, and where one power has too few all use all. Otherwise cases of a
+        cell with a rule of its own would stand behind sets of another.
+        """
+        own, every = int(cell_of(channels, data_snr_db)), np.array(self.cell, int)
+        count = np.bincount(every, minlength=len(CELLS)).reshape(2, len(_POWERS))
         power = own % len(_POWERS)
         many = "many" if own >= len(_POWERS) else "few"
-        tried = (
-            (f"with as much power and as {many} channels", every == own),
-            ("with as much power and any number of channels", every % len(_POWERS) == power),
-        )
-        for words, inside in tried:
-            if inside.sum() >= LEAST_CASES:
-                return Cell(words, np.flatnonzero(inside))
-        return Cell("of any power and number of channels", np.arange(len(every)))
+        if count.sum(axis=0).min() < LEAST_CASES:
+            return Cell("of any power and number of channels", np.arange(len(every)))
+        if count[:, power].min() < LEAST_CASES:
+            inside = every % len(_POWERS) == power
+            words = "with as much power and any number of channels"
+            return Cell(words, np.flatnonzero(inside))
+        words = f"with as much power and as {many} channels"
+        return Cell(words, np.flatnonzero(every == own))
 
     def rule(
         self,
@@ -179,7 +188,7 @@ class ConformalSplit(Table):
         """
         if not self.nothing:
             raise InputError("this card knows no cases without an event")
-        below = int((np.array(self.nothing) <= nothing).sum())
+        below = int((np.array(self.nothing) <= _plain(np.array([nothing]))[0]).sum())
         return (below + 1) / (len(self.nothing) + 1)
 
 
@@ -188,7 +197,8 @@ _STEP, _FAR_MM = 1e-9, 300.0
 
 
 def _plain(values: NDArray[np.floating]) -> tuple[float, ...]:
-    return tuple(float(f"{v:.6g}") for v in np.asarray(values, float))
+    """As a file keeps them: what a recording brings is rounded likewise before it is compared."""
+    return tuple(float(f"{v:.6g}") for v in np.asarray(values, np.float32))
 
 
 def _padded(

@@ -79,8 +79,16 @@ def held_out_trials(
     InputError : another window or other channels.
     """
     alike = obs.whitener.ch_names == other.whitener.ch_names
-    if not alike or obs.recording.values.shape != other.recording.values.shape:
+    times = (obs.recording.times, other.recording.times)
+    alike = alike and times[0].shape == times[1].shape and np.allclose(*times)
+    alike = alike and obs.recording.values.shape == other.recording.values.shape
+    if not alike:
         raise InputError("held-out trials are of the same channels and window as the others")
+    if obs.recording.nave != other.recording.nave:
+        raise InputError(
+            f"held-out trials are as many as the others, {other.recording.nave:g} are not "
+            f"{obs.recording.nave:g}: their noise would differ"
+        )
     values = project(other.recording.values, obs.whitener, obs.time_basis)
     z = values - explained
     log_density = logsumexp(-0.5 * z**2 - 0.5 * np.log(2 * np.pi), axis=0) - np.log(len(z))
@@ -94,7 +102,8 @@ class Kriging:
     Attributes
     ----------
     z : (C, R) standardised errors. power : t at the largest likelihood, over the noise.
-    foreseen : share of the channels' power that the others foresee; may be below 0.
+    foreseen : share of the squared errors that remain if noise alone foresees each channel, which
+        the sources take away; may be below 0.
     """
 
     z: NDArray[np.float64]

@@ -21,7 +21,7 @@ SIGNS = (
     "explained",  # share of it that the answer explains
     "surprise",  # log10 of the mean square error of channels foreseen by the others
     "worst_channel",  # log10 of the largest such mean square of one channel
-    "foreseen",  # share of the channels' power that the others foresee
+    "foreseen",  # share of the errors of noise alone that sources take away
     "held_out",  # share of channels in the central 80 % of what draws foresee
     "held_out_score",  # log score of the channels there, squashed
     "smooth",  # share of power in the six smoothest topographies that sources can have

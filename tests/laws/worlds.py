@@ -61,7 +61,7 @@ def world(n: int, seed: int = 0, sure: float = 1.0, shift: float = 0.0, n_draws:
         "mask_scores": rng.random((n, N_MASK)),
         "cortex_scores": rng.random((n, N_CORTEX)),
         "closed": np.tile(CLOSED_LEVELS, (n, 1)),
-        "signs": rng.standard_normal((n, len(SIGNS))),
+        "signs": _signs(doubt, rng),
         "null": doubt,
         "at_edge": np.zeros(n),
         "strata": _strata(n, rng),
@@ -86,6 +86,13 @@ def _fields(
         energy[rows[0], rows[1], place.ravel()] += (size**2).ravel()
         moment[rows[0], rows[1], place.ravel()] += size.ravel()
     return energy, moment
+
+
+def _signs(doubt: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    signs = rng.standard_normal((len(doubt), len(SIGNS)))
+    p = np.clip(doubt, 1e-9, 1 - 1e-9)
+    signs[:, SIGNS.index("nothing")] = np.log(p / (1 - p))
+    return signs
 
 
 def _centres(energy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,9 +3,9 @@
     python -m tests.oracle.shift run SOLVER WORKERS [N]    # atoms, cortex, eloreta; resumable
     python -m tests.oracle.shift report
 
-Each row shifts one thing in `frame-any-cap`; cases are of the purpose "bench", alike in all rows
-but for what is shifted. Sets are those of the card of the model, each recording's of its own cell;
-of eLORETA those of the same 2,048 cases behind them.
+Each row shifts one thing in `frame-any-cap`; cases are of the purpose "bench", with the same events
+in all rows and, but for the skull's, the same caps. Sets are those of the card of the model, each
+recording's of its own cell; of eLORETA those of the same 2,048 cases behind them.
 """
 
 from __future__ import annotations
