@@ -287,7 +287,8 @@ def report(
     ]
     if "pdf" in wanted:
         written.append(str(page.save(base.with_suffix(".pdf"))))
-    _print({"says": page.table["sentence"], "written": ", ".join(written)}, spec)
+    says = page.table["sentence"].replace("\xa0", " ")
+    _print({"says": says, "written": ", ".join(written)}, spec)
 
 
 def _forward(path: Path | None, recording: Any) -> Any:

@@ -116,6 +116,9 @@ def earn(
         "slope": d.reliability.slope.value,
         "deviation": {name: c.deviation.value for name, c in d.coverage.items()},
         "created": card.created,
+        "said": list(d.reliability.said),
+        "found": list(d.reliability.found),
+        "held": _held(card, level),
         "unusual": unusual,
         "signs": found,
         "null_p": card.split.null_p(found["nothing"]) if card.split.nothing else None,
@@ -147,6 +150,15 @@ def _mask(
         return None
     scores = source_scores(summary.source_probability, obs.source_space)
     return card.split.mask_rule(level, cell).inside(scores, seed)
+
+
+def _held(card: CalibrationCard, level: float) -> dict[str, float] | None:
+    """How often sets of "every" held all, at the level nearest to the one asked that was checked."""
+    checks = [c for c in card.sets if c.guarantee == "every"]
+    if not checks:
+        return None
+    nearest = min(checks, key=lambda c: abs(c.level - level))
+    return {"level": nearest.level, "held": nearest.served, "n": nearest.n}
 
 
 def _moment(card: CalibrationCard, summary: Summary, level: float) -> dict[str, Any] | None:

@@ -70,6 +70,17 @@ def plot_maps(
     return figure
 
 
+def plot_calibration(said: Sequence[float], found: Sequence[float]) -> Figure:
+    """Said against found probabilities of regions, small: on the line they mean what they say."""
+    figure = new_figure(3.0, 2.7, layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="#9aa5b1", lw=1)
+    axes.plot(said, found, "o-", color=_BLUE, ms=4, lw=1.2)
+    axes.set(xlabel="probability said", ylabel="share that was active", xlim=(0, 1), ylim=(0, 1))
+    axes.tick_params(labelsize=8)
+    return figure
+
+
 def _ring(axis: Any, spot: int, side: str, view: str) -> None:
     own, place, seen = spot_on_cortex(spot)
     if own != side or not seen[view]:

@@ -523,10 +523,21 @@ def _measured(reading: Reading) -> dict[str, Any]:
             "n": f"{int(found['n']):,}",
             "ece": figures(100 * float(found["ece"])),
             "unusual": percent(float(found["unusual"])),
+            "picture": draw.data_uri(draw.plot_calibration(found["said"], found["found"])),
+            "held": None if not found["held"] else _held_words(found["held"]),
+            "inside": float(found["unusual"]) >= standard_verdict().unusual_caution,
             "radius": None if found["radius_mm"] is None else figures(float(found["radius_mm"])),
         },
         "why_not": None,
         "guarantee": reading.result.region_set is not None,
+    }
+
+
+def _held_words(held: dict[str, Any]) -> dict[str, str]:
+    return {
+        "level": percent(float(held["level"])),
+        "share": percent(float(held["held"])),
+        "n": f"{int(held['n']):,}",
     }
 
 

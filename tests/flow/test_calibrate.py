@@ -166,7 +166,9 @@ def test_a_recording_like_the_simulated_ones_earns_a_set() -> None:
     mask = result.inference_data["maps"]["conformal_mask"].values > 0
     assert 0 < mask.mean() < 1
     assert result.about["calibration"]["radius_mm"] > 0
-    assert "conformal set" in make_report(result).html
+    html = make_report(result).html
+    assert "conformal set" in html
+    assert "This recording lies" in html
     assert json.dumps(result.to_dict())
     peak = infer(obs, "atoms", draws=200, guarantee="peak").region_set
     assert peak is not None
