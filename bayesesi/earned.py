@@ -153,7 +153,7 @@ def _mask(
 
 
 def _held(card: CalibrationCard, level: float) -> dict[str, float] | None:
-    """How often sets of "every" held all, at the level nearest to the one asked that was checked."""
+    """How often sets of "every" held all, at the checked level that is nearest to the one asked."""
     checks = [c for c in card.sets if c.guarantee == "every"]
     if not checks:
         return None
