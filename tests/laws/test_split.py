@@ -157,3 +157,22 @@ def test_a_damaged_split_is_refused() -> None:
         ConformalSplit(active=(), peak=(), cell=()).rule()
     with pytest.raises(InputError, match="knows no distances"):
         ConformalSplit(active=((0.1,),), peak=(0.1,), cell=(0,)).radius_mm()
+
+
+def test_each_guarantee_has_a_twin_that_fails() -> None:
+    """1,300 cases behind and others that are not like them: recall of truths where the solver does
+    not look, places twice as far off, sources with half their score, noise that looks like events;
+    each misses its level by more than 8 standard errors."""
+    made = split(1500, 1)
+    shifted = check_sets(made, world(1500, 2, shift=0.7))
+    assert all(c.held < c.level - 0.1 for c in shifted if c.guarantee == "recall")
+    other = world(1500, 2, n_draws=5)
+    far = 2e3 * other.mode_error[other.loud]
+    assert (far <= made.radius_mm(0.9)).mean() < 0.9 - 8 * np.sqrt(0.09 / 1300)
+    low = 0.5 * other.mask_scores[other.loud]
+    assert (low >= made.mask_rule(0.8).threshold).mean() < 0.8 - 0.1
+    noise = other.sign("nothing")[~other.loud] - 6.0
+    alarms = np.mean([made.null_p(float(v)) <= 0.05 for v in noise])
+    assert alarms > 0.05 + 8 * np.sqrt(0.05 * 0.95 / len(noise))
+    sharpened = check_sets(made, world(1500, 2, sure=3.0))
+    assert any(c.p_value is not None and c.p_value < 1e-3 for c in sharpened)
