@@ -50,7 +50,7 @@ def one_sentence(command: Callable[..., None]) -> Callable[..., None]:
             said = str(error)
             for argument, flag in _FLAGS.items():
                 said = said.replace(argument, flag)
-            errors.print(Text(f"bayesesi: {said}"), soft_wrap=True)
+            errors.print(Text(f"bayesesi: {_printable(said)}"), soft_wrap=True)
             raise typer.Exit(2) from None
 
     return wrapped
@@ -566,7 +566,10 @@ def models_show(
     _print(rows, chosen.name)
     card = card_of(chosen)
     if card is None:
-        console.print(Text(f"no calibration card; make one with `bayesesi calibrate {name}`"))
+        how = f"make one with `bayesesi calibrate {name}`"
+        if chosen.card_path is None:
+            how = "a mixture of models keeps none; bayesesi.calibrate gives one in Python"
+        console.print(Text(f"no calibration card; {how}"))
         return
     _show_card(card, out)
 
@@ -789,7 +792,7 @@ def _plain(value: Any) -> str:
 def _print(rows: dict[str, str], title: str) -> None:
     table = Table(title=Text(_printable(title[:200])), show_header=False, title_justify="left")
     for name, value in rows.items():
-        table.add_row(Text(name), Text(_printable(value[:1000])))
+        table.add_row(Text(_printable(name[:100])), Text(_printable(value[:1000])))
     console.print(table)
 
 

@@ -179,6 +179,8 @@ def _moment(card: CalibrationCard, summary: Summary, level: float) -> dict[str, 
 
 def _silent(obs: Observation, model: Model, card: CalibrationCard | None) -> str:
     """Why a card says nothing of a recording; empty if it does."""
+    if card is None and model.card_path is None:
+        return "this model was not read from a file, so that no calibration card is beside it"
     if card is None:
         return (
             f"the model {model.name!r} has no calibration card, so that nothing it says was "

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import Parcellation, template_mesh
-from bayesesi.conformal import Guarantee
+from bayesesi.conformal import GUARANTEES, Guarantee
 from bayesesi.earned import Earned, earn
 from bayesesi.errors import InputError, some
 from bayesesi.model import LearnedModel, Model, load_model
@@ -73,8 +73,13 @@ def infer(
     if not isinstance(obs, Observation):
         raise InputError(f"infer takes what observe gives, not {type(obs).__name__}")
     model = model if isinstance(model, Model) else load_model(model)
-    _check(level, draws, seed)
+    _check(level, draws, seed, guarantee)
     posterior = model.posterior(obs, seed)
+    if not np.isfinite(posterior.null_probability):
+        raise InputError(
+            "the model's numbers overflow on this recording: its channels are flat or all alike, "
+            "or its noise covariance is next to nothing; look at it with `bayesesi observe`"
+        )
     summary = posterior.summarise(draws, seed, progress=progress)
     earned = earn(posterior, model, level, seed, guarantee)
     trust = assess(
@@ -141,7 +146,9 @@ def _count(level: float, n: int) -> int:
     return max(1, int(np.ceil(level * n - 1e-9)))
 
 
-def _check(level: Any, draws: Any, seed: Any) -> None:
+def _check(level: Any, draws: Any, seed: Any, guarantee: Any) -> None:
+    if not (isinstance(guarantee, str) and guarantee in GUARANTEES):
+        raise InputError(f"guarantee is one of {', '.join(GUARANTEES)}, not {some([guarantee])}")
     if not (isinstance(level, Real) and LEVELS[0] <= float(level) <= LEVELS[1]):
         raise InputError(f"level is a number from {LEVELS[0]} to {LEVELS[1]}, not {some([level])}")
     if not (isinstance(draws, Integral) and DRAWS[0] <= int(draws) <= DRAWS[1]):

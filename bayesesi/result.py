@@ -325,7 +325,43 @@ def read_result(path: str | Path) -> Result:
     missing += [group for group in wanted if group not in data.groups()]
     if missing:
         raise InputError(f"{path.name} lacks {some(missing)}; it is damaged, infer again")
-    return Result(data)
+    result = Result(data)
+    try:
+        _ = repr(result), result.to_dict()
+        _check_sound(result)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path.name} is damaged ({type(error).__name__}: {str(error)[:80]!r}); infer again"
+        ) from error
+    return result
+
+
+#: What a calibration card said of a recording, where it spoke.
+_SAID = ("n", "cell", "ece", "unusual", "said", "found", "held", "null_p", "radius_mm", "moment")
+
+
+def _check_sound(result: Result) -> None:
+    """That what a page reads is there.
+
+    Raises
+    ------
+    LookupError, TypeError : it is not.
+    """
+    about = result.about["calibration"]
+    if not about.get("why_not"):
+        for key in _SAID:
+            _ = about[key]
+        _ = float(about["unusual"]), float(about["ece"]), int(about["n"])
+        for each in (about["null_p"], about["radius_mm"]):
+            _ = None if each is None else float(each)
+        if about["moment"]:
+            _ = float(about["moment"]["low"]), float(about["moment"]["high"])
+    elif result.about.get("region_set"):
+        raise TypeError("a set with a guarantee, and a reason why there is none")
+    checks = result.about["checks"]
+    _ = [float(checks[key]) for key in ("chi2", "explained_share", "null_probability", "r_hat")]
+    if not result.localisable and not result.trust.reasons:
+        raise TypeError("no reason")
 
 
 def _read(path: Path) -> az.InferenceData:

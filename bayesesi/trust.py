@@ -136,6 +136,10 @@ class Usual(Table):
     @model_validator(mode="after")
     def _fits(self) -> Usual:
         f, k = len(self.names), len(self.weight)
+        if self.names != SIGNS:
+            raise ValueError("names are not the signs of this version")
+        if min(self.size, default=0) <= 0 or min(self.weight, default=0) <= 0:
+            raise ValueError("size and weight are above 0")
         if not all(len(v) == f for v in (self.centre, self.size, self.low, self.high, *self.mean)):
             raise ValueError("centre, size, low, high and means have a number for each name")
         if len(self.mean) != k or np.shape(self.precision) != (k, f, f):

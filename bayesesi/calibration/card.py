@@ -7,14 +7,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from bayesesi.anatomy import template_parcellation
-from bayesesi.calibration.diagnosis import Diagnosis
+from bayesesi.calibration.diagnosis import ASKED_LEVELS, KINDS, QUANTITIES, Diagnosis
 from bayesesi.calibration.repair import Repair
-from bayesesi.calibration.trials import Trials
+from bayesesi.calibration.trials import CLOSED_LEVELS, SCORE_DRAWS, Trials
 from bayesesi.calibration.verdicts import TrustCard
-from bayesesi.conformal import ConformalSplit, Guarantee, cell_of, conformal_rank
+from bayesesi.conformal import (
+    CELLS,
+    GUARANTEES,
+    ConformalSplit,
+    Guarantee,
+    cell_of,
+    conformal_rank,
+)
 from bayesesi.draft import draft_file
 from bayesesi.errors import InputError
 from bayesesi.model import Model
@@ -79,6 +86,38 @@ class CalibrationCard(Table):
     sets: tuple[SetCheck, ...]
     usual: Usual
     trust: TrustCard
+
+    @model_validator(mode="after")
+    def _whole(self) -> CalibrationCard:
+        if self.score_draws != SCORE_DRAWS:
+            raise ValueError(f"score_draws is {SCORE_DRAWS} in this version")
+        d = self.diagnosis
+        told = {frozenset(d.coverage)}
+        if d.repaired is not None:
+            told.add(frozenset(d.repaired.deviation))
+        if told != {frozenset(QUANTITIES)}:
+            raise ValueError("diagnosis has other quantities than this version")
+        for c in d.coverage.values():
+            alike = len(c.at) == len(c.found) == len(ASKED_LEVELS) and set(c.by_kind) == set(KINDS)
+            if not alike or any(len(c.by_kind[k]) != len(KINDS[k][1]) + 1 for k in KINDS):
+                raise ValueError("diagnosis.coverage lacks levels or kinds")
+        tables = [d.reliability, *([] if d.repaired is None else [d.repaired.reliability])]
+        if any(not len(r.said) == len(r.found) == len(r.n) >= 1 for r in tables):
+            raise ValueError("diagnosis.reliability has bins that do not fit")
+        if len(d.closed) != len(CLOSED_LEVELS) or not self.trust.risk:
+            raise ValueError("diagnosis.closed or trust.risk lacks numbers")
+        asked = {(c.guarantee, c.level) for c in self.sets}
+        if asked != {(g, level) for g in GUARANTEES for level in SET_LEVELS}:
+            raise ValueError("sets are not those of this version")
+        if any(len(c.by_cell) != len(CELLS) for c in self.sets):
+            raise ValueError("sets.by_cell has other kinds of recording")
+        if any(not isinstance(each.get("name"), str) for each in self.simulators):
+            raise ValueError("simulators have names")
+        if d.repaired is not None:
+            for rows in (d.repaired.intervals.get("region"), d.repaired.intervals.get("total")):
+                if not rows or 0.9 not in {row[0] for row in rows}:
+                    raise ValueError("diagnosis.repaired.intervals lacks the level .9")
+        return self
 
     def __repr__(self) -> str:
         d = self.diagnosis
@@ -176,9 +215,12 @@ def read_card(path: str | Path) -> CalibrationCard:
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        size = path.stat().st_size
-        table = dict(json.loads(path.read_text(encoding="utf-8"))) if size <= _LARGEST else {}
+        if path.stat().st_size > _LARGEST:
+            raise InputError(f"{path.name} is larger than any calibration card; take another file")
+        table = dict(json.loads(path.read_text(encoding="utf-8")))
         _ = table["schema"]
+    except InputError:
+        raise
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path.name} is no calibration card ({type(error).__name__}); make one with "

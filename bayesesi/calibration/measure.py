@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from numbers import Integral
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from bayesesi.calibration.card import CalibrationCard, check_sets, scores_of, split_of
 from bayesesi.calibration.diagnosis import diagnose, make_repair
-from bayesesi.calibration.run import Mixture, run_trials, solver_name
+from bayesesi.calibration.run import MOST, Mixture, is_repeatable, run_trials, solver_name
 from bayesesi.calibration.trials import SCORE_DRAWS, Solver
 from bayesesi.calibration.verdicts import trust_card
-from bayesesi.errors import InputError
+from bayesesi.errors import InputError, some
 from bayesesi.model import LearnedModel, Model, load_model
 from bayesesi.spec import Recipe, SimulatorSpec, read_spec
 from bayesesi.trust import Usual
@@ -64,11 +67,33 @@ def calibrate(
     InputError : too few cases, a folder with other trials, a model on no cortex.
     """
     found: Model | Solver = load_model(model) if isinstance(model, str | Path) else model
-    if n < _LEAST:
-        raise InputError(f"a card rests on {_LEAST} cases or more, not {n}; 1,000 tell much")
+    for what, size in (("n", n), ("n_repair", n_repair), ("n_conformal", n_conformal)):
+        whole = isinstance(size, Integral) and not isinstance(size, bool)
+        if size is not None and not (whole and _LEAST <= size <= MOST):
+            raise InputError(
+                f"a card rests on {_LEAST} cases or more of each purpose, up to {MOST:,}, not on "
+                f"{what} = {some([size])}; 1,000 tell much"
+            )
+    _check_place(found, store)
     mixture = mixture_of(found, simulators)
     name, _, fingerprint = solver_name(found).partition(" ")
     place = Path(folder) if folder is not None else Path("runs") / f"calibrate-{name}"
+    if folder is None and not is_repeatable(found):
+        # nobody could tell these trials from those of another like it
+        with TemporaryDirectory() as made:
+            return calibrate(
+                model,
+                n,
+                seed,
+                n_repair=n_repair,
+                n_conformal=n_conformal,
+                simulators=simulators,
+                folder=made,
+                store=store,
+                workers=workers,
+                scheduler=scheduler,
+                progress=progress,
+            )
     counts = {"repair": n_repair or max(n // 2, _LEAST), "conformal": n_conformal or n}
     counts["diagnose"] = n
     named = str(model) if isinstance(model, str | Path) else found
@@ -101,6 +126,18 @@ def calibrate(
     if store and isinstance(found, Model) and found.card_path is not None:
         card.write(found.card_path)
     return card
+
+
+def _check_place(solver: Model | Solver, store: bool) -> None:
+    """That a card can be written, before hours are spent on it."""
+    path = solver.card_path if isinstance(solver, Model) else None
+    if not store or path is None:
+        return
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(
+            f"the card cannot be written to {path}; make room there, copy the weights to a folder "
+            "of yours, or call bayesesi.calibrate(..., store=False)"
+        )
 
 
 def _prior_null(solver: Model | Solver) -> float:

@@ -75,6 +75,8 @@ class MomentRepair(Table):
     def _alike(self) -> MomentRepair:
         if not len(self.levels) == len(self.low) == len(self.high) >= 1:
             raise ValueError("levels, low and high are as many numbers")
+        if (np.diff(self.levels) <= 0).any():
+            raise ValueError("levels rise")
         return self
 
     @classmethod

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import json
+import secrets
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.calibration.trials import SCORE_DRAWS, Solver, Trials, trial_of
+from bayesesi.calibration.trials import SCORE_DRAWS, Solver, Trials, trial_on
 from bayesesi.draft import draft_file
-from bayesesi.errors import InputError
+from bayesesi.errors import InputError, some
 from bayesesi.jobs import run_jobs
 from bayesesi.model import Model, load_model
 from bayesesi.observation import Observation
 from bayesesi.posterior.signs import SIGNS
 from bayesesi.prior import NAMESPACES
 from bayesesi.simulator import Batch, Simulator, read_simulator
-from bayesesi.spec import SimulatorSpec, spec_hash
+from bayesesi.spec import SimulatorSpec, VolumeDipoleSpec, read_spec, spec_hash
 
 SCHEMA = 1
+#: Cases that may be asked for.
+MOST = 1_000_000
 #: Cases a piece: a quarter of a minute of a network.
 PIECE = 32
 _MANIFEST = "trials.json"
@@ -43,20 +47,28 @@ class Mixture:
     @classmethod
     def read(
         cls,
-        named: Sequence[str | Path | SimulatorSpec],
+        named: str | Path | SimulatorSpec | Sequence[str | Path | SimulatorSpec],
         shares: Sequence[float] | None = None,
     ) -> Mixture:
         """Of specs, by name, path or themselves.
 
         Raises
         ------
-        InputError : none, or another number of shares.
+        InputError : none, sources that are on no cortex, or another number of shares.
         """
+        if isinstance(named, str | Path | SimulatorSpec):
+            named = [named]
         if not named:
             raise InputError("trials need a simulator that cases come from; name one")
         own = tuple(
             each if isinstance(each, SimulatorSpec) else read_simulator(each).spec for each in named
         )
+        for spec in own:
+            if isinstance(read_spec(spec.source, spec.folder), VolumeDipoleSpec):
+                raise InputError(
+                    f"{spec.name} has its sources in the brain's volume, and trials are told by "
+                    "regions of cortex; choose a simulator with sources on the cortex"
+                )
         weights = np.asarray(shares if shares is not None else [1.0] * len(own), float)
         if len(weights) != len(own) or not (weights > 0).all():
             raise InputError(f"{len(own)} simulators need as many shares above 0, not {shares!r}")
@@ -105,8 +117,8 @@ def run_trials(
     ------
     InputError : no cases, a folder of other trials.
     """
-    if n < 1:
-        raise InputError(f"trials are of one case or more, not {n}")
+    if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= MOST:
+        raise InputError(f"trials are of one case or more, up to {MOST:,}, not {some([n])}")
     if namespace not in NAMESPACES:
         raise InputError(f"namespace is one of {', '.join(NAMESPACES)}, not {namespace!r}")
     if folder is None:
@@ -161,17 +173,13 @@ def _write_piece(
     """The unit of work that goes to other processes."""
     from safetensors.numpy import save_file
 
-    from bayesesi.calibration.trials import trial_on
-
     solve = _solve(solver)
     trials = []
     for case in range(start, start + size):
         batch = _case(spec_json, spec_folder, case, seed, namespace)
         own = 10_000 * number + case
-        if view is None:
-            trials.append(trial_of(solve, batch, 0, own, number))
-        else:
-            trials.append(trial_on(solve, view(batch, 0), batch, 0, own, number))
+        obs = batch.observation(0) if view is None else view(batch, 0)
+        trials.append(trial_on(solve, obs, batch, 0, own, number))
     arrays = Trials.joined(trials).to_arrays()
     with draft_file(path) as draft:
         save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, draft)
@@ -227,17 +235,42 @@ def solver_name(solver: Model | str | Solver) -> str:
     return _named(solver)
 
 
+def is_repeatable(solver: Model | str | Solver) -> bool:
+    """Whether trials of it can be known again: models, and functions that hang on nothing but
+    their code and plain defaults, not on what surrounds them or is bound to them."""
+    if isinstance(solver, str | Model):
+        return True
+    if not isinstance(solver, FunctionType) or solver.__closure__:
+        return False
+    return all(isinstance(v, bool | int | float | str | None) for v in _defaults(solver))
+
+
+def _defaults(function: FunctionType) -> tuple[Any, ...]:
+    named = function.__kwdefaults__ or {}
+    return (*(function.__defaults__ or ()), *(v for _, v in sorted(named.items())))
+
+
 def _named(function: Any) -> str:
-    """Of a function, with a hash of its code: an edited one is another."""
-    name = str(getattr(function, "__name__", type(function).__name__))
-    code = getattr(function, "__code__", None)
-    return name if code is None else f"{name} {zlib.crc32(_told(code)):08x}"
+    """Of a function, with a hash of its code: an edited one is another. One that cannot be known
+    again has another name each time."""
+    name = str(getattr(function, "__name__", type(function).__name__))[:60]
+    if not is_repeatable(function):
+        return f"{name} {secrets.token_hex(4)}"
+    known = _told(function.__code__) + repr(_defaults(function)).encode()
+    return f"{name} {zlib.crc32(known):08x}"
 
 
 def _told(code: CodeType) -> bytes:
     """What a function does, wherever it is in memory."""
-    consts = (_told(c) if isinstance(c, CodeType) else repr(c).encode() for c in code.co_consts)
-    return b"".join((code.co_code, repr(code.co_names).encode(), *consts))
+    return b"".join((code.co_code, repr(code.co_names).encode(), *(map(_constant, code.co_consts))))
+
+
+def _constant(value: Any) -> bytes:
+    if isinstance(value, CodeType):
+        return _told(value)
+    if isinstance(value, frozenset):  # in an order that changes from run to run
+        return repr(sorted(map(repr, value))).encode()
+    return repr(value).encode()
 
 
 def _claim(folder: Path, manifest: dict[str, Any]) -> None:
@@ -246,7 +279,7 @@ def _claim(folder: Path, manifest: dict[str, Any]) -> None:
     if path.is_file():
         try:
             found = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{path} is damaged; delete the folder and go on") from error
         other = [key for key in manifest if found.get(key) != manifest[key]]
         if other:
@@ -255,6 +288,11 @@ def _claim(folder: Path, manifest: dict[str, Any]) -> None:
                 "another folder"
             )
         return
+    if any(folder.glob("[0-9][0-9]-*.safetensors")):
+        raise InputError(
+            f"{folder} holds pieces of trials but no {_MANIFEST} that says of what; delete it or "
+            "choose another folder"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -272,6 +310,6 @@ def _read(path: Path) -> Trials:
     from safetensors.numpy import load_file
 
     try:
-        return Trials.of_arrays(load_file(path))
-    except (SafetensorError, OSError, LookupError, ValueError) as error:
+        return Trials.of_arrays(load_file(path)).checked()
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError) as error:
         raise InputError(f"{path} is no readable piece of trials; delete it and go on") from error

@@ -150,6 +150,27 @@ class Trials:
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Trials:
         return cls(**{f.name: arrays[f.name] for f in fields(cls)})
 
+    def checked(self) -> Trials:
+        """Itself, where its arrays fit each other and this version.
+
+        Raises
+        ------
+        ValueError : they do not.
+        """
+        n, p = self.active.shape
+        regions = len(template_parcellation(4).names)
+        fits = all(len(v) == n for v in self.to_arrays().values())
+        wide = p == regions == self.energy.shape[2] == self.scores.shape[1]
+        known = self.signs.shape[1] == len(SIGNS) and self.strata.shape[1] == len(STRATA)
+        sound = self.n_draws == 0 or (
+            np.isfinite(self.energy).all()
+            and (self.energy >= 0).all()
+            and np.isfinite(self.signs).all()
+        )
+        if not (fits and wide and known and sound and (self.true_peak < regions).all()):
+            raise ValueError("arrays that do not belong together")
+        return self
+
     @classmethod
     def joined(cls, parts: Sequence[Trials]) -> Trials:
         """One after the other."""
@@ -175,7 +196,16 @@ def trial_on(
     if obs.source_space.level is None:
         raise InputError("trials are on the template's cortex; use a forward of that")
     began = time.perf_counter()
-    posterior, scores = _posterior(solver(obs, seed), obs)
+    try:
+        posterior, scores = _posterior(solver(obs, seed), obs)
+    except InputError:
+        raise
+    except Exception as error:
+        said = str(error).splitlines()[0][:200] if str(error) else ""
+        raise InputError(
+            f"the solver failed on case {batch.first + k} of {batch.spec.name} "
+            f"({type(error).__name__}: {said}); mend it and go on"
+        ) from error
     row: dict[str, Any] = {"seconds": np.float32(time.perf_counter() - began)}
     row |= {"scores": scores, "strata": _strata(batch, k, obs, simulator), **_true(batch, k)}
     row |= _unsaid(len(scores)) if posterior is None else _said(posterior, batch, k, seed)
@@ -215,6 +245,8 @@ def _posterior(found: Any, obs: Observation) -> tuple[Posterior | None, NDArray[
     none = np.zeros(len(template_parcellation(4).names), np.float32)
     if isinstance(found, Posterior):
         return found, none
+    if np.iscomplexobj(found):
+        raise InputError("a solver gives real numbers, not complex ones")
     values = np.asarray(found, float)
     if values.shape == none.shape and np.isfinite(values).all():
         return None, values.astype(np.float32)

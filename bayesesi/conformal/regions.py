@@ -25,7 +25,8 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from numbers import Real
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,8 +159,8 @@ def conformal_rank(n: int, level: float) -> int:
     """
     if n < 1:
         raise InputError(f"a conformal set needs cases, not {n}")
-    if not LEVELS[0] <= level <= LEVELS[1]:
-        raise InputError(f"level is a number from {LEVELS[0]} to {LEVELS[1]}, not {level!r}")
+    if not (isinstance(level, Real) and LEVELS[0] <= level <= LEVELS[1]):
+        raise InputError(f"level is a number from {LEVELS[0]} to {LEVELS[1]}, not {some([level])}")
     exact = Fraction(round(level * _DENOMINATOR), _DENOMINATOR) * (n + 1)
     return min(n + 1, -(-exact.numerator // exact.denominator))
 
@@ -204,7 +205,7 @@ def conformalize(
         raise InputError("nothing is active in any case; a set of regions needs cases with events")
     weigh = _weights(weights, loud, guarantee)
     values, active = values[loud], active[loud]
-    own = _least_step(values) if step is None else float(step)
+    own = _least_step(values) if step is None else _step(step)
     apart = _told_apart(values, own, np.random.default_rng([seed, 0]))
     rank = conformal_rank(len(values), level)
     if guarantee == "recall":
@@ -220,6 +221,12 @@ def conformalize(
     return ConformalRule(
         guarantee, float(level), threshold, own, len(values), weigh is not None, confidence
     )
+
+
+def _step(step: Any) -> float:
+    if not (isinstance(step, Real) and 0 < float(step) < np.inf):
+        raise InputError(f"step is a number above 0, not {some([step])}")
+    return float(step)
 
 
 def _weights(
@@ -303,7 +310,12 @@ def _sure_threshold(
 
 
 def _scores(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    found = np.asarray(values, float)
+    try:
+        if np.iscomplexobj(values):
+            raise TypeError("complex")
+        found = np.asarray(values, float)
+    except (TypeError, ValueError) as error:
+        raise InputError("scores are real numbers (cases, regions)") from error
     if found.ndim != 2 or not found.size or not np.isfinite(found).all():
         raise InputError(
             f"scores are finite numbers (cases, regions), not {found.shape}"
@@ -316,12 +328,16 @@ def _active(
     scores: NDArray[np.float64], truth: NDArray[np.generic], guarantee: str
 ) -> NDArray[np.bool_]:
     if guarantee == "peak" and truth.ndim == 1:
+        if not np.issubdtype(truth.dtype, np.integer):
+            raise InputError("truth of 'peak' is the number of a region a case, -1 for none")
         peak = truth.astype(int)
         if len(peak) != len(scores) or peak.min() < -1 or peak.max() >= scores.shape[1]:
             raise InputError("truth of 'peak' is the number of a region a case, -1 for none")
         return np.arange(scores.shape[1]) == peak[:, None]
     if truth.shape != scores.shape:
         raise InputError(f"truth {truth.shape} is not of the same cases and regions as the scores")
+    if truth.dtype != bool and not np.isin(truth, (0, 1)).all():
+        raise InputError("truth says of each region whether it is active: True or False, 1 or 0")
     active = truth.astype(bool)
     if guarantee == "peak" and (active.sum(axis=1) > 1).any():
         raise InputError("'peak' has one region a case; give its number")

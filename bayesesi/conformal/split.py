@@ -75,6 +75,10 @@ class ConformalSplit(Table):
         for name in ("peak", "cell", "mode_error_mm", "mask"):
             if len(getattr(self, name)) not in ({n} if name in ("peak", "cell") else {0, n}):
                 raise ValueError(f"{name} has another number of cases than active, {n}")
+        if any(len(row) != len(self.mask[0]) for row in self.mask) or () in self.mask:
+            raise ValueError("mask has as many numbers for each case, one at least")
+        if any(error < 0 for error in self.mode_error_mm):
+            raise ValueError("mode_error_mm is of distances, 0 or more")
         if not all(self.active):
             raise ValueError("a case of active has no region")
         if any(not 0 <= c < len(CELLS) for c in self.cell):

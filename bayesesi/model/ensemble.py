@@ -30,6 +30,10 @@ class EnsembleModel(Model):
         return "+".join(member.name for member in self.members)
 
     @property
+    def fingerprint(self) -> str:
+        return "+".join(member.fingerprint for member in self.members)
+
+    @property
     def prior_null(self) -> float:
         return sum(member.prior_null for member in self.members) / len(self.members)
 

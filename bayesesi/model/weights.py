@@ -48,7 +48,11 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name longer than any file has
+        there = False
+    if not there:
         raise InputError(
             f"no weights are at {str(path)[:200]!r}; give the name of a model or a .safetensors "
             "file that bayesesi train wrote"

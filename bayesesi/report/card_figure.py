@@ -40,7 +40,7 @@ def plot_card(card: CalibrationCard) -> Figure:
     figure.suptitle(
         f"{card.model}: {d.n} cases for the diagnosis, {card.repair.n} for the repair, "
         f"{len(card.split)} with an event behind sets; "
-        + ", ".join(each["name"] for each in card.simulators),
+        + ", ".join(each["name"][:60].replace("$", "") for each in card.simulators),
         fontsize=10,
     )
     return figure

@@ -25,6 +25,7 @@ from bayesesi.calibration import (
     run_trials,
     split_of,
 )
+from bayesesi.calibration.run import solver_name
 from bayesesi.cli import app
 from bayesesi.conformal import ConformalRule
 from bayesesi.errors import InputError
@@ -247,3 +248,103 @@ def test_the_examples_of_the_readme_run(monkeypatch: pytest.MonkeyPatch) -> None
     rule = space["rule"]
     assert isinstance(rule, ConformalRule)
     assert rule.n > 30
+
+
+def test_solvers_that_cannot_be_known_again_share_no_trials(tmp_path: Path) -> None:
+    """A closure, a partial, an object: two of a name are two solvers."""
+    from functools import partial
+
+    def sign(obs: Observation, seed: int, factor: float) -> NDArray[np.float64]:
+        return factor * np.arange(68.0)
+
+    for k, (one, other) in enumerate(
+        [
+            (partial(sign, factor=1.0), partial(sign, factor=-1.0)),
+            (lambda obs, seed: sign(obs, seed, 1.0), lambda obs, seed: sign(obs, seed, -1.0)),
+        ]
+    ):
+        run_trials(one, MIXTURE, 1, 3, "validate", tmp_path / str(k))
+        with pytest.raises(InputError, match="trials of another solver"):
+            run_trials(other, MIXTURE, 1, 3, "validate", tmp_path / str(k))
+    assert solver_name(hasty) == solver_name(hasty)
+
+
+def test_pieces_without_their_manifest_are_nobodys(tmp_path: Path) -> None:
+    run_trials(sloreta, MIXTURE, 1, 3, "validate", tmp_path)
+    (tmp_path / "trials.json").unlink()
+    with pytest.raises(InputError, match=r"pieces of trials but no trials\.json"):
+        run_trials(sloreta, MIXTURE, 1, 4, "validate", tmp_path)
+    (tmp_path / "trials.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="is damaged"):
+        run_trials(sloreta, MIXTURE, 1, 3, "validate", tmp_path)
+
+
+def test_sources_in_a_volume_are_refused_at_once() -> None:
+    with pytest.raises(InputError, match="sources in the brain's volume"):
+        Mixture.read("frame-dipole")
+
+
+@pytest.mark.parametrize("answer", ["hello", ["a"] * 68, {}, 1j * np.ones(68), None, 5])
+def test_an_answer_that_is_none_is_one_sentence(answer: object) -> None:
+    with pytest.raises(InputError) as caught:
+        run_trials(lambda obs, seed: answer, MIXTURE, 1, 1, "validate")  # type: ignore[arg-type,return-value]
+    assert "\n" not in str(caught.value)
+
+
+def test_a_solver_that_fails_says_on_which_case() -> None:
+    def broken(obs: Observation, seed: int) -> NDArray[np.float64]:
+        raise RuntimeError("no\nway")
+
+    with pytest.raises(InputError, match=r"failed on case 0 of frame-any-cap \(RuntimeError: no\)"):
+        run_trials(broken, MIXTURE, 1, 1, "validate")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("usual", "names"), ["power"]),
+        (("usual", "size", 0), 0.0),
+        (("split", "mask", 0), [0.1]),
+        (("split", "mode_error_mm", 0), -5.0),
+        (("score_draws",), 7),
+        (("sets",), []),
+        (("sets", 0, "by_cell"), []),
+        (("trust", "risk"), []),
+        (("diagnosis", "coverage"), {}),
+        (("diagnosis", "closed"), []),
+        (("diagnosis", "repaired", "intervals"), {}),
+        (("repair", "region_moment", "levels"), [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]),
+        (("simulators",), [{}]),
+    ],
+)
+def test_a_card_that_does_not_hang_together_is_one_sentence(
+    path: tuple[object, ...], value: object, tmp_path: Path
+) -> None:
+    own = card_of(load_model("atoms"))
+    assert own is not None
+    table = json.loads(own.model_dump_json(by_alias=True))
+    place = table
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (tmp_path / "x.card.json").write_text(json.dumps(table))
+    with pytest.raises(InputError, match="is a damaged calibration card") as caught:
+        read_card(tmp_path / "x.card.json")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"n": 10**24}, {"n": 50.0}, {"n_conformal": -3}, {"n_repair": 0}]
+)
+def test_numbers_of_cases_are_looked_at_first(sizes: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="50 cases or more"):
+        calibrate("atoms", **{"n": 50, **sizes})  # type: ignore[arg-type]
+
+
+def test_a_place_for_the_card_is_looked_for_first(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    (tmp_path / "atoms.card.json").mkdir()
+    model = replace(load_model("atoms"), path=tmp_path / "atoms.safetensors")  # type: ignore[call-arg]
+    with pytest.raises(InputError, match="cannot be written"):
+        calibrate(model, 50)

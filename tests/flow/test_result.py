@@ -369,3 +369,31 @@ def test_no_draw_with_activity_leaves_no_region() -> None:
         energy, silent, energy, np.zeros(5), np.full(3, -1), none, nothing, nothing, {}
     )
     assert not credible_regions(summary, 0.9).any()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("calibration", None),
+        ("calibration", {}),
+        ("calibration", []),
+        ("calibration", {"unusual": "x", "n": 3}),
+        ("checks", {}),
+        ("trust", {"verdict": "abstain", "reasons": []}),
+        ("trust", {"verdict": "sure", "reasons": []}),
+        ("credible", None),
+        ("region_set", {"level": 0.9}),
+    ],
+)
+def test_a_result_that_does_not_hang_together_is_one_sentence(
+    result: Result, key: str, value: object, tmp_path: Path
+) -> None:
+    path = result.with_about(key, value).save(tmp_path / "x-post.nc")
+    with pytest.raises(InputError, match=r"damaged|infer again") as caught:
+        read_result(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_guarantee_that_is_none_is_refused(result: Result) -> None:
+    with pytest.raises(InputError, match="guarantee is one of every, peak, recall"):
+        infer(observation(20.0), "gaussian", guarantee="most")  # type: ignore[arg-type]

@@ -241,3 +241,19 @@ def test_weights_and_confidence_where_they_mean_nothing_are_refused() -> None:
         conformalize(scores, active, weights=-np.ones(51))
     with pytest.raises(InputError, match="for the guarantee 'recall'"):
         conformalize(scores, active, confidence=0.9)
+
+
+def test_words_for_numbers_are_one_sentence() -> None:
+    scores, active = world(50, np.random.default_rng(0))
+    for step in (np.nan, -1.0, np.inf, "a"):
+        with pytest.raises(InputError, match="step is a number above 0"):
+            conformalize(scores, active, step=step)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="True or False"):
+        conformalize(scores, 0.5 * active)
+    with pytest.raises(InputError, match="number of a region"):
+        conformalize(scores, np.full(50, 3.7), 0.9, "peak")  # type: ignore[arg-type]
+    for bad in (1j * scores, np.full(scores.shape, "a"), {"a": 1}):
+        with pytest.raises(InputError, match="real numbers"):
+            conformalize(bad, active)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="level is a number"):
+        conformalize(scores, active, "0.9")  # type: ignore[arg-type]
