@@ -7,7 +7,7 @@ that could be drawn anew. Of others it is silent, and says why.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -95,17 +95,12 @@ def earn(
     lot = seed ^ zlib.crc32(np.ascontiguousarray(obs.values).tobytes())
     inside = rule.inside(scores, lot)
     unusual = float(card.usual.share_as_unusual(signs[None])[0])
-    areas = regions.areas
-    plain = rule.region_set(scores, regions.names, lot)
+    share = float(regions.shares[inside].sum())
     looked_at = card.split.rule(SET_LEVEL, "every", cell).inside(scores, lot)
-    region_set = RegionSet(
-        plain.level,
-        plain.regions,
-        plain.guarantee,
-        plain.n_conformal,
-        plain.whole,
-        float(areas[inside].sum() * 1e4),
-        float(areas[inside].sum() / areas.sum()),
+    region_set = replace(
+        rule.region_set(scores, regions.names, lot),
+        area_cm2=1e4 * share * float(regions.areas.sum()),
+        share=share,
     )
     d = card.diagnosis
     about = {
@@ -129,7 +124,7 @@ def earn(
         about,
         card,
         region_set,
-        float(areas[looked_at].sum() / areas.sum()),
+        float(regions.shares[looked_at].sum()),
         unusual,
         card.usual.odd(signs),
         _mask(card, summary, obs, level, cell, lot),
@@ -152,11 +147,9 @@ def _mask(
     return card.split.mask_rule(level, cell).inside(scores, seed)
 
 
-def _held(card: CalibrationCard, level: float) -> dict[str, float] | None:
+def _held(card: CalibrationCard, level: float) -> dict[str, float]:
     """How often sets of "every" held all, at the checked level that is nearest to the one asked."""
     checks = [c for c in card.sets if c.guarantee == "every"]
-    if not checks:
-        return None
     nearest = min(checks, key=lambda c: abs(c.level - level))
     return {"level": nearest.level, "held": nearest.served, "n": nearest.n}
 

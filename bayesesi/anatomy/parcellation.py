@@ -115,6 +115,11 @@ class Parcellation:
         areas = self.source_space.areas[inside]
         return np.asarray(np.bincount(self.labels[inside], areas, len(self.regions)), float)
 
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(P,) of the cortex that all regions have together."""
+        return np.asarray(self.areas / self.areas.sum())
+
     @cached_property
     def membership(self) -> NDArray[np.bool_]:
         """(P, S) True where the source is in the region."""

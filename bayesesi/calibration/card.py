@@ -283,17 +283,11 @@ def _check(
 ) -> SetCheck:
     rule = split.rule(level, guarantee)
     held, area, whole = _held(rule.inside(scores), trials, guarantee)
-    own_held, own_area = np.zeros(len(trials)), np.zeros(len(trials))
     channels, power = trials.stratum("channels"), trials.stratum("data_snr_db")
-    by_cell = []
-    for cell in range(6):
-        rows = np.flatnonzero(cells == cell)
-        if len(rows):
-            own = split.rule(level, guarantee, split.cell_for(channels[rows[0]], power[rows[0]]))
-            own_held[rows], own_area[rows], _ = _held(
-                own.inside(scores[rows]), trials[rows], guarantee
-            )
-        by_cell.append((_mean(own_held[rows]), _mean(own_area[rows]), len(rows)))
+    own = split.served(scores, channels, power, level, guarantee)
+    own_held, own_area, _ = _held(own, trials, guarantee)
+    parts = [cells == cell for cell in range(len(CELLS))]
+    by_cell = [(_mean(own_held[p]), _mean(own_area[p]), int(p.sum())) for p in parts]
     return SetCheck(
         guarantee=guarantee,
         level=level,
@@ -313,7 +307,6 @@ def _held(
     inside: np.ndarray[Any, Any], trials: Trials, guarantee: Guarantee
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """(n,) each: how much of what it must hold a set holds, its share of cortex, is it all."""
-    areas = template_parcellation(4).areas
     active = trials.active
     if guarantee == "peak":
         held = inside[np.arange(len(trials)), trials.peak_region].astype(float)
@@ -321,7 +314,7 @@ def _held(
         held = np.asarray((inside | ~active).all(axis=1), float)
     else:
         held = (inside & active).sum(axis=1) / active.sum(axis=1)
-    return held, inside @ (areas / areas.sum()), inside.all(axis=1).astype(float)
+    return held, inside @ template_parcellation(4).shares, inside.all(axis=1).astype(float)
 
 
 def _p_value(held: np.ndarray[Any, Any], n_conformal: int, level: float) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.calibration.trials import SCORE_DRAWS, Solver, Trials, trial_on
+from bayesesi.calibration.trials import SCORE_DRAWS, Solver, Trials, trial_of
 from bayesesi.draft import draft_file
 from bayesesi.errors import InputError, some
 from bayesesi.jobs import run_jobs
@@ -179,7 +179,7 @@ def _write_piece(
         batch = _case(spec_json, spec_folder, case, seed, namespace)
         own = 10_000 * number + case
         obs = batch.observation(0) if view is None else view(batch, 0)
-        trials.append(trial_on(solve, obs, batch, 0, own, number))
+        trials.append(trial_of(solve, obs, batch, 0, own, number))
     arrays = Trials.joined(trials).to_arrays()
     with draft_file(path) as draft:
         save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, draft)

@@ -37,7 +37,7 @@ SCORE_DRAWS = 100
 #: them as are kept, evenly chosen.
 SELECTED, N_SELECTED = 0.3, 24
 #: Quantiles by which scores of sources are kept.
-N_MASK, N_CORTEX = 16, 64
+N_MASK = 16
 #: What kind of case it was.
 STRATA = (
     "simulator",
@@ -67,12 +67,12 @@ class Trials:
     peak : (n, D) region of each draw's largest moment density, -1 for none.
     centre : (n, D, 3), total, misfit : (n, D); true_centre (n, 3), true_total, true_misfit (n,).
     reference : (n, 3) m, the source whose topography fits the data best.
-    source_pit, source_probability : (n, N_SELECTED) ranks of the energy of sources that the
+    source_pit : (n, N_SELECTED) ranks of the energy of sources that the
         posterior selects; NaN beyond them.
     mode_error : (n,) m from the source that the posterior selects first to that of the largest true
         moment density; NaN where either is none.
     mask_scores : (n, N_MASK) scores of truly active sources (half of the largest density or more),
-        at even quantiles; cortex_scores : (n, N_CORTEX) of all sources, at even quantiles by area.
+        at even quantiles.
     closed : (n, L) share of all sources whose true coefficient lies in the closed central interval
         of ``CLOSED_LEVELS`` (Diaz et al., CaliBrain 1.0: its quantity, to compare).
     signs : (n, F) see ``posterior.signs``. null : (n,) probability of nothing.
@@ -96,10 +96,8 @@ class Trials:
     true_misfit: NDArray[np.float32]
     reference: NDArray[np.float32]
     source_pit: NDArray[np.float32]
-    source_probability: NDArray[np.float32]
     mode_error: NDArray[np.float32]
     mask_scores: NDArray[np.float32]
-    cortex_scores: NDArray[np.float32]
     closed: NDArray[np.float32]
     signs: NDArray[np.float32]
     null: NDArray[np.float32]
@@ -178,21 +176,16 @@ class Trials:
         return cls(**{name: np.concatenate([arrays[name] for arrays in each]) for name in each[0]})
 
 
-def trial_of(solver: Solver, batch: Batch, k: int, seed: int, simulator: int = 0) -> Trials:
-    """The one trial of case k of a batch; ``simulator`` is its number in a mixture.
+def trial_of(
+    solver: Solver, obs: Observation, batch: Batch, k: int, seed: int, simulator: int = 0
+) -> Trials:
+    """The one trial of case k of a batch, as an observation shows it; ``simulator`` is its number
+    in a mixture.
 
     Raises
     ------
-    InputError : a solver that gives neither a posterior nor draws nor scores of the regions.
+    InputError : a solver that fails, or gives neither a posterior nor draws nor scores.
     """
-    obs = batch.observation(k)
-    return trial_on(solver, obs, batch, k, seed, simulator)
-
-
-def trial_on(
-    solver: Solver, obs: Observation, batch: Batch, k: int, seed: int, simulator: int = 0
-) -> Trials:
-    """The same on an observation that may show case k in another way."""
     if obs.source_space.level is None:
         raise InputError("trials are on the template's cortex; use a forward of that")
     began = time.perf_counter()
@@ -326,10 +319,8 @@ def _unsaid(n: int) -> dict[str, Any]:
         "peak": np.zeros(0, np.int16),
         "reference": np.full(3, np.nan, np.float32),
         "source_pit": selected,
-        "source_probability": selected,
         "mode_error": none,
         "mask_scores": np.full(N_MASK, np.nan, np.float32),
-        "cortex_scores": np.full(N_CORTEX, np.nan, np.float32),
         "closed": np.full(len(CLOSED_LEVELS), np.nan, np.float32),
         "signs": np.full(len(SIGNS), np.nan, np.float32),
         "null": none,
@@ -350,29 +341,23 @@ def _selected(
 ) -> dict[str, NDArray[np.float32]]:
     """Ranks of the energy of sources that the posterior selects."""
     pit = np.full(N_SELECTED, np.nan, np.float32)
-    probability = pit.copy()
     chosen = np.flatnonzero(summary.source_probability * (~summary.silent).mean() >= SELECTED)
     if len(chosen):
         chosen = rng.permutation(chosen)[:N_SELECTED]
         pit[: len(chosen)] = randomised_ranks(truth[chosen], energy[:, chosen].T, rng)
-        probability[: len(chosen)] = summary.source_probability[chosen]
-    return {"source_pit": pit, "source_probability": probability}
+    return {"source_pit": pit}
 
 
 def _mapped(summary: Summary, truth: Summary, obs: Observation) -> dict[str, NDArray[np.float32]]:
     """What sets of sources are made from."""
     space, drawn = obs.source_space, bool((~summary.silent).any())
     scores = source_scores(summary.source_probability, space)
-    order = np.argsort(scores)
-    along = np.cumsum(space.areas[order]) / space.areas.sum()
-    every = scores[order][np.searchsorted(along, _middles(N_CORTEX)).clip(max=len(order) - 1)]
     mode, true = space.positions[scores.argmax()], truth.peak[0]
     error = np.linalg.norm(space.positions[true] - mode) if true >= 0 and drawn else np.nan
     active = scores[truth.source_probability > 0] if true >= 0 else np.full(1, np.nan)
     return {
         "mode_error": np.asarray(error, np.float32),
         "mask_scores": np.quantile(active, _middles(N_MASK), method="nearest").astype(np.float32),
-        "cortex_scores": every.astype(np.float32),
     }
 
 

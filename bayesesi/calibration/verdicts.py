@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayesesi.anatomy import template_parcellation
 from bayesesi.calibration.trials import Trials
-from bayesesi.conformal import ConformalSplit, cell_of
+from bayesesi.conformal import FALSE_ALARM, ConformalSplit
 from bayesesi.spec import VerdictSpec
 from bayesesi.spec.base import Table
 from bayesesi.trust import Evidence, Trust, Usual, Verdict, assess, at_even_odds
@@ -64,12 +64,7 @@ def set_shares(
 ) -> NDArray[np.bool_]:
     """(n, P) sets of "every" at ``SET_LEVEL``, each by its own cell's rule."""
     channels, power = trials.stratum("channels"), trials.stratum("data_snr_db")
-    cells, inside = cell_of(channels, power), np.zeros(scores.shape, bool)
-    for cell in np.unique(cells):
-        rows = np.flatnonzero(cells == cell)
-        rule = split.rule(SET_LEVEL, "every", split.cell_for(channels[rows[0]], power[rows[0]]))
-        inside[rows] = rule.inside(scores[rows])
-    return inside
+    return split.served(scores, channels, power, SET_LEVEL)
 
 
 def trust_of(
@@ -80,8 +75,8 @@ def trust_of(
     spec: VerdictSpec | None = None,
 ) -> list[Trust]:
     """The verdict on each trial, given its set."""
-    areas = template_parcellation(4).areas
-    share, unusual = inside @ (areas / areas.sum()), usual.share_as_unusual(trials.signs)
+    share = inside @ template_parcellation(4).shares
+    unusual = usual.share_as_unusual(trials.signs)
     channels = trials.stratum("channels")
     return [
         assess(
@@ -109,8 +104,7 @@ def trust_card(
     """Of trials that neither the split nor the law of signs knows."""
     inside = set_shares(trials, scores, split)
     verdicts = trust_of(trials, inside, usual, prior_null)
-    areas = template_parcellation(4).areas
-    share, loud = inside @ (areas / areas.sum()), trials.loud
+    share, loud = inside @ template_parcellation(4).shares, trials.loud
     held = np.asarray((inside | ~trials.active).all(axis=1))
     miss = ~(1e3 * np.nan_to_num(trials.mode_error, nan=np.inf) <= MISS_MM)
     named = np.array([str(t.verdict) for t in verdicts])
@@ -126,7 +120,7 @@ def trust_card(
             n=int(some.sum()),
         )
     small = loud & (share < SMALL_SET)
-    alarm = np.array([split.null_p(float(v)) <= 0.05 for v in trials.sign("nothing")[~loud]])
+    alarm = np.array([split.null_p(float(v)) <= FALSE_ALARM for v in trials.sign("nothing")[~loud]])
     return TrustCard(
         rates=rates,
         small_reliable=_mean((named == str(Verdict.RELIABLE))[small]),

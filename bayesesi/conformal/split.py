@@ -170,6 +170,22 @@ class ConformalSplit(Table):
         scores, active = _padded([self.active[i] for i in rows])
         return conformalize(scores, active, level, guarantee, step=_STEP, confidence=confidence)
 
+    def served(
+        self,
+        scores: NDArray[np.floating],
+        channels: NDArray[np.floating],
+        data_snr_db: NDArray[np.floating],
+        level: float = 0.9,
+        guarantee: Guarantee = "every",
+    ) -> NDArray[np.bool_]:
+        """(n, P) sets of n recordings, each by the rule of its own cell."""
+        cells, inside = cell_of(channels, data_snr_db), np.zeros(scores.shape, bool)
+        for cell in np.unique(cells):
+            rows = np.flatnonzero(cells == cell)
+            own = self.cell_for(channels[rows[0]], data_snr_db[rows[0]])
+            inside[rows] = self.rule(level, guarantee, own).inside(scores[rows])
+        return inside
+
     def radius_mm(self, level: float = 0.9, cell: Cell | None = None) -> float:
         """About the map's mode, which holds the truth's in ``level`` of cases; inf if too few."""
         errors = np.sort(np.array(self.mode_error_mm)[slice(None) if cell is None else cell.rows])

@@ -524,7 +524,7 @@ def _measured(reading: Reading) -> dict[str, Any]:
             "ece": figures(100 * float(found["ece"])),
             "unusual": percent(float(found["unusual"])),
             "picture": draw.data_uri(draw.plot_calibration(found["said"], found["found"])),
-            "held": None if not found["held"] else _held_words(found["held"]),
+            "held": _held_words(found["held"]),
             "inside": float(found["unusual"]) >= standard_verdict().unusual_caution,
             "radius": None if found["radius_mm"] is None else figures(float(found["radius_mm"])),
         },

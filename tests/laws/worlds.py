@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import active_regions
 from bayesesi.calibration.trials import (
     CLOSED_LEVELS,
-    N_CORTEX,
     N_MASK,
     N_SELECTED,
     STRATA,
@@ -56,10 +55,8 @@ def world(n: int, seed: int = 0, sure: float = 1.0, shift: float = 0.0, n_draws:
         "true_misfit": (true_energy**2).sum(axis=1),
         "reference": rng.standard_normal((n, 3)),
         "source_pit": rng.random((n, N_SELECTED)),
-        "source_probability": np.full((n, N_SELECTED), 0.5),
         "mode_error": np.where(loud, rng.gamma(2.0, 0.005, n), np.nan),
         "mask_scores": rng.random((n, N_MASK)),
-        "cortex_scores": rng.random((n, N_CORTEX)),
         "closed": np.tile(CLOSED_LEVELS, (n, 1)),
         "signs": _signs(doubt, rng),
         "null": doubt,

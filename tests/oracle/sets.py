@@ -103,7 +103,7 @@ def _sets_line(
         truth = behind.peak_region if guarantee == "peak" else behind.active
         rule = conformalize(scores_of(behind), truth, level, guarantee)
         inside = rule.inside(scores_of(new))
-        areas[name] = inside @ _share()
+        areas[name] = inside @ template_parcellation(4).shares
         held[name] = _held(inside, new, guarantee)
         whole[name] = float(inside.all(axis=1).mean())
     best = min(("eLORETA", "sLORETA"), key=lambda name: areas[name].mean())
@@ -119,11 +119,6 @@ def _sets_line(
 def _some(trials: Trials, most: int, least: float) -> Trials:
     loud = trials.loud & (trials.stratum("sources") <= most) & (trials.stratum("snr_db") > least)
     return trials[np.flatnonzero(loud)]
-
-
-def _share() -> NDArray[np.float64]:
-    areas = template_parcellation(4).areas
-    return np.asarray(areas / areas.sum())
 
 
 def _held(inside: NDArray[np.bool_], new: Trials, guarantee: Guarantee) -> float:

@@ -200,8 +200,7 @@ def _line(
     loud = trials[np.flatnonzero(trials.loud)]
     inside = set_shares(loud, scores_of(loud), split)
     held = (inside | ~loud.active).all(axis=1)
-    areas = template_parcellation(4).areas
-    cells = [_share(held), f"{(inside @ (areas / areas.sum())).mean():.2f}"]
+    cells = [_share(held), f"{(inside @ template_parcellation(4).shares).mean():.2f}"]
     card = None if model is None else card_of(model)
     if card is None or model is None:
         cells += ["", "", "", ""]
