@@ -1,0 +1,114 @@
+"""The command line: what every verb shares."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bayesesi.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="EEG source imaging: where a signal came from, how sure that is, and why.\n\n"
+    "Start with `bayesesi demo`, then `bayesesi localize my-ave.fif -o out`. Research use only.",
+)
+head_app = typer.Typer(no_args_is_help=True, help="The template head and its leadfield bank.")
+specs_app = typer.Typer(help="Priors and simulators: what is believed before a recording is seen.")
+models_app = typer.Typer(help="The models that ship, and what was measured of them.")
+app.add_typer(head_app, name="head")
+app.add_typer(models_app, name="models")
+app.add_typer(specs_app, name="specs")
+console, errors = Console(), Console(stderr=True)
+
+
+#: Arguments of the Python interface and what they are called here.
+_FLAGS = {
+    "baseline=(None, 0)": "--subtract-baseline",
+    "choose condition = ": "choose --condition ",
+    "scale='unknown'": "--unknown-scale",
+    "noise_cov=mne.compute_covariance(epochs)": "--noise-cov my-cov.fif",
+}
+
+
+def one_sentence(command: Callable[..., None]) -> Callable[..., None]:
+    """A user's mistake ends with its sentence and status 2, without a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except InputError as error:
+            said = str(error)
+            for argument, flag in _FLAGS.items():
+                said = said.replace(argument, flag)
+            errors.print(Text(f"bayesesi: {printable(said)}"), soft_wrap=True)
+            raise typer.Exit(2) from None
+
+    return wrapped
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from bayesesi import __version__
+
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    import warnings
+
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    # arviz 0.23 announces its rewrite to every new user; the pin below 1 is our answer
+    warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing a major refactor", FutureWarning)
+
+
+def plain(value: Any) -> str:
+    """Numbers to four digits, lists and tables without their brackets."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain(item)}" for name, item in value.items())
+    if isinstance(value, tuple | list):
+        return ", ".join(map(plain, value)) or "none"
+    return str(value)
+
+
+def show(rows: dict[str, str], title: str) -> None:
+    table = Table(title=Text(printable(title[:200])), show_header=False, title_justify="left")
+    for name, value in rows.items():
+        table.add_row(Text(printable(name[:100])), Text(printable(value[:1000])))
+    console.print(table)
+
+
+def printable(text: str) -> str:
+    """Without what steers a terminal: a recording's words come from outside."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def save_figure(figure: Any, out: Path) -> None:
+    try:
+        figure.savefig(out, dpi=110)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{out} cannot be written ({error}); choose another -o") from error
+    console.print(Text(f"written to {out}"))
+
+
+def counted(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

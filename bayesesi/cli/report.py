@@ -1,0 +1,64 @@
+"""The page on a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayesesi.cli.app import app, one_sentence, show
+from bayesesi.errors import InputError
+
+
+@app.command()
+@one_sentence
+def report(
+    result: Annotated[Path, typer.Argument(help="A result-post.nc file that localize wrote.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write; report.FORMAT beside the result if none."),
+    ] = None,
+    spec: Annotated[
+        str, typer.Option(help="clinical, research, short, or a .toml file with sections.")
+    ] = "clinical",
+    formats: Annotated[
+        str, typer.Option("--format", help="html, pdf, json, or several with commas.")
+    ] = "html",
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Something to measure the distance to, as often as you like: "
+            "motor=precentral-lh,paracentral-lh, or lesion=mask.nii.gz (MNI152), or "
+            "electrode=mni:-42,-20,12."
+        ),
+    ] = None,
+) -> None:
+    """Write the page on a result: HTML, PDF or its JSON twin.
+
+    bayesesi report out/result-post.nc --spec short --format html,json -o out/short.html
+
+    Nothing is computed anew. A PDF needs the extra bayesesi[pdf]; without it HTML and JSON are
+    still written.
+    """
+    import bayesesi
+    from bayesesi.report.report import FORMATS
+    from bayesesi.target import read_target, with_targets
+
+    wanted = [each.strip() for each in formats.split(",")]
+    unknown = [each for each in wanted if each not in FORMATS]
+    if unknown:
+        raise InputError(f"format is one or more of {', '.join(FORMATS)}, not {unknown[0][:40]!r}")
+    shown = bayesesi.read_result(result)
+    if target:
+        shown = with_targets(shown, [read_target(each) for each in target])
+    page = bayesesi.make_report(shown, spec)
+    base = out or result.parent / "report.html"
+    # a PDF may lack what it needs: what needs nothing is written first
+    written = [
+        str(page.save(base.with_suffix(f".{each}"))) for each in FORMATS[::2] if each in wanted
+    ]
+    if "pdf" in wanted:
+        written.append(str(page.save(base.with_suffix(".pdf"))))
+    says = page.table["sentence"].replace("\xa0", " ")
+    show({"says": says, "written": ", ".join(written)}, spec)
