@@ -60,6 +60,11 @@ def chi2_meaning(reading: Reading) -> str:
     return "what is left over looks like noise"
 
 
+def is_wide(share: float) -> bool:
+    """Whether a set of this share of the cortex is too large to say where."""
+    return share > standard_verdict().widest_set
+
+
 def checks(reading: Reading) -> list[dict[str, Any]]:
     """Every check, its number, and whether it raised a doubt."""
     found, head, asked = reading.about["checks"], reading.about["head"], standard_verdict()

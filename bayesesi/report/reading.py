@@ -59,6 +59,11 @@ class Reading:
         return self.about.get("truth") or None
 
     @property
+    def true_positions(self) -> NDArray[np.float64]:
+        """(n, 3) m, of a simulated patient; none where the truth is not known."""
+        return np.asarray((self.truth or {}).get("position", []), float).reshape(-1, 3)
+
+    @property
     def null_at_even_odds(self) -> float:
         """Probability that nothing is active, as the verdict weighs it."""
         found = self.about["checks"]
@@ -82,6 +87,11 @@ class Reading:
     def best_set(self) -> RegionSet | CredibleSet:
         """The set with a guarantee, else what the model believes."""
         return self.result.region_set or self.result.credible_set
+
+    @property
+    def kind_of_set(self) -> str:
+        """What ``best_set`` is, in a word."""
+        return "credible" if self.result.region_set is None else "conformal"
 
     @property
     def has_dipoles(self) -> bool:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bayesesi.draft import draft_file
 from bayesesi.errors import InputError
-from bayesesi.report import sections
 from bayesesi.report.reading import Reading
+from bayesesi.report.sections import SECTIONS
+from bayesesi.report.sections.where import verdict
 from bayesesi.spec import ReportSpec, read_report_spec, templates_folder
 
 if TYPE_CHECKING:
@@ -20,23 +21,6 @@ if TYPE_CHECKING:
 
     from bayesesi.result import Result
 
-#: Every section of a page, by its name: what it says of a reading, or None.
-SECTIONS: dict[str, sections.Section] = {
-    each.__name__: each
-    for each in (
-        sections.where,
-        sections.dipoles,
-        sections.truth,
-        sections.targets,
-        sections.regions,
-        sections.cortex,
-        sections.recording,
-        sections.forward,
-        sections.sensitivity,
-        sections.sureness,
-        sections.methods,
-    )
-}
 FORMATS = ("html", "pdf", "json")
 
 
@@ -135,7 +119,7 @@ def make_report(result: Result, spec: str | Path | ReportSpec = "clinical") -> R
         if values is not None:
             about = {"id": each.section, "title": each.title, "folded": each.folded}
             parts.append({**about, "content": values})
-    head = sections.verdict(reading)
+    head = verdict(reading)
     page = (
         _environment()
         .get_template("page.html")

@@ -22,7 +22,7 @@ from bayesesi.forward import ForwardOperator, template_forward
 from bayesesi.inference import infer
 from bayesesi.observation import Observation, observe
 from bayesesi.report import Report, make_report
-from bayesesi.report.report import SECTIONS
+from bayesesi.report.sections import SECTIONS
 from bayesesi.report.words import chance, figures, listed, percent, plain, region_words
 from bayesesi.result import ATTRIBUTE, Result, read_result
 from bayesesi.spec import read_report_spec, report_specs, templates_folder

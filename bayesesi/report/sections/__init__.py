@@ -1,0 +1,46 @@
+"""The sections of a page: each takes what it says from a reading, and is left out if that is none.
+
+A section returns the values that its template of the same name fills in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bayesesi.report.reading import Reading
+from bayesesi.report.sections import (
+    cortex,
+    dipoles,
+    forward,
+    methods,
+    recording,
+    regions,
+    sensitivity,
+    sureness,
+    targets,
+    truth,
+    where,
+)
+
+__all__ = ["SECTIONS", "Section"]
+
+Section = Callable[[Reading], dict[str, Any] | None]
+
+#: Every section of a page, by its name: what it says of a reading, or None.
+SECTIONS: dict[str, Section] = {
+    each.__name__: each
+    for each in (
+        where.where,
+        dipoles.dipoles,
+        truth.truth,
+        targets.targets,
+        regions.regions,
+        cortex.cortex,
+        recording.recording,
+        forward.forward,
+        sensitivity.sensitivity,
+        sureness.sureness,
+        methods.methods,
+    )
+}

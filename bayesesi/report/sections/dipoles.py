@@ -1,0 +1,76 @@
+"""One dipole or two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bayesesi.report import result_figure as draw
+from bayesesi.report.checks import is_wide
+from bayesesi.report.reading import Reading
+from bayesesi.report.words import (
+    chance,
+    figures,
+    listed,
+    percent,
+    region_words,
+)
+
+#: mm from a labelled vertex up to which a dipole is said to lie in its region.
+_IN_REGION = 5.0
+
+
+_COUNTS = {1: "one dipole", 2: "two dipoles"}
+
+
+def dipoles(reading: Reading) -> dict[str, Any] | None:
+    """One dipole or two: where, how large a volume, and how many there may be."""
+    if not reading.has_dipoles:
+        return None
+    found = reading.about["dipoles"]
+    picture = draw.plot_dipoles(found["each"], reading.true_positions)
+    return {
+        "rows": dipole_rows(reading),
+        "level": percent(reading.level),
+        "counts": [chance(float(p)) for p in found["count_probability"]],
+        "scale_known": reading.scale_known,
+        "marked": len(reading.true_positions) > 0,
+        "picture": draw.data_uri(picture),
+    }
+
+
+def dipole_sentence(reading: Reading) -> str:
+    rows = dipole_rows(reading)
+    count = reading.about["dipoles"]["count_probability"][len(rows)]
+    near = listed([f"{row['volume']} cm³ around a place {row['near']}" for row in rows])
+    largest = max(float(row["share_of_brain"]) for row in reading.about["dipoles"]["each"])
+    if is_wide(largest):
+        return (
+            f"This recording does not localise well: {_COUNTS[len(rows)]} ({chance(count)}) may "
+            f"lie in {percent(largest)} of the brain, with probability {percent(reading.level)}."
+        )
+    return (
+        f"Most probably {_COUNTS[len(rows)]} ({chance(count)}); with probability "
+        f"{percent(reading.level)} within {near}."
+    )
+
+
+def dipole_rows(reading: Reading) -> list[dict[str, Any]]:
+    """Each dipole in words."""
+    rows = []
+    for found in reading.about["dipoles"]["each"]:
+        region, distance = region_words(found["nearest_region"]), float(found["distance_mm"])
+        within = distance <= _IN_REGION
+        low, middle, high = found["moment_nAm"] or (np.nan,) * 3
+        rows.append(
+            {
+                "near": f"in the {region}" if within else f"{distance:.0f} mm from the {region}",
+                "place": [f"{x:.0f}" for x in found["place_mm"]],
+                "volume": figures(float(found["volume_cm3"])),
+                "axes": " × ".join(f"{a:.0f}" for a in found["axes_mm"]),
+                "moment": figures(middle),
+                "interval": f"{figures(low)} to {figures(high)}",
+            }
+        )
+    return rows

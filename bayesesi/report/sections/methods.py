@@ -1,0 +1,47 @@
+"""How the answer came about, and what failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bayesesi.report.checks import checks
+from bayesesi.report.reading import Reading
+from bayesesi.report.words import (
+    plain,
+    plain_tree,
+    said,
+)
+
+#: Characters of a detail of the model.
+_DETAIL_LENGTH = 160
+
+
+def methods(reading: Reading) -> dict[str, Any]:
+    """How it was computed, what failed, and by which versions."""
+    about = reading.about
+    model = plain_tree(about["model"], _DETAIL_LENGTH)
+    details = {k: v for k, v in model.items() if k not in ("name", "details")}
+    details |= model.get("details") or {}
+    rows = checks(reading)
+    return {
+        "failed": [row for row in rows if not row["passed"]],
+        "passed": [row for row in rows if row["passed"]],
+        "model": _told({"model": model["name"], **details}),
+        "recording": _told(reading.provenance),
+        "run": _told(
+            {
+                "level": reading.level,
+                "draws": int(about["n_draws"]),
+                "seed": int(about["seed"]),
+                "verdict": str(reading.result.trust.verdict),
+                "SNR (dB)": about["checks"].get("snr_db"),
+                "computed": about.get("created"),
+                "bayesesi": about["version"],
+                "schema of the result": about["schema"],
+            }
+        ),
+    }
+
+
+def _told(table: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(plain(key.replace("_", " ")), plain(said(value), 300)) for key, value in table.items()]

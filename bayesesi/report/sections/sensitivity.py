@@ -1,0 +1,39 @@
+"""What would change the answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bayesesi.report.reading import Reading
+from bayesesi.report.words import (
+    chance,
+    percent,
+    plain,
+    region_words,
+)
+from bayesesi.sensitivity import MOVED
+
+
+def sensitivity(reading: Reading) -> dict[str, Any] | None:
+    """Re-runs with something else assumed or left out, beside the answer."""
+    found = reading.about.get("sensitivity")
+    if not found or not reading.has_regions:
+        return None
+    rows = [
+        {
+            "words": plain(each["words"]),
+            "top": region_words(each["top"]),
+            "probability": chance(float(each["probability"])),
+            "of_first": chance(float(each["of_first"])),
+            "share": float(each["of_first"]),
+            "moved": "–" if each["moved_mm"] is None else f"{float(each['moved_mm']):.0f}",
+            "changes": float(each["largest"]) >= MOVED,
+        }
+        for each in found
+    ]
+    return {
+        "rows": rows,
+        "first": region_words(reading.regions.iloc[0].region),
+        "n_changed": sum(bool(row["changes"]) for row in rows),
+        "moved": percent(MOVED),
+    }

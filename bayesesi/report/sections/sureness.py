@@ -1,0 +1,75 @@
+"""What the numbers promise, and what they do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bayesesi.report import result_figure as draw
+from bayesesi.report.reading import Reading
+from bayesesi.report.words import (
+    chance,
+    figures,
+    percent,
+    plain,
+)
+from bayesesi.trust import standard_verdict
+
+#: What evidence is of, in words.
+_BELIEFS = {
+    "focal": "a few patches of cortex",
+    "distributed": "a smooth field over the cortex",
+    "nothing": "noise alone",
+}
+
+
+def sureness(reading: Reading) -> dict[str, Any]:
+    """What the numbers promise and what they do not."""
+    null = float(reading.about["checks"]["null_probability"])
+    return {
+        "beliefs": _beliefs(reading),
+        "level": percent(reading.level),
+        "missed": percent(1 - reading.level),
+        "null": percent(null),
+        "null_is": null > 0,
+        "even": percent(reading.null_at_even_odds),
+        "n_draws": f"{int(reading.about['n_draws']):,}".replace(",", "\u202f"),
+        "localisable": reading.localisable,
+        **_measured(reading),
+    }
+
+
+def _measured(reading: Reading) -> dict[str, Any]:
+    """What the model's calibration card says, or why it says nothing."""
+    found = reading.about["calibration"]
+    if found.get("why_not"):
+        return {"measured": None, "why_not": plain(found["why_not"], 300), "guarantee": False}
+    return {
+        "measured": {
+            "n": f"{int(found['n']):,}",
+            "ece": figures(100 * float(found["ece"])),
+            "unusual": percent(float(found["unusual"])),
+            "picture": draw.data_uri(draw.plot_calibration(found["said"], found["found"])),
+            "held": _held_words(found["held"]),
+            "inside": float(found["unusual"]) >= standard_verdict().unusual_caution,
+            "radius": None if found["radius_mm"] is None else figures(float(found["radius_mm"])),
+        },
+        "why_not": None,
+        "guarantee": reading.result.region_set is not None,
+    }
+
+
+def _held_words(held: dict[str, Any]) -> dict[str, str]:
+    return {
+        "level": percent(float(held["level"])),
+        "share": percent(float(held["held"])),
+        "n": f"{int(held['n']):,}",
+    }
+
+
+def _beliefs(reading: Reading) -> list[dict[str, str]]:
+    """What may describe the recording, the most probable first; none where it was not asked."""
+    found = reading.about.get("evidence")
+    if not found:
+        return []
+    share = sorted(found["probability"].items(), key=lambda item: -float(item[1]))
+    return [{"words": _BELIEFS.get(k, plain(k)), "probability": chance(p)} for k, p in share]

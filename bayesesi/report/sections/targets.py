@@ -1,0 +1,31 @@
+"""How far the answer lies from what a reader asks about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bayesesi.report.reading import Reading
+from bayesesi.report.words import (
+    chance,
+    percent,
+    plain,
+)
+
+
+def targets(reading: Reading) -> dict[str, Any] | None:
+    """How far the peak lies from what the user asked about."""
+    found = reading.about.get("targets")
+    if not found or not reading.localisable:
+        return None
+    rows = [
+        {
+            "name": plain(each["name"]),
+            "said": plain(each["said"], 120),
+            "median": f"{float(each['median_mm']):.0f}",
+            "interval": f"{float(each['low_mm']):.0f} to {float(each['high_mm']):.0f}",
+            "inside": chance(float(each["inside"])),
+            "share": float(each["inside"]),
+        }
+        for each in found
+    ]
+    return {"rows": rows, "level": percent(reading.level)}

@@ -1,0 +1,113 @@
+"""The answer: its first line, the set in words, what might be instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bayesesi.report.checks import few_trials, is_wide, much_left
+from bayesesi.report.reading import Reading
+from bayesesi.report.sections.dipoles import dipole_sentence
+from bayesesi.report.words import (
+    chance,
+    counted,
+    listed,
+    percent,
+    plain,
+    region_words,
+    square_cm,
+)
+
+
+def verdict(reading: Reading) -> dict[str, Any]:
+    """The first line: where, or why not, and the doubts that change how to read it."""
+    reasons = [plain(reason.sentence, 400) for reason in reading.result.trust.reasons]
+    if not reading.localisable:
+        reason = reasons[0].removeprefix("not localisable: ")
+        return {"tone": "abstain", "sentence": f"Not localisable, because {reason}.", "notes": []}
+    notes = [f"{reason[:1].upper()}{reason[1:]}." for reason in reasons]
+    notes += much_left(reading) + few_trials(reading)
+    wide = reading.has_regions and is_wide(reading.best_set.share)
+    return {
+        "tone": "caution" if notes or wide else str(reading.result.trust.verdict),
+        "sentence": _place(reading, wide),
+        "notes": notes,
+    }
+
+
+def _place(reading: Reading, wide: bool) -> str:
+    if reading.has_dipoles:
+        return dipole_sentence(reading)
+    if not reading.has_regions:
+        return "Localised among sources without named regions: see the map."
+    found, top = reading.best_set, reading.regions.iloc[0]
+    best = f"the {region_words(top.region)} ({chance(top.probability)})"
+    level = f"the {percent(found.level)} {reading.kind_of_set} set"
+    size = f"{square_cm(found.area_cm2)}\u00a0cm² or {percent(found.share)} of the cortex"
+    if wide:
+        return (
+            f"This recording does not localise well: {level} covers {size}; the most probable "
+            f"single region is {best}."
+        )
+    return f"Most probably {best}; {level} is {counted(len(found.regions), 'region')}, {size}."
+
+
+def where(reading: Reading) -> dict[str, Any] | None:
+    """The set of regions in words, and what might be instead."""
+    if not reading.has_regions:
+        return None
+    table, found, earned = reading.regions, reading.best_set, reading.result.region_set
+    top = table.iloc[0]
+    other = (table.lobe != top.lobe) | (table.side != top.side)
+    elsewhere = table[other & (table.probability > 0)]
+    return {
+        "top": region_words(top.region),
+        "side": plain(top.side),
+        "lobe": plain(top.lobe),
+        "probability": chance(top.probability),
+        "level": percent(found.level),
+        "area": square_cm(found.area_cm2),
+        "share": percent(found.share),
+        "wide": is_wide(found.share),
+        "earned": None if earned is None else plain(earned.guarantee, 400),
+        "whole": earned is not None and earned.whole,
+        "like": None if earned is None else plain(reading.about["calibration"]["cell"]),
+        "why_not": plain(reading.result.no_region_set, 300),
+        "believed": _believed(reading),
+        "places": _places(reading),
+        "n_regions": len(found.regions),
+        "elsewhere": None
+        if elsewhere.empty
+        else {
+            "region": region_words(elsewhere.iloc[0].region),
+            "lobe": plain(elsewhere.iloc[0].lobe),
+            "probability": chance(elsewhere.iloc[0].probability),
+        },
+        "alternatives": [
+            {
+                "regions": listed([region_words(name) for name in item["regions"]]) or "nothing",
+                "share": float(item["probability"]),
+                "probability": chance(item["probability"]),
+            }
+            for item in reading.about["alternatives"][:5]
+        ],
+    }
+
+
+def _believed(reading: Reading) -> dict[str, Any]:
+    """The model's own set, for a page that shows another."""
+    found = reading.result.credible_set
+    return {
+        "n": counted(len(found.regions), "region"),
+        "area": square_cm(found.area_cm2),
+        "share": percent(found.share),
+    }
+
+
+def _places(reading: Reading) -> list[dict[str, str]]:
+    """The set of regions by side and lobe, the most probable place first."""
+    inside = reading.regions[reading.regions.marked]
+    rows = []
+    for (side, lobe), part in inside.groupby(["side", "lobe"], sort=False):
+        names = [region_words(name).removeprefix(f"{side} ") for name in part.region]
+        rows.append({"place": plain(f"{side} {lobe}"), "regions": listed(names, 20)})
+    return rows
