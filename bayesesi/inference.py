@@ -31,6 +31,8 @@ LEVELS, DRAWS = (0.5, 0.99), (20, 100_000)
 _ALTERNATIVES, _LONGEST = 10, 10_000
 #: Moments of a map: more are thinned out evenly.
 _MOMENTS = 300
+#: Regions whose moment is shown over time, and the probability from which one is.
+_COURSES, _LEAST_COURSE = 3, 0.1
 
 
 def infer(
@@ -58,8 +60,9 @@ def infer(
     guarantee : of ``result.region_set``: ``"every"``, ``"peak"`` or ``"recall"``, see
         ``conformal``. There is such a set where the model has a calibration card that speaks of
         the recording.
-    sensitivity : also re-run with channels left out, other heads and another belief about sources
-        (``sensitivity.changes``): half a minute.
+    sensitivity : also re-run with channels left out, half of the trials (where ``observe`` was
+        given epochs), other heads and another belief about sources (``sensitivity.changes``): half
+        a minute.
 
     Returns
     -------
@@ -118,6 +121,8 @@ def infer(
             regions = posterior.parcellation
             inside = credible_regions(summary, level)
             groups["regions"] = _regions_group(regions, summary, inside, level, earned)
+            groups["courses"] = _courses_group(obs, regions, summary, level)
+            about["rise"] = _rise(obs, regions, summary, level)
             about["region_set"] = earned.set_about()
             credible |= _set_area(regions, inside)
             about["alternatives"] = _alternatives(regions, summary)
@@ -262,6 +267,62 @@ def _regions_group(
         "side": ("region", _words(r.side for r in regions.regions)),
     }
     return xr.Dataset(group, {"region": _words(regions.names)})
+
+
+def _courses_group(
+    obs: Observation, regions: Parcellation, summary: Summary, level: float
+) -> xr.Dataset:
+    """(region, time) summed moments of the likeliest regions, over draws in which each is active:
+    out of the cortex above 0, or their size where sources are free to turn."""
+    import xarray as xr
+
+    moments = slice(None, None, -(-len(obs.time_basis.times) // _MOMENTS))
+    probability = summary.active.mean(axis=0)
+    shown = np.argsort(-probability, kind="stable")[:_COURSES]
+    shown = shown[probability[shown] >= _LEAST_COURSE]
+    tails = [(1 - level) / 2, 0.5, (1 + level) / 2]
+    bands = np.empty((len(shown), 3, len(obs.time_basis.times[moments])))
+    for k, region in enumerate(shown):
+        own = summary.region_moment[summary.active[:, region], region]
+        course = own @ obs.time_basis.functions[moments].T
+        course = course if course.ndim == 2 else np.linalg.norm(course, axis=1)
+        bands[k] = np.quantile(course, tails, axis=0)
+    dims, moment = ("region", "time"), {"units": "A m"}
+    group = {
+        name: (dims, bands[:, k].astype(np.float32), moment)
+        for k, name in enumerate(("low", "median", "high"))
+    }
+    names = _words(regions.names[region] for region in shown)
+    return xr.Dataset(group, {"region": names, "time": obs.time_basis.times[moments]})
+
+
+def _rise(
+    obs: Observation, regions: Parcellation, summary: Summary, level: float
+) -> dict[str, Any] | None:
+    """Where draws are strongest half-way up the rise and at the peak, and how far apart."""
+    if obs.rise is None:
+        return None
+    pairs = summary.on_rise[~summary.silent]
+    if not len(pairs):
+        return None
+    places = obs.source_space.positions
+    apart = np.linalg.norm(places[pairs[:, 0]] - places[pairs[:, 1]], axis=1)
+    low, middle, high = np.quantile(apart, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    label = regions.labels[pairs]
+    same = (label[:, 0] == label[:, 1]) | (pairs[:, 0] == pairs[:, 1])
+    found: dict[str, Any] = {
+        "same_region": float(same.mean()),
+        "apart_mm": {"low": 1e3 * low, "median": 1e3 * middle, "high": 1e3 * high},
+    }
+    for k, when in enumerate(("rise", "peak")):
+        share = np.bincount(label[label[:, k] >= 0, k], minlength=len(regions.regions)) / len(pairs)
+        top = int(share.argmax())
+        found[when] = {
+            "time_s": float(obs.time_basis.times[obs.rise[k]]),
+            "region": regions.names[top],
+            "probability": float(share[top]),
+        }
+    return found
 
 
 def _recording_group(obs: Observation, explained: NDArray[np.float64]) -> xr.Dataset:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-SCHEMA = 3
+SCHEMA = 4
+#: Older ones that can still be read; what they lack is left out.
+READABLE = (3,)
 #: The attribute that holds everything which is no array, as JSON.
 ATTRIBUTE = "bayesesi"
 #: Groups that a result has, and those it has unless there is nothing to localise.
@@ -255,8 +257,8 @@ class Result:
         )
         table = {key: self.about[key] for key in keys if key in self.about}
         table |= {"localisable": self.localisable, "model": self.about["model"]}
-        for key in ("evidence", "sensitivity", "targets"):
-            if key in self.about:
+        for key in ("evidence", "sensitivity", "targets", "rise", "truth"):
+            if self.about.get(key):
                 table |= {key: self.about[key]}
         if self.has_dipoles:
             table |= {"dipoles": self.about["dipoles"]}
@@ -385,9 +387,10 @@ def _about(data: az.InferenceData, name: str) -> Mapping[str, Any]:
         raise InputError(
             f"{name} holds no result of bayesesi; give a -post.nc file that a result was saved to"
         ) from error
-    if schema != SCHEMA:
+    if schema not in (SCHEMA, *READABLE):
         raise InputError(
-            f"{name} has schema {str(schema)[:20]}, this version reads {SCHEMA}; infer again"
+            f"{name} has schema {str(schema)[:20]}, this version reads {SCHEMA} and "
+            f"{', '.join(map(str, READABLE))}; infer again"
         )
     return dict(about)
 

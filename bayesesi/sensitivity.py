@@ -46,7 +46,7 @@ class Change:
 
     Attributes
     ----------
-    kind : ``"channels"``, ``"head"`` or ``"prior"``; words say which.
+    kind : ``"channels"``, ``"trials"``, ``"head"`` or ``"prior"``; words say which.
     top : region that is most probable now, with its ``probability``; ``of_first``: the
         probability now of the region that the answer has first.
     largest : of all regions, largest difference of probabilities. moved_mm : between the middles
@@ -122,6 +122,10 @@ def _reruns(obs: Observation, model: Model) -> Iterator[tuple[str, str, Observat
             out = names[k::_PARTS].tolist()
             words = f"without {len(out)} of {len(names)} channels ({k + 1} of {_PARTS})"
             yield "channels", words, obs.without(out), model
+    for k, half in enumerate(obs.halves()):
+        which = ("first", "second")[k]
+        words = f"every second of {obs.recording.nave:.0f} trials, from the {which} on"
+        yield "trials", words, half, model
     if obs.forward.banked is not None:
         for words, skull, thickness in _HEADS:
             setting = HeadSetting(0, Conductivities(skull=skull), thickness)

@@ -16,19 +16,10 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from bayesesi.anatomy import REGIONS, template_parcellation, template_surfaces
-from bayesesi.anatomy.template import SUBJECT, to_head_frame
+from bayesesi.anatomy.template import SUBJECT, of_mni152
 from bayesesi.errors import InputError, some
 from bayesesi.result import Result
 
-#: mm of MNI305, which is fsaverage's own space, to mm of MNI152 (FreeSurfer's CoordinateSystems).
-_TO_MNI152 = np.array(
-    [
-        [0.9975, -0.0073, 0.0176, -0.0429],
-        [0.0146, 1.0009, -0.0024, 1.5496],
-        [-0.0130, -0.0093, 0.9971, 1.1840],
-        [0.0, 0.0, 0.0, 1.0],
-    ]
-)
 #: Points that a target may have, thinned out evenly; characters of its name.
 _MOST, _LONGEST = 20_000, 80
 #: m from the brain up to which a target is believed to be in this head.
@@ -98,7 +89,7 @@ def target_at(name: str, numbers: str) -> Target:
     if place.shape != (3,) or not np.isfinite(place).all():
         raise InputError(f"{some([name])}: mni: takes three numbers in mm, not {some([numbers])}")
     said = f"MNI152 {place[0]:g}, {place[1]:g}, {place[2]:g} mm"
-    return _checked(Target(name, _of_mni152(place[None]), 0.005, said))
+    return _checked(Target(name, of_mni152(place[None]), 0.005, said))
 
 
 def target_mask(name: str, path: str | Path) -> Target:
@@ -126,13 +117,7 @@ def target_mask(name: str, path: str | Path) -> Target:
     points = inside @ affine[:3, :3].T + affine[:3, 3]
     reach = 0.5e-3 * float(np.linalg.norm(affine[:3, :3], axis=0).max()) * np.sqrt(3)
     said = f"a mask of {len(np.argwhere(np.nan_to_num(mask) > 0)):,} voxels"
-    return _checked(Target(name, _of_mni152(points), reach, said))
-
-
-def _of_mni152(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """mm of MNI152 to m of the template's head frame."""
-    back = np.linalg.inv(_TO_MNI152)
-    return to_head_frame(1e-3 * (points @ back[:3, :3].T + back[:3, 3]))
+    return _checked(Target(name, of_mni152(points), reach, said))
 
 
 def _checked(target: Target) -> Target:

@@ -34,6 +34,16 @@ MIN_SCALP_GAP = 0.008  # inner skull to scalp
 MIN_SOURCE_DEPTH = 0.003  # cortex to brain surface
 THICKNESS_RANGE = (0.7, 1.4)  # of the skull, as a factor
 
+#: mm of MNI305, which is fsaverage's own space, to mm of MNI152 (FreeSurfer's CoordinateSystems).
+_TO_MNI152 = np.array(
+    [
+        [0.9975, -0.0073, 0.0176, -0.0429],
+        [0.0146, 1.0009, -0.0024, 1.5496],
+        [-0.0130, -0.0093, 0.9971, 1.1840],
+        [0.0, 0.0, 0.0, 1.0],
+    ]
+)
+
 
 def _package_folder(name: str) -> Path:
     spec = find_spec(name)
@@ -85,6 +95,21 @@ def to_mri_frame(head: NDArray[np.float64]) -> NDArray[np.float64]:
     """Head-frame positions in m, (n, 3), to fsaverage's MRI (surface RAS) frame."""
     trans = head_to_mri()
     return np.asarray(head, float) @ trans[:3, :3].T + trans[:3, 3]
+
+
+def to_mni152(head: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places in the template's head frame, (n, 3) m, to mm of MNI152.
+
+    fsaverage's own space is MNI305; the map between the two is FreeSurfer's (CoordinateSystems).
+    """
+    mm = 1e3 * to_mri_frame(head)
+    return np.asarray(mm @ _TO_MNI152[:3, :3].T + _TO_MNI152[:3, 3])
+
+
+def of_mni152(mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places of MNI152, (n, 3) mm, to the template's head frame in m."""
+    back = np.linalg.inv(_TO_MNI152)
+    return to_head_frame(1e-3 * (np.asarray(mm, float) @ back[:3, :3].T + back[:3, 3]))
 
 
 def _surface(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -419,9 +419,10 @@ def _time_covariance(
 
 
 def _windowed(recording: Recording, window: slice) -> Recording:
+    trials = recording.segments
     return replace(
         recording,
         values=recording.values[:, window],
         times=recording.times[window],
-        segments=None,
+        segments=None if trials is None else trials[:, :, window],
     )

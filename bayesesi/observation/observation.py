@@ -65,6 +65,49 @@ class Observation:
         """Power of the whitened data over that of noise, 10 log10(|values|² / (n_eff R))."""
         return float(10 * np.log10((self.values**2).mean()))
 
+    @property
+    def rise(self) -> tuple[int, int] | None:
+        """Samples of the window at which the whitened amplitude over all channels, less what noise
+        adds to its square, is half of its largest on the way up, and at which it is largest.
+
+        None where the window does not show both: it begins above that, or one sample lies
+        between them at most.
+        """
+        functions = self.time_basis.functions
+        power = ((self.values @ functions.T) ** 2).sum(axis=0)
+        power = power - self.n_eff * (functions**2).sum(axis=1)
+        peak = int(power.argmax())
+        below = np.flatnonzero(power[:peak] < power[peak] / 4)
+        if not len(below) or peak - int(below[-1]) < 3:
+            return None
+        return int(below[-1]) + 1, peak
+
+    def halves(self) -> tuple[Observation, ...]:
+        """The same window of every second trial, from the first and from the second on; none where
+        single trials are not known, or fewer than four.
+        """
+        trials = self.recording.segments
+        if trials is None or len(trials) < 4:
+            return ()
+        return tuple(self._averaged(trials[k::2]) for k in range(2))
+
+    def _averaged(self, trials: NDArray[np.float64]) -> Observation:
+        """Of some (N, C, T) of the trials: their noise is larger by what was not averaged."""
+        recording = replace(
+            self.recording, values=trials.mean(axis=0), segments=trials, nave=float(len(trials))
+        )
+        louder = np.sqrt(self.recording.nave / len(trials))
+        matrix, colorer = self.whitener.matrix / louder, self.whitener.colorer * louder
+        whitener = replace(self.whitener, matrix=matrix, colorer=colorer)
+        return replace(
+            self,
+            values=np.asarray(project(recording.values, whitener, self.time_basis), float),
+            leadfield=self.leadfield / louder,
+            whitener=whitener,
+            recording=recording,
+            provenance={**self.provenance, "nave": recording.nave},
+        )
+
     def with_note(self, note: Mapping[str, Any]) -> Observation:
         """The same with more to say in its provenance."""
         return replace(self, provenance={**self.provenance, **note})

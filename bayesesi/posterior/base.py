@@ -45,6 +45,9 @@ class Summary:
     peak : (n,) source of the largest such density, -1 where a draw has no activity.
     centre : (n, 3) m: mean place of the energy, NaN where there is none. total : (n,) A m: largest
         size over the window of the summed moment of all sources. misfit : (n,) |v~ - L~ J|².
+    region_moment : (n, P[, 3], R) A m: summed moment of each region, coefficients in time.
+    on_rise : (n, 2) source of the largest moment density at the two samples of
+        ``Observation.rise``, -1 where a draw has no activity; (n, 0) where the window has no rise.
     latents : (n,) each: what else the family knows of a draw, see ``Posterior.latents``.
 
     P is 0 for sources that are on no cortex.
@@ -58,6 +61,8 @@ class Summary:
     centre: NDArray[np.float64]
     total: NDArray[np.float64]
     misfit: NDArray[np.float64]
+    region_moment: NDArray[np.float64]
+    on_rise: NDArray[np.int64]
     latents: Mapping[str, NDArray[Any]]
 
     @property
@@ -207,7 +212,8 @@ class Posterior(ABC):
         of_regions = (
             np.zeros((len(draws), 0)) if regions is None else region_energy(energy, regions)
         )
-        size = self._sizes(draws, regions)
+        moment = self._moments_of(draws, regions)
+        size = self._sizes(moment)
         return Summary(
             of_regions,
             active_regions(of_regions, share) if of_regions.size else of_regions > 0,
@@ -217,6 +223,8 @@ class Posterior(ABC):
             self._centre(energy),
             size[:, 0],
             ((self.obs.values - self._explained_by(draws)) ** 2).sum(axis=(1, 2)),
+            moment[:, 1:],
+            self._on_rise(draws, loud),
             latents or {},
         )
 
@@ -230,24 +238,36 @@ class Posterior(ABC):
         leadfield = self.obs.leadfield.reshape(self.obs.n_eff, -1)
         return np.asarray(leadfield @ draws.reshape(len(draws), leadfield.shape[1], -1))
 
-    def _sizes(
+    def _moments_of(
         self, draws: NDArray[np.float64], regions: Parcellation | None
     ) -> NDArray[np.float64]:
-        """(D, 1 + P) A m: the largest size over time of the summed moment of all sources, and of
-        each region's."""
-        flat = draws if draws.ndim == 4 else draws[:, :, None]
-        labels = np.full(flat.shape[1], -1) if regions is None else regions.labels
+        """(D, 1 + P[, 3], R) A m: the summed moment of all sources, and of each region's."""
+        labels = np.full(draws.shape[1], -1) if regions is None else regions.labels
         n_regions = 0 if regions is None else len(regions.regions)
         inside = np.flatnonzero(labels >= 0)
         every = np.arange(len(labels))
         rows, columns = np.r_[0 * every, 1 + labels[inside]], np.r_[every, inside]
         gather = sp.csr_array((np.ones(len(rows)), (rows, columns)), (1 + n_regions, len(labels)))
-        size = np.empty((len(draws), 1 + n_regions))
-        for k, draw in enumerate(flat):
-            summed = (gather @ draw.reshape(len(draw), -1)).reshape(-1, *draw.shape[1:])
-            course = np.linalg.norm(summed @ self.obs.time_basis.functions.T, axis=1)
-            size[k] = course.max(axis=1)
-        return size
+        summed = np.empty((len(draws), 1 + n_regions, *draws.shape[2:]))
+        for k, draw in enumerate(draws):
+            summed[k] = (gather @ draw.reshape(len(draw), -1)).reshape(-1, *draw.shape[1:])
+        return summed
+
+    def _sizes(self, moment: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(D, 1 + P) A m: largest size over time of moments (D, 1 + P[, 3], R)."""
+        course = moment @ self.obs.time_basis.functions.T
+        size = np.abs(course) if moment.ndim == 3 else np.linalg.norm(course, axis=2)
+        return np.asarray(size.max(axis=2))
+
+    def _on_rise(self, draws: NDArray[np.float64], loud: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """See ``Summary.on_rise``."""
+        rise = self.obs.rise
+        found = np.full((len(draws), 0 if rise is None else 2), -1)
+        for k, sample in enumerate(rise or ()):
+            now = draws @ self.obs.time_basis.functions[sample]
+            size = np.abs(now) if draws.ndim == 3 else np.linalg.norm(now, axis=2)
+            found[:, k] = np.where(loud, (size / self._source_areas).argmax(axis=1), -1)
+        return found
 
     @property
     def _source_areas(self) -> NDArray[np.float64]:
@@ -336,5 +356,7 @@ def _joined(parts: list[Summary]) -> Summary:
         every("centre"),
         every("total"),
         every("misfit"),
+        every("region_moment"),
+        every("on_rise"),
         {name: np.concatenate([part.latents[name] for part in parts]) for name in parts[0].latents},
     )

@@ -17,7 +17,7 @@ def plot_cortex(axis: Any, colours: NDArray[np.float64], side: str, view: str) -
 
     ``axis`` is three-dimensional.
     """
-    points, faces, _sulci = _inflated(side)
+    points, faces, _sulci = surface_of("infl", side)
     n_left = template_mesh().n_left
     part = slice(0, n_left) if side == "left" else slice(n_left, None)
     corners = colours[part][faces]
@@ -36,11 +36,36 @@ def plot_cortex(axis: Any, colours: NDArray[np.float64], side: str, view: str) -
     frame_3d(axis, points, 0, azimuth)
 
 
+def plot_folded(axis: Any, colours: NDArray[np.float64], elevation: float, azimuth: float) -> None:
+    """Draw the (20484, 4) colours of sources on both sides of the folded cortex.
+
+    ``axis`` is three-dimensional; it is seen from a direction in degrees.
+    """
+    left, right = surface_of("pial", "left"), surface_of("pial", "right")
+    points = np.r_[left[0], right[0]]
+    faces = np.r_[left[1], right[1] + len(left[0])]
+    toward = np.array(
+        [
+            np.cos(np.radians(elevation)) * np.cos(np.radians(azimuth)),
+            np.cos(np.radians(elevation)) * np.sin(np.radians(azimuth)),
+            np.sin(np.radians(elevation)),
+        ]
+    )
+    corner = points[faces]
+    normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    facing = normal @ toward / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
+    seen = facing > 0  # the others lie behind
+    colour = colours[faces[seen]].mean(axis=1)
+    colour[:, :3] *= (0.45 + 0.55 * facing[seen])[:, None]
+    axis.add_collection3d(triangles_3d(corner[seen], colour))
+    frame_3d(axis, points, elevation, azimuth)
+
+
 def signed_colours(values: NDArray[np.floating], limit: float) -> NDArray[np.float64]:
     """(20484, 4): red out of the cortex and blue into it, over grey folds."""
     import matplotlib as mpl
 
-    folds = np.r_[_inflated("left")[2], _inflated("right")[2]]
+    folds = np.r_[surface_of("infl", "left")[2], surface_of("infl", "right")[2]]
     grey = np.where(folds > 0, 0.62, 0.78)[:, None] * np.ones(3)
     share = np.clip(values / limit, -1, 1)
     colour = mpl.colormaps["RdBu_r"](0.5 + 0.5 * share)[:, :3]
@@ -57,7 +82,7 @@ def sequential_colours(
     """
     import matplotlib as mpl
 
-    folds = np.r_[_inflated("left")[2], _inflated("right")[2]]
+    folds = np.r_[surface_of("infl", "left")[2], surface_of("infl", "right")[2]]
     pale = np.where(folds > 0, 0.84, 0.92)[:, None] * np.ones(3)
     share = np.clip(values / limit, 0, 1)
     colour = mpl.colormaps["viridis_r"](share)[:, :3]
@@ -92,7 +117,7 @@ def spot_on_cortex(vertex: int) -> tuple[str, NDArray[np.float64], dict[str, boo
     """Side and place on the inflated surface of a vertex, and from where it is seen."""
     n_left = template_mesh().n_left
     side, own = ("left", vertex) if vertex < n_left else ("right", vertex - n_left)
-    points, faces, _ = _inflated(side)
+    points, faces, _ = surface_of("infl", side)
     around = points[faces[(faces == own).any(axis=1)]]
     normal = np.cross(around[:, 1] - around[:, 0], around[:, 2] - around[:, 0]).sum(axis=0)
     outside = (normal[0] < 0) == (side == "left")
@@ -130,10 +155,11 @@ def frame_3d(axis: Any, points: NDArray[np.float64], elevation: float, azimuth: 
 
 
 @cache
-def _inflated(side: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def surface_of(kind: str, side: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """(V, 3) mm, (F, 3) and (V,) depth of folds of one hemisphere: ``"infl"`` or ``"pial"``."""
     import nibabel as nib
 
-    surface = nib.GiftiImage.from_filename(str(fsaverage5_file(f"infl_{side}")))
+    surface = nib.GiftiImage.from_filename(str(fsaverage5_file(f"{kind}_{side}")))
     points, faces = surface.agg_data(("pointset", "triangle"))
     folds = nib.GiftiImage.from_filename(str(fsaverage5_file(f"sulc_{side}"))).agg_data()
     return np.asarray(points), np.asarray(faces), np.asarray(folds)

@@ -27,9 +27,13 @@ _SENTENCE = 600
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a page says is read through this, and nowhere else from the result."""
+    """What a page says is read through this, and nowhere else from the result.
+
+    ``image`` : an MRI in MNI152 (nibabel) to draw slices on, if there is one.
+    """
 
     result: Result
+    image: Any = None
 
     @cached_property
     def about(self) -> dict[str, Any]:

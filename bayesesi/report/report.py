@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from bayesesi.draft import draft_file
 from bayesesi.errors import InputError
+from bayesesi.report.picture import arranged
 from bayesesi.report.reading import Reading
 from bayesesi.report.sections import SECTIONS
+from bayesesi.report.sections.slices import read_mri
 from bayesesi.report.sections.where import verdict
-from bayesesi.spec import ReportSpec, read_report_spec, templates_folder
+from bayesesi.spec import ReportSection, ReportSpec, read_report_spec, templates_folder
 
 if TYPE_CHECKING:
     import mne
@@ -26,7 +30,8 @@ FORMATS = ("html", "pdf", "json")
 
 @dataclass(frozen=True)
 class Report:
-    """One page that needs nothing beside itself: no network, no script, pictures inside.
+    """One page that needs nothing beside itself: no network, pictures inside, and one script, its
+    own, which turns a cortex and without which the page says the same.
 
     Attributes
     ----------
@@ -98,28 +103,35 @@ def _nothing_fetched(url: str, *_: object, **__: object) -> Any:
     return default_url_fetcher(url)
 
 
-def make_report(result: Result, spec: str | Path | ReportSpec = "clinical") -> Report:
+def make_report(
+    result: Result, spec: str | Path | ReportSpec = "clinical", mri: str | Path | None = None
+) -> Report:
     """The page on a result.
 
     Parameters
     ----------
     result : of ``infer``, or read from a file: the same result gives the same page.
-    spec : which sections, in which order: ``"clinical"``, ``"research"``, ``"short"``, or a TOML
-        file.
+    spec : which sections and figures, in which order: ``"clinical"``, ``"research"``, ``"short"``,
+        or a TOML file.
+    mri : a NIfTI image in MNI152 to draw slices on, such as the patient's, brought there by any
+        tool; the average brain if not given. Nothing but its voxels enters the page.
 
     Raises
     ------
-    SpecError, InputError : a page that is none.
+    SpecError, InputError : a page that is none, an image that is none or in another space.
     """
     chosen = spec if isinstance(spec, ReportSpec) else read_report_spec(spec)
-    reading = Reading(result)
-    parts = []
+    reading = Reading(result, None if mri is None else read_mri(mri))
+    parts: list[dict[str, Any]] = []
     for each in chosen.sections:
         values = SECTIONS[each.section](reading)
         if values is not None:
             about = {"id": each.section, "title": each.title, "folded": each.folded}
-            parts.append({**about, "content": values})
+            parts.append({**about, "content": _arranged(values, each)})
     head = verdict(reading)
+    script = ""
+    if any(part["content"].get("turning") for part in parts):
+        script = (templates_folder() / "turning.js").read_text(encoding="utf-8")
     page = (
         _environment()
         .get_template("page.html")
@@ -129,10 +141,21 @@ def make_report(result: Result, spec: str | Path | ReportSpec = "clinical") -> R
             simulated=reading.truth is not None,
             created=reading.about.get("created", ""),
             version=reading.about["version"],
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
     said = {"sentence": head["sentence"], "notes": list(head["notes"]), "page": chosen.name}
     return Report(page, {**said, **result.to_dict()})
+
+
+def _arranged(values: dict[str, Any], section: ReportSection) -> dict[str, Any]:
+    """With the figures that a spec asks for."""
+    if section.figures is None:
+        return values
+    if "turning" in values and "turning" not in {each.figure for each in section.figures}:
+        values = {**values, "turning": None}
+    return {**values, "pictures": arranged(values.get("pictures", []), section.figures)}
 
 
 def _environment() -> Environment:

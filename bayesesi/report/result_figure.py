@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from bayesesi.report.cortex_picture import plot_cortex, sequential_colours, spot_on_cortex
+from bayesesi.report.cortex_picture import (
+    plot_cortex,
+    plot_folded,
+    sequential_colours,
+    spot_on_cortex,
+)
 from bayesesi.report.observation_figure import draw_topography
 from bayesesi.report.reading import Volts
 from bayesesi.report.words import figures
@@ -38,7 +44,15 @@ def data_uri(figure: Figure, dpi: int = 150) -> str:
     """The figure as a PNG inside an address; the same figure gives the same bytes."""
     buffer = BytesIO()
     figure.savefig(buffer, dpi=dpi, format="png", metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    # 256 colours are enough for a figure, and a third of the size
+    few = (
+        Image.open(buffer)
+        .convert("RGB")
+        .quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    )
+    small = BytesIO()
+    few.save(small, "png", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
 
 
 def plot_maps(
@@ -70,6 +84,91 @@ def plot_maps(
     return figure
 
 
+def plot_folded_maps(
+    values: NDArray[np.float64], limit: float, label: str, percent: bool = False
+) -> Figure:
+    """(20484,) values on the folded cortex from above, below, in front and behind."""
+    figure = new_figure(7.6, 2.9)
+    colours = sequential_colours(values, limit)
+    views = (
+        ("from above", 90, -90, "LR"),
+        ("from below", -90, 90, "RL"),
+        ("from the front", 0, 90, "RL"),
+        ("from behind", 0, -90, "LR"),
+    )
+    for i, (name, elevation, azimuth, sides) in enumerate(views):
+        axis = figure.add_axes((0.25 * i - 0.02, 0.17, 0.29, 0.78), projection="3d")
+        axis.patch.set_alpha(0)
+        plot_folded(axis, colours, elevation, azimuth)
+        axis.collections[0].set_clip_on(False)
+        figure.text(0.25 * i + 0.125, 0.93, name, ha="center", fontsize=9, color=_INK)
+        for letter, x in zip(sides, (0.02, 0.23), strict=True):
+            figure.text(0.25 * i + x, 0.36, letter, ha="center", fontsize=8.5, color=_INK)
+    _scale(figure, limit, label, percent, at=0.14)
+    return figure
+
+
+def plot_slices(
+    image: Any, behind: Any, cut: Sequence[float], limit: float, label: str, percent: bool = False
+) -> Figure:
+    """A NIfTI image of values over another of anatomy, cut at a place (mm, of both): sagittal,
+    coronal, axial. The left of a picture is the left of the head."""
+    from nilearn import plotting
+
+    figure = new_figure(7.6, 3.3)
+    plotting.plot_stat_map(
+        image,
+        bg_img=behind,
+        cut_coords=tuple(cut),
+        display_mode="ortho",
+        cmap="viridis_r",
+        threshold=0.02 * limit,
+        vmin=0,
+        vmax=limit,
+        symmetric_cbar=False,
+        black_bg=False,
+        dim=-0.6,
+        figure=figure,
+        axes=(0.01, 0.2, 0.98, 0.79),
+        colorbar=False,
+    )
+    _scale(figure, limit, label, percent, at=0.13)
+    return figure
+
+
+def plot_courses(
+    times: NDArray[np.float64],
+    bands: Sequence[NDArray[np.float64]],
+    unit: str,
+    marks: Sequence[float],
+    narrow: bool = False,
+) -> Figure:
+    """(3, T) low, median and high of each of a few moments over ``times`` in ms, side by side, or,
+    ``narrow``, one below the other; ``marks`` are times that get a line."""
+    n = len(bands)
+    figure = new_figure(*((4.2, 0.6 + 1.7 * n) if narrow else (7.6, 2.7)), layout="constrained")
+    shape = (n, 1) if narrow else (1, n)
+    every = figure.subplots(*shape, sharey=True, sharex=True, squeeze=False).ravel()
+    for k, (axes, (low, middle, high)) in enumerate(zip(every, bands, strict=True)):
+        axes.axhline(0, color="0.7", lw=0.6, zorder=0)
+        if len(times) == 1:
+            axes.errorbar(times, middle, [middle - low, high - middle], fmt="o", color=_BLUE)
+        else:
+            axes.fill_between(times, low, high, color=_BLUE, alpha=0.25, lw=0)
+            axes.plot(times, middle, color=_BLUE, lw=1.8)
+            axes.set_xlim(times[0], times[-1])
+        for mark in marks:
+            axes.axvline(mark, color=_AMBER, lw=1, zorder=0)
+        axes.set_title(str(k + 1), fontsize=9.5, color=_INK)
+        if k == n - 1 or not narrow:
+            axes.set_xlabel("time (ms)", fontsize=9, color=_INK)
+        if k == 0 or narrow:
+            axes.set_ylabel(unit, fontsize=9, color=_INK)
+        axes.tick_params(labelsize=8.5, colors=_INK)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def plot_calibration(said: Sequence[float], found: Sequence[float]) -> Figure:
     """Said against found probabilities of regions, small: on the line they mean what they say."""
     figure = new_figure(3.0, 2.7, layout="constrained")
@@ -90,8 +189,8 @@ def _ring(axis: Any, spot: int, side: str, view: str) -> None:
         axis.plot(*x[:, None], "o", mfc="none", mec=colour, ms=size, mew=2.2, zorder=50)
 
 
-def _scale(figure: Figure, limit: float, label: str, percent: bool) -> None:
-    axis = figure.add_axes((0.25, 0.1, 0.5, 0.022))
+def _scale(figure: Figure, limit: float, label: str, percent: bool, at: float = 0.1) -> None:
+    axis = figure.add_axes((0.25, at, 0.5, 0.022))
     axis.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap="viridis_r", extent=(0, 1, 0, 1))
     axis.set_yticks([])
     ticks = (0, 0.5, 1)

@@ -81,7 +81,7 @@ def percent(share: float) -> str:
     """Whole percent; what rounds to none or all is said to be less or more than that."""
     if share != share:
         return "–"
-    if 0 < share < 0.005:
+    if 0 < share <= 0.005:
         return "<1\u00a0%"
     if 0.995 <= share < 1:
         return ">99\u00a0%"

@@ -28,7 +28,7 @@ from bayesesi.spec.recipe import (
     Optimiser,
     Recipe,
 )
-from bayesesi.spec.report import ReportSpec
+from bayesesi.spec.report import FIGURES, ReportFigure, ReportSection, ReportSpec
 from bayesesi.spec.simulator import SimulatorSpec
 from bayesesi.spec.source import (
     Count,
@@ -44,6 +44,7 @@ from bayesesi.spec.verdict import VerdictSpec
 from bayesesi.spec.volume_frame import VolumeFrameSpec
 
 __all__ = [
+    "FIGURES",
     "AtomRecipe",
     "Backbone",
     "CorticalRecipe",
@@ -63,6 +64,8 @@ __all__ = [
     "PatchSpec",
     "Quantity",
     "Recipe",
+    "ReportFigure",
+    "ReportSection",
     "ReportSpec",
     "SimulatorSpec",
     "SmoothSpec",

@@ -15,6 +15,8 @@ SectionName = Literal[
     "targets",
     "regions",
     "cortex",
+    "slices",
+    "course",
     "recording",
     "forward",
     "sensitivity",
@@ -25,12 +27,47 @@ SectionName = Literal[
 SECTIONS: tuple[str, ...] = get_args(SectionName)
 
 
+#: Figures that sections have; a test compares them with the page's code.
+FIGURES: dict[str, tuple[str, ...]] = {
+    "dipoles": ("ellipsoids",),
+    "cortex": ("turning", "probability", "spread", "folded"),
+    "slices": ("probability-slices", "spread-slices"),
+    "course": ("moments",),
+    "recording": ("window",),
+    "forward": ("explained",),
+    "sureness": ("reliability",),
+}
+
+
+class ReportFigure(Table):
+    """One figure of a section."""
+
+    figure: str = Field(description="its name; see the README of this folder")
+    caption: str | None = Field(
+        None, min_length=1, max_length=1000, description="instead of the page's own"
+    )
+
+
 class ReportSection(Table):
     """One section; it is left out where a result has nothing for it."""
 
     section: SectionName
     title: str = Field(min_length=1, max_length=120, description="its heading")
     folded: bool = Field(False, description="closed until a reader opens it; open in print")
+    figures: tuple[ReportFigure, ...] | None = Field(
+        None, description="which, in which order; all that there are, if left out"
+    )
+
+    @model_validator(mode="after")
+    def _has_such_figures(self) -> ReportSection:
+        known = FIGURES.get(self.section, ())
+        unknown = [each.figure for each in self.figures or () if each.figure not in known]
+        if unknown:
+            allowed = ", ".join(known) or "none"
+            raise ValueError(
+                f"section {self.section!r} has no figure {unknown[0][:40]!r}; allowed: {allowed}"
+            )
+        return self
 
 
 class ReportSpec(Spec):

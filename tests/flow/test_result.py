@@ -329,7 +329,7 @@ def damaged(file: Path, change: str) -> None:
         ("foreign", "no readable result"),
         ("other netCDF", "holds no result of bayesesi"),
         ("no JSON", "holds no result of bayesesi"),
-        ("older", "has schema 0, this version reads 3"),
+        ("older", "has schema 0, this version reads 4 and 3"),
         ("no map", "lacks 'maps'"),
         ("no model", "lacks 'model'"),
     ],
@@ -366,7 +366,17 @@ def test_no_draw_with_activity_leaves_no_region() -> None:
     none = np.full((3, 3), np.nan)
     nothing = np.zeros(3)
     summary = Summary(
-        energy, silent, energy, np.zeros(5), np.full(3, -1), none, nothing, nothing, {}
+        energy,
+        silent,
+        energy,
+        np.zeros(5),
+        np.full(3, -1),
+        none,
+        nothing,
+        nothing,
+        energy[:, :, None],
+        np.full((3, 0), -1),
+        {},
     )
     assert not credible_regions(summary, 0.9).any()
 

@@ -11,12 +11,14 @@ from typing import Any
 from bayesesi.report.reading import Reading
 from bayesesi.report.sections import (
     cortex,
+    course,
     dipoles,
     forward,
     methods,
     recording,
     regions,
     sensitivity,
+    slices,
     sureness,
     targets,
     truth,
@@ -37,6 +39,8 @@ SECTIONS: dict[str, Section] = {
         targets.targets,
         regions.regions,
         cortex.cortex,
+        slices.slices,
+        course.course,
         recording.recording,
         forward.forward,
         sensitivity.sensitivity,

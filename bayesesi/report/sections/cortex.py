@@ -1,4 +1,4 @@
-"""The answer on the cortex."""
+"""The answer on the cortex: probability and uncertainty, from all sides."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.report import result_figure as draw
+from bayesesi.report.picture import Picture
 from bayesesi.report.reading import Reading
 from bayesesi.report.sections.truth import true_spots
-from bayesesi.report.words import (
-    percent,
-    square_cm,
-)
+from bayesesi.report.turning import turning
+from bayesesi.report.words import percent, square_cm
 
 #: An area of the peak above this share falls into so many islands that its outline hides the map.
 _OUTLINED_SHARE = 0.1
@@ -25,23 +24,103 @@ def cortex(reading: Reading) -> dict[str, Any] | None:
     if maps is None or not reading.localisable or reading.has_dipoles:
         return None
     probability = np.asarray(maps["probability"], float)
-    limit = _round_up(float(probability.max()))
-    values = {
-        "limit": percent(limit),
-        "level": percent(reading.level),
-        "marked": bool(true_spots(reading)),
-        "template": reading.template_vertices is not None,
-        "peak_area": _peak_area(reading),
-        "outlined": _outlined(reading),
-    }
+    limit = scale_end(float(probability.max()))
     if reading.template_vertices is None:
-        dots = draw.plot_places(maps["position"].values, probability, limit)
-        return {**values, "probability": draw.data_uri(dots), "spread": None}
+        places = maps["position"].values
+        dots = Picture(
+            "probability",
+            "Sources as points from above, behind and the right, coloured by the probability of "
+            f"being among the strongest, up to {percent(limit)}.",
+            "Probability that a place is among the strongest, the most probable in front. The "
+            "darker, the more probable.",
+            lambda: draw.plot_places(places, probability, limit),
+        )
+        return {"template": False, "turning": None, "pictures": [dots]}
     return {
-        **values,
-        "probability": _probability_map(reading, probability, limit),
-        "spread": _spread_map(reading),
+        "template": True,
+        "limit": percent(limit),
+        "turning": turning(reading, probability, limit),
+        "pictures": [
+            _probability(reading, probability, limit),
+            _spread(reading),
+            _folded(reading, probability, limit),
+        ],
     }
+
+
+def _probability(reading: Reading, probability: NDArray[np.float64], limit: float) -> Picture:
+    from bayesesi.report.cortex_picture import edge_on_template, on_template
+
+    maps, vertices = reading.group("maps"), reading.template_vertices
+    assert maps is not None
+    assert vertices is not None
+    outlined, spots = _outlined(reading), true_spots(reading)
+    edge = edge_on_template(maps["peak_set"].values > 0, vertices) if outlined else None
+    values = on_template(probability, vertices)
+    caption = (
+        "Probability that a place is among the strongest: at least half of the largest moment "
+        f"density. The darker, the more probable; the scale ends at {percent(limit)}. "
+        f"{_peak_area(reading)}{' Ring: the true centre.' if spots else ''}"
+    )
+    return Picture(
+        "probability",
+        "Inflated cortex, both sides from outside and inside: probability that a place is among "
+        f"the strongest, up to {percent(limit)}. The regions are named in the tables.",
+        caption,
+        lambda: draw.plot_maps(values, limit, "probability", edge, spots, percent=True),
+        "Where.",
+    )
+
+
+def _spread(reading: Reading) -> Picture:
+    from bayesesi.report.cortex_picture import on_template
+
+    vertices = reading.template_vertices
+    assert vertices is not None
+    spread = spread_of(reading)
+    unit = "sd of the moment (nAm a source)" if reading.scale_known else "sd (unknown unit)"
+    limit = float(spread.max()) or 1.0
+    return Picture(
+        "spread",
+        "Inflated cortex, both sides from outside and inside: standard deviation of each source's "
+        "moment over the window.",
+        "Standard deviation of each source's moment, root mean square over the window. Dark where "
+        "the model does not know how strong a place is.",
+        lambda: draw.plot_maps(on_template(spread, vertices), limit, unit),
+        "How uncertain.",
+    )
+
+
+def _folded(reading: Reading, probability: NDArray[np.float64], limit: float) -> Picture:
+    from bayesesi.report.cortex_picture import on_template
+
+    vertices = reading.template_vertices
+    assert vertices is not None
+    return Picture(
+        "folded",
+        "The folded cortex from above, below, the front and behind: probability that a place is "
+        f"among the strongest, up to {percent(limit)}.",
+        "The same probability on the folded (pial) surface, as a surgeon would see it; what lies "
+        "inside a sulcus is hidden here.",
+        lambda: draw.plot_folded_maps(
+            on_template(probability, vertices), limit, "probability", percent=True
+        ),
+    )
+
+
+def spread_of(reading: Reading) -> NDArray[np.float64]:
+    """(S,) standard deviation of each source's moment, root mean square over the window: nAm where
+    the recording's unit is known."""
+    maps = reading.group("maps")
+    assert maps is not None
+    sd = np.asarray(maps["sd"], float)
+    spread = np.sqrt((sd.reshape(len(sd), -1) ** 2).mean(axis=1))
+    return np.asarray(spread * (1e9 if reading.scale_known else 1.0))
+
+
+def scale_end(share: float) -> float:
+    """The end of the scale, never below a fifth: a belief that is spread thin looks pale."""
+    return next((step for step in (0.2, 0.5) if share <= step), 1.0)
 
 
 def _outlined(reading: Reading) -> bool:
@@ -49,42 +128,13 @@ def _outlined(reading: Reading) -> bool:
     return float(found.get("peak_share", 1.0)) <= _OUTLINED_SHARE
 
 
-def _probability_map(reading: Reading, probability: NDArray[np.float64], limit: float) -> str:
-    from bayesesi.report.cortex_picture import edge_on_template, on_template
-
-    maps, vertices = reading.group("maps"), reading.template_vertices
-    assert maps is not None
-    assert vertices is not None
-    edge = edge_on_template(maps["peak_set"].values > 0, vertices) if _outlined(reading) else None
-    values = on_template(probability, vertices)
-    spots = true_spots(reading)
-    return draw.data_uri(draw.plot_maps(values, limit, "probability", edge, spots, percent=True))
-
-
-def _spread_map(reading: Reading) -> str:
-    from bayesesi.report.cortex_picture import on_template
-
-    maps, vertices = reading.group("maps"), reading.template_vertices
-    assert maps is not None
-    assert vertices is not None
-    sd = np.asarray(maps["sd"], float)
-    spread = np.sqrt((sd.reshape(len(sd), -1) ** 2).mean(axis=1))
-    spread *= 1e9 if reading.scale_known else 1.0
-    unit = "sd of the moment (nAm a source)" if reading.scale_known else "sd (unknown unit)"
-    values = on_template(spread, vertices)
-    return draw.data_uri(draw.plot_maps(values, float(spread.max()) or 1.0, unit))
-
-
-def _peak_area(reading: Reading) -> dict[str, str] | None:
+def _peak_area(reading: Reading) -> str:
     found = reading.about.get("credible") or {}
     if found.get("peak_area_m2") is None:
-        return None
-    return {
-        "area": square_cm(found["peak_area_m2"] * 1e4),
-        "share": percent(found["peak_share"]),
-    }
-
-
-def _round_up(share: float) -> float:
-    """The end of the scale, never below a fifth: a belief that is spread thin looks pale."""
-    return next((step for step in (0.2, 0.5) if share <= step), 1.0)
+        return ""
+    line = " (black line)" if _outlined(reading) else ""
+    return (
+        f"The smallest area that holds the peak with probability {percent(reading.level)} has "
+        f"{square_cm(found['peak_area_m2'] * 1e4)}\u00a0cm², {percent(found['peak_share'])} of the "
+        f"cortex{line}."
+    )

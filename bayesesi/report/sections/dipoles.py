@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesesi.report import result_figure as draw
 from bayesesi.report.checks import is_wide
+from bayesesi.report.picture import Picture
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import (
     chance,
@@ -29,14 +30,23 @@ def dipoles(reading: Reading) -> dict[str, Any] | None:
     if not reading.has_dipoles:
         return None
     found = reading.about["dipoles"]
-    picture = draw.plot_dipoles(found["each"], reading.true_positions)
+    true = reading.true_positions
+    cross = " Cross: the true place." if len(true) else ""
+    picture = Picture(
+        "ellipsoids",
+        "The brain's outline from above, from behind and from the right, with the ellipsoid of "
+        "each dipole.",
+        f"Ellipsoids that hold each dipole with probability {percent(reading.level)}, were its "
+        f"places Gaussian; the volume makes no such assumption.{cross}",
+        lambda: draw.plot_dipoles(found["each"], true),
+        "Where.",
+    )
     return {
         "rows": dipole_rows(reading),
         "level": percent(reading.level),
         "counts": [chance(float(p)) for p in found["count_probability"]],
         "scale_known": reading.scale_known,
-        "marked": len(reading.true_positions) > 0,
-        "picture": draw.data_uri(picture),
+        "pictures": [picture],
     }
 
 

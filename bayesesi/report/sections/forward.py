@@ -6,6 +6,7 @@ from typing import Any
 
 from bayesesi.report import result_figure as draw
 from bayesesi.report.checks import chi2_meaning
+from bayesesi.report.picture import Picture
 from bayesesi.report.reading import Reading, read_volts
 from bayesesi.report.words import (
     figures,
@@ -18,11 +19,18 @@ def forward(reading: Reading) -> dict[str, Any] | None:
     volts, found = read_volts(reading), reading.about["checks"]
     if volts is None or volts.explained is None:
         return None
-    shapes = {"wide": False, "narrow": True} if reading.localisable else {}
-    pictures = {k: draw.data_uri(draw.plot_explained(volts, v)) for k, v in shapes.items()}
+    explained = Picture(
+        "explained",
+        f"Maps at {volts.peak_ms} ms and all channels over the window: measured, explained by the "
+        "answer, and left over, on the same scale.",
+        "Measured, explained by the answer (its mean), and what is left over; maps at "
+        f"{volts.peak_ms}\u00a0ms on one scale. The numbers above weigh channels and slow drifts "
+        "the less the noisier they are, so they need not match what the eye sees here.",
+        lambda: draw.plot_explained(volts),
+        draw_narrow=lambda: draw.plot_explained(volts, narrow=True),
+    )
     return {
-        "pictures": pictures,
-        "peak": str(volts.peak_ms),
+        "pictures": [explained] if reading.localisable else [],
         "chi2": figures(found["chi2"], 3),
         "chi2_meaning": chi2_meaning(reading),
         "explained": percent(found["explained_share"]),

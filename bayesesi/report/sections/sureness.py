@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bayesesi.report import result_figure as draw
+from bayesesi.report.picture import Picture
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import (
     chance,
@@ -42,28 +43,47 @@ def _measured(reading: Reading) -> dict[str, Any]:
     """What the model's calibration card says, or why it says nothing."""
     found = reading.about["calibration"]
     if found.get("why_not"):
-        return {"measured": None, "why_not": plain(found["why_not"], 300), "guarantee": False}
+        return {
+            "measured": None,
+            "why_not": plain(found["why_not"], 300),
+            "guarantee": False,
+            "pictures": [],
+        }
     return {
         "measured": {
             "n": f"{int(found['n']):,}",
             "ece": figures(100 * float(found["ece"])),
             "unusual": percent(float(found["unusual"])),
-            "picture": draw.data_uri(draw.plot_calibration(found["said"], found["found"])),
-            "held": _held_words(found["held"]),
-            "inside": float(found["unusual"]) >= standard_verdict().unusual_caution,
             "radius": None if found["radius_mm"] is None else figures(float(found["radius_mm"])),
         },
         "why_not": None,
+        "pictures": [_reliability(found)],
         "guarantee": reading.result.region_set is not None,
     }
 
 
-def _held_words(held: dict[str, Any]) -> dict[str, str]:
-    return {
-        "level": percent(float(held["level"])),
-        "share": percent(float(held["held"])),
-        "n": f"{int(held['n']):,}",
-    }
+def _reliability(found: dict[str, Any]) -> Picture:
+    held, unusual = found["held"], percent(float(found["unusual"]))
+    level, share = percent(float(held["level"])), percent(float(held["held"]))
+    if float(found["unusual"]) >= standard_verdict().unusual_caution:
+        inside = (
+            f"This recording lies inside what was simulated: {unusual} of those are as unusual."
+        )
+    else:
+        inside = (
+            "This recording lies at the edge of what was simulated, or beyond: only "
+            f"{unusual} of those are as unusual, so these numbers may not speak of it."
+        )
+    return Picture(
+        "reliability",
+        "Probabilities that the model said of regions against the share of those regions that was "
+        "active on simulated recordings; on the diagonal they mean what they say.",
+        f"What the model's probabilities of regions came to on {int(found['n']):,} simulated "
+        f"recordings. Conformal sets at {level} held every active region in {share} of "
+        f"{int(held['n']):,} of them. {inside}",
+        lambda: draw.plot_calibration(found["said"], found["found"]),
+        width="300px",
+    )
 
 
 def _beliefs(reading: Reading) -> list[dict[str, str]]:

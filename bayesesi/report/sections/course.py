@@ -1,0 +1,67 @@
+"""The moment over time, and whether the onset lies elsewhere than the peak."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bayesesi.report import result_figure as draw
+from bayesesi.report.picture import Picture
+from bayesesi.report.reading import Reading
+from bayesesi.report.words import chance, listed, percent, region_words
+
+
+def course(reading: Reading) -> dict[str, Any] | None:
+    """Bands of the likeliest regions' moments, given that each is active."""
+    group = reading.group("courses")
+    if group is None or not reading.has_regions or not len(group["region"]):
+        return None
+    scale, unit = (1e9, "nAm") if reading.scale_known else (1.0, "unknown unit")
+    times = np.asarray(group["time"], float) * 1e3
+    bands = [
+        scale * np.stack([np.asarray(group[k], float)[i] for k in ("low", "median", "high")])
+        for i in range(len(group["region"]))
+    ]
+    names = [region_words(str(name)) for name in group["region"].values]
+    rise = _rise(reading)
+    marks = [] if rise is None else [rise["at"], rise["peak"]]
+    said = listed([f"{k + 1}, the {name}" for k, name in enumerate(names)])
+
+    def drawn(narrow: bool = False) -> Any:
+        return draw.plot_courses(times, bands, unit, marks, narrow)
+
+    lines = " Lines: half-way up the rise, and the peak of the recording." if marks else ""
+    over = "at the one moment" if len(times) == 1 else "over the window"
+    picture = Picture(
+        "moments",
+        f"Summed moment {over} of: {said}. Medians with central {percent(reading.level)} bands.",
+        f"Summed moment {over} of {said}: median and central {percent(reading.level)} credible "
+        "band, given that the region is active. Above 0 the current flows out of the cortex."
+        f"{lines}",
+        drawn,
+        "How strong, and when.",
+        lambda: drawn(narrow=True),
+    )
+    return {"rise": rise, "pictures": [picture]}
+
+
+def _rise(reading: Reading) -> dict[str, Any] | None:
+    found = reading.about.get("rise")
+    if not found:
+        return None
+    first, last = found["rise"], found["peak"]
+    apart = found["apart_mm"]
+    return {
+        "at": round(1e3 * float(first["time_s"])),
+        "peak": round(1e3 * float(last["time_s"])),
+        "first": region_words(first["region"]),
+        "first_probability": chance(float(first["probability"])),
+        "last": region_words(last["region"]),
+        "last_probability": chance(float(last["probability"])),
+        "same": chance(float(found["same_region"])),
+        "differs": first["region"] != last["region"],
+        "median": f"{float(apart['median']):.0f}",
+        "interval": f"{float(apart['low']):.0f} to {float(apart['high']):.0f}",
+        "level": percent(reading.level),
+    }
