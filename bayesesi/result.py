@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesesi.anatomy import REGIONS, Region
 from bayesesi.conformal import RegionSet
 from bayesesi.draft import draft_file
 from bayesesi.errors import InputError, some
@@ -154,7 +155,8 @@ class Result:
     def region_table(self) -> pd.DataFrame:
         """One row a region, the most probable first.
 
-        Columns ``region``, ``lobe``, ``side``, ``probability`` (of being active), ``in_set`` (the
+        Columns ``region``, ``lobe``, ``side``, ``sublobe`` (as HED-SCORE calls it; empty for a
+        name that the atlas has not), ``probability`` (of being active), ``in_set`` (the
         credible one), ``calibrated`` (what simulations made of the probability; NaN without a
         calibration card), ``in_region_set`` (the one with a guarantee), and ``peak_nAm`` with
         ``low_nAm`` and ``high_nAm``: median and central interval of the region's largest moment
@@ -172,6 +174,7 @@ class Result:
                 "region": group["region"].values.astype(str),
                 "lobe": group["lobe"].values.astype(str),
                 "side": group["side"].values.astype(str),
+                "sublobe": [_sublobe(str(name)) for name in group["region"].values],
                 "probability": group["probability"].values,
                 "in_set": group["in_credible_set"].values.astype(bool),
                 "calibrated": group["calibrated"].values,
@@ -253,7 +256,7 @@ class Result:
         """Verdict, checks, regions and the credible set as plain JSON: what a database wants."""
         keys = (
             *("schema", "version", "created", "level", "scale_known", "trust", "checks", "head"),
-            "calibration",
+            *("calibration", "n_draws", "seed", "observation"),
         )
         table = {key: self.about[key] for key in keys if key in self.about}
         table |= {"localisable": self.localisable, "model": self.about["model"]}
@@ -393,6 +396,10 @@ def _about(data: az.InferenceData, name: str) -> Mapping[str, Any]:
             f"{', '.join(map(str, READABLE))}; infer again"
         )
     return dict(about)
+
+
+def _sublobe(name: str) -> str:
+    return Region.named(name).sublobe if name in REGIONS else ""
 
 
 def _plain(value: Any) -> Any:

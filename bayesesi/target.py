@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from bayesesi.anatomy import REGIONS, template_parcellation, template_surfaces
+from bayesesi.anatomy import REGIONS, template_mesh, template_parcellation, template_surfaces
 from bayesesi.anatomy.template import SUBJECT, of_mni152
 from bayesesi.errors import InputError, some
 from bayesesi.result import Result
@@ -25,8 +25,8 @@ _MOST, _LONGEST = 20_000, 80
 #: m from the brain up to which a target is believed to be in this head.
 _NEAR = 0.03
 _ALLOWED = (
-    "NAME=REGION,REGION (such as precentral-lh), NAME=mni:X,Y,Z in mm of MNI152, or NAME=FILE.nii, "
-    "a mask in MNI152"
+    "NAME=REGION,REGION (such as precentral-lh), NAME=mni:X,Y,Z in mm of MNI152, NAME=FILE.nii, "
+    "a mask in MNI152, or NAME=FILE-lh.label, vertices of fsaverage"
 )
 
 
@@ -50,7 +50,7 @@ class Target:
 
 
 def read_target(text: str) -> Target:
-    """From ``NAME=REGION,REGION``, ``NAME=mni:X,Y,Z`` or ``NAME=FILE.nii``.
+    """From ``NAME=REGION,REGION``, ``NAME=mni:X,Y,Z``, ``NAME=FILE.nii`` or ``NAME=FILE.label``.
 
     Raises
     ------
@@ -64,6 +64,8 @@ def read_target(text: str) -> Target:
         return target_at(name, value.removeprefix("mni:"))
     if value.endswith((".nii", ".nii.gz")):
         return target_mask(name, value)
+    if value.endswith(".label"):
+        return target_label(name, value)
     return target_regions(name, [part.strip() for part in value.split(",")])
 
 
@@ -90,6 +92,30 @@ def target_at(name: str, numbers: str) -> Target:
         raise InputError(f"{some([name])}: mni: takes three numbers in mm, not {some([numbers])}")
     said = f"MNI152 {place[0]:g}, {place[1]:g}, {place[2]:g} mm"
     return _checked(Target(name, of_mni152(place[None]), 0.005, said))
+
+
+def target_label(name: str, path: str | Path) -> Target:
+    """Vertices of fsaverage, as FreeSurfer and MNE write them; of finer meshes those that the
+    template has."""
+    import mne
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{some([name])}: {path.name} is no file; give a .label of fsaverage")
+    try:
+        label = mne.read_label(str(path), subject=SUBJECT)
+        vertices, side = np.asarray(label.vertices, int), str(label.hemi)
+    except Exception as error:  # MNE raises many kinds for foreign files
+        raise InputError(
+            f"{some([name])}: {path.name} is no readable label ({type(error).__name__}); its name "
+            "ends in -lh.label or -rh.label"
+        ) from error
+    mesh = template_mesh()
+    n_side = mesh.n_left if side == "lh" else len(mesh.positions) - mesh.n_left
+    own = vertices[(vertices >= 0) & (vertices < n_side)] + (0 if side == "lh" else mesh.n_left)
+    if not len(own):
+        raise InputError(f"{some([name])}: {path.name} has no vertex of fsaverage5 in it")
+    return Target(name, mesh.positions[own], 0.004, f"a label of {len(own):,} vertices")
 
 
 def target_mask(name: str, path: str | Path) -> Target:

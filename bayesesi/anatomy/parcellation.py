@@ -23,7 +23,8 @@ OUTSIDE = -1
 # Desikan-Killiany region -> (lobe, sublobe): the sublobes are the places at which source
 # imaging is scored in SCORE (Beniczky et al. 2017, Clin Neurophysiol 128:2334), written
 # as in version 1 of the HED-SCORE schema ("Source-analysis-" stands before each there). The
-# cingulate is given to the lobe it borders on; a region that spans several places to the largest.
+# cingulate is given to the lobe it borders on; a region that spans several places to that
+# which holds most of its area.
 _PLACES = {
     "bankssts": ("temporal", "temporal-lateral-posterior"),
     "caudalanteriorcingulate": ("frontal", "frontal-mesial"),
@@ -33,14 +34,14 @@ _PLACES = {
     "frontalpole": ("frontal", "frontal-polar"),
     "fusiform": ("temporal", "temporal-basal"),
     "inferiorparietal": ("parietal", "parietal-lateral-convexity"),
-    "inferiortemporal": ("temporal", "temporal-lateral-posterior"),
+    "inferiortemporal": ("temporal", "temporal-basal"),
     "insula": ("insula", "insula"),
     "isthmuscingulate": ("parietal", "parietal-mesial"),
     "lateraloccipital": ("occipital", "occipital-lateral"),
     "lateralorbitofrontal": ("frontal", "frontal-orbitofrontal"),
     "lingual": ("occipital", "occipital-basal"),
     "medialorbitofrontal": ("frontal", "frontal-orbitofrontal"),
-    "middletemporal": ("temporal", "temporal-lateral-anterior"),
+    "middletemporal": ("temporal", "temporal-lateral-posterior"),
     "paracentral": ("central", "central-mesial"),
     "parahippocampal": ("temporal", "temporal-basal"),
     "parsopercularis": ("frontal", "frontal-perisylvian-superior-surface"),
@@ -56,7 +57,7 @@ _PLACES = {
     "superiorfrontal": ("frontal", "frontal-mesial"),
     "superiorparietal": ("parietal", "parietal-lateral-convexity"),
     "superiortemporal": ("temporal", "temporal-perisylvian-inferior-surface"),
-    "supramarginal": ("parietal", "parietal-opercular"),
+    "supramarginal": ("parietal", "parietal-lateral-convexity"),
     "temporalpole": ("temporal", "temporal-polar"),
     "transversetemporal": ("temporal", "temporal-perisylvian-inferior-surface"),
 }

@@ -7,8 +7,16 @@ from typing import Annotated
 
 import typer
 
-from bayesesi.cli.app import app, one_sentence, show
+from bayesesi.cli.app import app, console, one_sentence, show
 from bayesesi.errors import InputError
+
+
+def _schema(wanted: bool) -> None:
+    if wanted:
+        from bayesesi.report.twin import twin_schema
+
+        console.print_json(data=twin_schema())
+        raise typer.Exit
 
 
 @app.command()
@@ -30,18 +38,44 @@ def report(
         typer.Option(
             help="Something to measure the distance to, as often as you like: "
             "motor=precentral-lh,paracentral-lh, or lesion=mask.nii.gz (MNI152), or "
-            "electrode=mni:-42,-20,12."
+            "resection=cut-rh.label (fsaverage), or electrode=mni:-42,-20,12."
         ),
     ] = None,
+    mri: Annotated[
+        Path | None,
+        typer.Option(help="An image in MNI152 (.nii) for slices; the average brain if none."),
+    ] = None,
+    bids: Annotated[
+        Path | None,
+        typer.Option(help="Folder of BIDS derivatives to write into, instead of --out."),
+    ] = None,
+    subject: Annotated[
+        str, typer.Option(help="With --bids: of whom; letters and digits, no name of a person.")
+    ] = "",
+    session: Annotated[str, typer.Option(help="With --bids.")] = "",
+    task: Annotated[str, typer.Option(help="With --bids.")] = "",
+    run: Annotated[str, typer.Option(help="With --bids.")] = "",
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema",
+            callback=_schema,
+            is_eager=True,
+            help="Print the schema of the JSON, and end.",
+        ),
+    ] = False,
 ) -> None:
     """Write the page on a result: HTML, PDF or its JSON twin.
 
     bayesesi report out/result-post.nc --spec short --format html,json -o out/short.html
 
+    bayesesi report out/result-post.nc --bids derivatives/bayesesi --subject 01 --task spikes
+
     Nothing is computed anew. A PDF needs the extra bayesesi[pdf]; without it HTML and JSON are
     still written.
     """
     import bayesesi
+    from bayesesi.report.bids import bids_path
     from bayesesi.report.report import FORMATS
     from bayesesi.target import read_target, with_targets
 
@@ -49,11 +83,17 @@ def report(
     unknown = [each for each in wanted if each not in FORMATS]
     if unknown:
         raise InputError(f"format is one or more of {', '.join(FORMATS)}, not {unknown[0][:40]!r}")
+    if bids is not None and out is not None:
+        raise InputError("the report goes to --out or to --bids; give one of them")
+    if bids is None and (subject or session or task or run):
+        raise InputError("--subject, --session, --task and --run belong to --bids; give that too")
     shown = bayesesi.read_result(result)
     if target:
         shown = with_targets(shown, [read_target(each) for each in target])
-    page = bayesesi.make_report(shown, spec)
+    page = bayesesi.make_report(shown, spec, mri)
     base = out or result.parent / "report.html"
+    if bids is not None:
+        base = bids_path(bids, subject, session, task, run)
     # a PDF may lack what it needs: what needs nothing is written first
     written = [
         str(page.save(base.with_suffix(f".{each}"))) for each in FORMATS[::2] if each in wanted

@@ -17,6 +17,7 @@ from bayesesi.report.reading import Reading
 from bayesesi.report.sections import SECTIONS
 from bayesesi.report.sections.slices import read_mri
 from bayesesi.report.sections.where import verdict
+from bayesesi.report.twin import twin
 from bayesesi.spec import ReportSection, ReportSpec, read_report_spec, templates_folder
 
 if TYPE_CHECKING:
@@ -145,8 +146,7 @@ def make_report(
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
-    said = {"sentence": head["sentence"], "notes": list(head["notes"]), "page": chosen.name}
-    return Report(page, {**said, **result.to_dict()})
+    return Report(page, twin(reading, head["sentence"], list(head["notes"]), chosen.name))
 
 
 def _arranged(values: dict[str, Any], section: ReportSection) -> dict[str, Any]:

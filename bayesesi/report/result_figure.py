@@ -48,7 +48,7 @@ def data_uri(figure: Figure, dpi: int = 150) -> str:
     few = (
         Image.open(buffer)
         .convert("RGB")
-        .quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        .quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     )
     small = BytesIO()
     few.save(small, "png", optimize=True)

@@ -105,7 +105,8 @@ def figures(value: float, digits: int = 2) -> str:
     if value != value:
         return "–"
     if value == 0 or 1e-3 <= abs(value) < 1e5:
-        decimals = 0 if value == 0 else max(0, digits - 1 - _exponent(value))
+        rounded = float(f"{value:.{digits - 1}e}")
+        decimals = 0 if value == 0 else max(0, digits - 1 - _exponent(rounded))
         return f"{value:.{decimals}f}"
     return f"{value:.{digits - 1}e}"
 

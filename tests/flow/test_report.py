@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import subprocess
@@ -11,23 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import mne
+import nibabel as nib
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from bayesesi.anatomy import SourceSpace, template_parcellation, template_source_space
+from bayesesi.anatomy import Region, SourceSpace, template_parcellation, template_source_space
+from bayesesi.anatomy.template import to_mni152
 from bayesesi.cli import app
 from bayesesi.errors import InputError
 from bayesesi.forward import ForwardOperator, template_forward
 from bayesesi.inference import infer
 from bayesesi.observation import Observation, observe
 from bayesesi.report import Report, make_report
+from bayesesi.report.reading import Reading
 from bayesesi.report.sections import SECTIONS
+from bayesesi.report.twin import Twin, twin_schema
 from bayesesi.report.words import chance, figures, listed, percent, plain, region_words
 from bayesesi.result import ATTRIBUTE, Result, read_result
-from bayesesi.spec import read_report_spec, report_specs, templates_folder
+from bayesesi.spec import FIGURES, read_report_spec, report_specs, templates_folder
 from bayesesi.spec.report import SECTIONS as SPEC_SECTIONS
 
+ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = {
     "script": "<script>alert(1)</script><img src=x onerror=alert(1)>",
     "long": "x" * 10_000,
@@ -35,8 +42,14 @@ HOSTILE = {
     "alphabets": "脳波 ΕΕΓ ЭЭГ \x07\x00 🧠",
     "template": "{{ 7 * 7 }}{% include 'style.css' %}",
 }
-#: Elements that may fetch or run something.
-ACTIVE = {"script", "iframe", "object", "embed", "link", "base", "form", "video", "audio"}
+#: Elements that may fetch or run something; of scripts there is one, see below.
+ACTIVE = {"iframe", "object", "embed", "link", "base", "form", "video", "audio"}
+
+
+DRAWN = (
+    *("plot_maps", "plot_places", "plot_folded_maps", "plot_slices", "plot_courses"),
+    *("plot_window", "plot_explained"),
+)
 
 
 class Page(HTMLParser):
@@ -52,7 +65,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        self._silent = tag in ("style", "title")
+        self._silent = tag in ("style", "title", "script")
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
@@ -115,7 +128,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     from bayesesi.report import result_figure
 
     monkeypatch.setattr(result_figure, "data_uri", lambda figure: "data:image/png;base64,AA==")
-    for name in ("plot_maps", "plot_places", "plot_window", "plot_explained"):
+    for name in DRAWN:
         monkeypatch.setattr(result_figure, name, lambda *_, **__: None)
 
 
@@ -165,9 +178,25 @@ def test_nothing_is_fetched_and_nothing_runs(report: Report, page: Page) -> None
     assert "default-src 'none'" in report.html
 
 
+def test_what_runs_is_one_script_of_the_page_by_its_hash(
+    result: Result, report: Report, page: Page
+) -> None:
+    """A browser runs no other: what a name could smuggle in has another hash."""
+    script = (templates_folder() / "turning.js").read_text(encoding="utf-8")
+    kinds = [attributes.get("type") for tag, attributes in page.elements if tag == "script"]
+    assert kinds == ["application/json", None]
+    assert f"<script>{script}</script>" in report.html
+    known = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{known}'\"" in report.html
+    assert not re.search(r"\beval\b|new Function|innerHTML|document\.write|fetch\(", script)
+    short = make_report(result, "short").html
+    assert "<script" not in short
+    assert "script-src" not in short
+
+
 def test_every_figure_has_words_and_the_page_is_small(report: Report, page: Page) -> None:
     images = [attributes for tag, attributes in page.elements if tag == "img"]
-    assert len(images) == 4
+    assert len(images) == 8
     assert all(len(image.get("alt") or "") > 40 for image in images)
     assert len(report.html.encode()) < 5_000_000
 
@@ -180,7 +209,9 @@ def test_the_page_is_readable_on_a_phone_and_prints(report: Report) -> None:
 
 def test_sections_stand_in_the_order_of_a_reader(page: Page) -> None:
     order = [a["id"] for tag, a in page.elements if tag == "section"]
-    assert order == "where truth cortex regions forward recording sureness methods".split()
+    assert order == (
+        "where truth cortex slices regions course forward recording sureness methods".split()
+    )
     first = page.words.index("Most probably") if "Most probably" in page.words else 0
     assert first < 400
     assert "Research use only." in page.words
@@ -245,7 +276,7 @@ def test_hostile_names_are_text(result: Result, name: str) -> None:
     html = make_report(changed(result, observation=observation, model=model, truth=truth)).html
     page = Page(html)
     assert not ACTIVE & {tag for tag, _ in page.elements}
-    assert len([tag for tag, _ in page.elements if tag == "img"]) == 4
+    assert len([tag for tag, _ in page.elements if tag == "img"]) == 8
     assert plain(name) in page.words
     assert "x" * 170 not in re.sub(r"data:[^\"]*", "", html)
     assert not any(c in html for c in "\u202e\x07\x00")
@@ -422,6 +453,214 @@ def test_the_twin_says_what_the_page_says(result: Result, report: Report, tmp_pa
     assert twin["regions"] == result.to_dict()["regions"]
     assert twin["trust"] == result.about["trust"]
     assert report.save(tmp_path / "x.html").read_text(encoding="utf-8") == report.html
+
+
+def test_the_twin_is_what_its_published_schema_says(report: Report, result: Result) -> None:
+    published = json.loads((ROOT / "reports" / "report.schema.json").read_text(encoding="utf-8"))
+    assert published == twin_schema(), "make it anew: bayesesi report --schema"
+    Twin.model_validate(json.loads(json.dumps(report.table)))
+    Twin.model_validate(json.loads(json.dumps(make_report(silent(result), "short").table)))
+    with pytest.raises(ValueError, match="extra"):
+        Twin.model_validate({**report.table, "surprise": 1})
+
+
+#: Numbers that stand in sentences of the page whatever the result: definitions and limits.
+PROSE = {
+    *("2", "8", "5", "95", "90", "10", "30", "20", "0.7", "1.3", "1", "3", "1.1", "152", "305"),
+    *("10,000",),
+}
+
+
+def numbers_of(text: str) -> list[str]:
+    """What a reader takes for a number."""
+    return re.findall(
+        r"(?<![\w.])(?:\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?(?:e[-+]?\d+)?)", text.replace("\u202f", ",")
+    )
+
+
+def forms(value: Any) -> set[str]:
+    """All that a page may make of a leaf of the twin."""
+    if isinstance(value, dict):
+        return set().union(*(forms(k) | forms(v) for k, v in value.items())) if value else set()
+    if isinstance(value, list):
+        return set().union({str(len(value))}, *map(forms, value))
+    if isinstance(value, str):
+        return set(numbers_of(value))
+    if isinstance(value, bool) or value is None:
+        return set()
+    found = set()
+    for unit in (1, 100, 1e3, 1e4, 1e9):
+        x = abs(unit * value)
+        found |= {f"{x:.0f}", f"{x:,.0f}", figures(x), figures(x, 3), f"{x:.4g}", f"{x:.1f}"}
+    return found | {f"{100 - 100 * value:.0f}"}
+
+
+def unexplained(html: str, table: Any) -> list[str]:
+    """Numbers of a page that are nowhere in a twin."""
+    page = Page(html)
+    cited = html.index("To cite") if "To cite" in html else len(html)
+    page = Page(html[:cited])
+    known = forms(table) | PROSE
+    return [number for number in numbers_of(page.words) if number not in known]
+
+
+def test_every_number_of_the_page_is_in_the_twin(result: Result, report: Report) -> None:
+    """By walking both; a page of other numbers is found out."""
+    table = json.loads(json.dumps(report.table))
+    counts = {"regions": len(table["regions"])}
+    never = sum(row["probability"] == 0 for row in table["regions"])
+    shown = {"table": [counts, len(table["regions"]) - never, never, table, report_counts(result)]}
+    assert not unexplained(report.html, shown)
+    # a twin that must fail: every number of the page moved by an eighth
+    moved = re.sub(
+        r">([^<]*)<", lambda m: ">" + re.sub(r"\d+\.\d+", _moved, m[1]) + "<", report.html
+    )
+    assert len(unexplained(moved, shown)) > 10
+
+
+def _moved(match: re.Match[str]) -> str:
+    return f"{1.125 * float(match[0]):.4f}"
+
+
+def report_counts(result: Result) -> list[Any]:
+    """Of the arrays that the page draws."""
+    recording, maps = result.inference_data["recording"], result.inference_data["maps"]
+    times = recording["time"].values
+    peak = maps["position"].values[int(maps["peak_probability"].values.argmax())]
+    power = (recording["measured"].values ** 2).sum(axis=0)
+    table = result.region_table()
+    true = np.asarray(result.about["truth"]["position"]).reshape(-1, 3)
+    return [
+        len(recording["channel"]),
+        [float(t) for t in (times[0], times[-1], times[int(power.argmax())])],
+        [float(x) for x in to_mni152(peak[None])[0]],
+        [int(k) for k in np.arange(1, len(table) + 1)[table.region == "precentral-lh"]],
+        float(np.linalg.norm(true - peak, axis=1).min() * 1e3),
+        int((table.probability > 0).sum()) - 20,
+        *(0.2, 0.5),
+    ]
+
+
+def test_figures_of_a_page_are_those_that_its_spec_names(result: Result, tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    text = (
+        'schema = 1\nname = "mine"\ndescription = "Mine."\nfamily = "report"\n'
+        '[[sections]]\nsection = "cortex"\ntitle = "Maps"\n'
+        '[[sections.figures]]\nfigure = "spread"\ncaption = "Mine <b>."\n'
+        '[[sections]]\nsection = "methods"\ntitle = "How"\n'
+    )
+    own.write_text(text)
+    page = Page(make_report(result, own).html)
+    assert [tag for tag, _ in page.elements].count("img") == 1
+    assert "Mine <b>." in page.words
+    assert "How uncertain" not in page.words
+    own.write_text(text.replace('"spread"', '"magic"'))
+    with pytest.raises(InputError, match="no figure 'magic'; allowed: turning, probability"):
+        make_report(result, own)
+
+
+def test_figures_of_specs_are_those_of_the_page(result: Result) -> None:
+    reading = Reading(result)
+    for name, wanted in FIGURES.items():
+        values = SECTIONS[name](reading)
+        if values is None:
+            continue
+        made = [each.name for each in values["pictures"]]
+        made = ["turning", *made] if values.get("turning") else made
+        assert tuple(made) == wanted or name == "sureness"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_an_mri_is_drawn_on_if_it_is_one(result: Result, tmp_path: Path) -> None:
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    affine[:3, 3] = [-96, -132, -78]
+    voxels = np.random.default_rng(0).uniform(1, 2, (48, 58, 48)).astype(np.float32)
+    path = tmp_path / "JANE_DOE.nii.gz"
+    image = nib.Nifti1Image(voxels, affine)
+    image.header["descrip"] = b"Jane Doe 1970-01-01"
+    image.to_filename(path)
+    html = make_report(result, mri=path).html
+    assert "the image that was given" in html
+    assert "Jane Doe" not in html
+    assert "JANE_DOE" not in html
+    nib.Nifti1Image(voxels, np.diag([1.0, 1.0, 1.0, 1.0])).to_filename(tmp_path / "far.nii")
+    nib.Nifti1Image(np.ones((9, 9, 9)), affine).to_filename(tmp_path / "flat.nii")
+    (tmp_path / "text.nii").write_text("<b>")
+    for name, said in (
+        ("far.nii", "another space"),
+        ("flat.nii", "is no MRI"),
+        ("text.nii", "no readable NIfTI"),
+        ("none.nii", "is no file"),
+    ):
+        with pytest.raises(InputError, match=said):
+            make_report(result, mri=tmp_path / name)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_onset_and_peak_are_told_apart_where_the_window_shows_both(result: Result) -> None:
+    rise = {
+        "same_region": 0.4,
+        "apart_mm": {"low": 3.0, "median": 21.0, "high": 44.0},
+        "rise": {"time_s": 0.011, "region": "cuneus-lh", "probability": 0.31},
+        "peak": {"time_s": 0.023, "region": "insula-rh", "probability": 0.62},
+    }
+    words = Page(make_report(changed(result, rise=rise)).html).words.replace("\xa0", " ")
+    assert "at 11 ms, draws are strongest most often in the left cuneus (31 %)" in words
+    assert "The onset points elsewhere than the peak." in words
+    assert "21 mm apart (90 % interval 3 to 44 mm)" in words
+    assert "not told apart" in Page(make_report(changed(result, rise=None)).html).words
+
+
+def test_reports_lie_where_bids_wants_them(result: Result, tmp_path: Path) -> None:
+    result.save(tmp_path / "x-post.nc")
+    root = tmp_path / "derivatives"
+    wanted = ["report", str(tmp_path / "x-post.nc"), "--format", "html,json", "--spec", "short"]
+    bids = ["--bids", str(root), "--subject", "01", "--session", "a", "--task", "spikes"]
+    run = CliRunner().invoke(app, [*wanted, *bids])
+    assert run.exit_code == 0, run.output
+    stem = "sub-01/ses-a/eeg/sub-01_ses-a_task-spikes_desc-bayesesi_report"
+    assert (root / f"{stem}.html").is_file()
+    assert (root / f"{stem}.json").is_file()
+    about = json.loads((root / "dataset_description.json").read_text())
+    assert about["DatasetType"] == "derivative"
+    for wrong, said in (
+        (["--bids", str(root), "--subject", "../x"], "letters and digits"),
+        (["--bids", str(root)], "begins with a subject"),
+        (["--subject", "01"], "belong to --bids"),
+        (["--bids", str(root), "--subject", "01", "-o", "x.html"], "give one of them"),
+    ):
+        run = CliRunner().invoke(app, [*wanted, *wrong])
+        assert run.exit_code == 2
+        assert said in " ".join(run.stderr.split())
+    (root / "dataset_description.json").write_text('{"DatasetType": "raw"}')
+    run = CliRunner().invoke(app, [*wanted, *bids])
+    assert "not of derivatives" in " ".join(run.stderr.split())
+
+
+def test_what_ran_is_cited_and_nothing_else(result: Result, report: Report) -> None:
+    cited = " ".join(report.table["citations"])
+    assert "Hämäläinen" in cited
+    assert "sbi" not in cited
+    assert "Hämäläinen" in Page(report.html).words
+    nothing = " ".join(make_report(silent(result), "short").table["citations"])
+    assert "Desikan" not in nothing
+    assert "MNE-Python" in nothing
+
+
+def test_places_have_the_names_of_hed_score(report: Report) -> None:
+    found = report.table["hed_score"]
+    top = Region.named(report.table["regions"][0]["region"])
+    assert found["laterality"] == f"Brain-laterality-{top.side}"
+    assert found["source"] == f"Source-analysis-{top.sublobe}"
+    assert found["source"] in Page(report.html).words
+
+
+def test_results_of_the_schema_before_are_read(result: Result, tmp_path: Path) -> None:
+    """Without moments over time: that section is left out, and nothing else."""
+    old = changed(result, ("courses",), schema=3, rise=None)
+    page = Page(make_report(read_result(old.save(tmp_path / "old-post.nc"))).html)
+    assert not page.has_section("course")
+    assert page.has_section("regions")
 
 
 def test_a_pdf_needs_an_extra_and_says_which(

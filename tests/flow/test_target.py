@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mne
 import nibabel as nib
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from bayesesi import infer, make_report, read_simulator
-from bayesesi.anatomy import template_parcellation
-from bayesesi.anatomy.template import to_mri_frame
+from bayesesi.anatomy import template_mesh, template_parcellation
+from bayesesi.anatomy.template import of_mni152, to_head_frame, to_mni152
 from bayesesi.cli import app
 from bayesesi.errors import InputError
 from bayesesi.result import Result
@@ -27,10 +28,33 @@ def result() -> Result:
 
 def mni(place: np.ndarray) -> np.ndarray:
     """mm of MNI152 of a head-frame place."""
-    from bayesesi.target import _TO_MNI152
+    return to_mni152(place[None])[0]
 
-    mm = 1e3 * to_mri_frame(place[None])[0]
-    return np.asarray(_TO_MNI152[:3, :3] @ mm + _TO_MNI152[:3, 3])
+
+def test_mni152_is_fsaverage_by_the_published_map() -> None:
+    """FreeSurfer's example: MNI305 10, -20, 35 mm is MNI152 10.695, -18.409, 36.137 mm."""
+    place = to_head_frame(1e-3 * np.array([[10.0, -20.0, 35.0]]))
+    assert np.allclose(to_mni152(place), [[10.695, -18.409, 36.137]], atol=0.01)
+    assert np.allclose(of_mni152(to_mni152(place)), place, atol=1e-9)
+
+
+def test_a_label_is_its_vertices(tmp_path: Path) -> None:
+    mesh = template_mesh()
+    for side, own in (("lh", 5), ("rh", 7)):
+        label = mne.Label(np.array([own, 40_000]), np.zeros((2, 3)), hemi=side, subject="fsaverage")
+        label.save(tmp_path / f"cut-{side}.label")
+        target = read_target(f"cut={tmp_path / f'cut-{side}.label'}")
+        place = mesh.positions[own + (mesh.n_left if side == "rh" else 0)]
+        assert np.allclose(target.points, place[None])
+    (tmp_path / "x-lh.label").write_text("<b>")
+    with pytest.raises(InputError, match="no readable label"):
+        read_target(f"x={tmp_path / 'x-lh.label'}")
+    with pytest.raises(InputError, match="is no file"):
+        read_target("x=nowhere-lh.label")
+    far = mne.Label(np.array([100_000]), np.zeros((1, 3)), hemi="lh", subject="fsaverage")
+    far.save(tmp_path / "far-lh.label")
+    with pytest.raises(InputError, match="no vertex"):
+        read_target(f"x={tmp_path / 'far-lh.label'}")
 
 
 def test_the_distance_to_a_source_is_that_of_the_peak(result: Result) -> None:
@@ -98,7 +122,7 @@ def test_what_is_no_target_is_one_sentence(tmp_path: Path, result: Result) -> No
 def test_hostile_names_of_targets_are_text(result: Result) -> None:
     target = read_target("<script>alert(1)</script>=precentral-lh")
     html = make_report(with_targets(result, [target])).html
-    assert "<script>" not in html
+    assert "<script>alert" not in html
     assert "&lt;script&gt;" in html
     assert "Distances" in html
 

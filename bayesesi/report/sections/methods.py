@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bayesesi.report.checks import checks
+from bayesesi.report.citations import citations
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import (
     plain,
@@ -26,6 +27,7 @@ def methods(reading: Reading) -> dict[str, Any]:
     return {
         "failed": [row for row in rows if not row["passed"]],
         "passed": [row for row in rows if row["passed"]],
+        "citations": citations(reading),
         "model": _told({"model": model["name"], **details}),
         "recording": _told(reading.provenance),
         "run": _told(

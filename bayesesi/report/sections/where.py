@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bayesesi.report.checks import few_trials, is_wide, much_left
+from bayesesi.report.hed_score import hed_score
 from bayesesi.report.reading import Reading
 from bayesesi.report.sections.dipoles import dipole_sentence
 from bayesesi.report.words import (
@@ -64,6 +65,7 @@ def where(reading: Reading) -> dict[str, Any] | None:
         "side": plain(top.side),
         "lobe": plain(top.lobe),
         "probability": chance(top.probability),
+        "hed": hed_score(reading),
         "level": percent(found.level),
         "area": square_cm(found.area_cm2),
         "share": percent(found.share),

@@ -1,0 +1,176 @@
+"""The page as data: what a database or another program reads, with a schema that is published.
+
+``reports/report.schema.json`` is ``Twin``'s; every number that a page shows is in here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bayesesi.report.checks import checks
+from bayesesi.report.citations import citations
+from bayesesi.report.hed_score import hed_score
+from bayesesi.report.reading import Reading
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Reason(_Part):
+    """Why a verdict is not ``reliable``."""
+
+    code: str
+    sentence: str
+    value: float | None
+
+
+class Verdict(_Part):
+    """Whether to rely on the answer."""
+
+    verdict: Literal["reliable", "caution", "abstain"]
+    reasons: list[Reason]
+
+
+class RegionRow(_Part):
+    """One region; moments in nAm, given that it is active."""
+
+    region: str
+    lobe: str
+    side: str
+    sublobe: str = Field(description="HED-SCORE 1: 'Source-analysis-' stands before it there")
+    probability: float
+    in_set: bool = Field(description="in the credible set")
+    calibrated: float | None
+    in_region_set: bool = Field(description="in the set with a guarantee")
+    peak_nAm: float | None
+    low_nAm: float | None
+    high_nAm: float | None
+
+
+class CredibleSet(_Part):
+    """The model's belief; no guarantee."""
+
+    level: float
+    regions: list[str]
+    n_regions: int
+    area_m2: float
+    share_of_cortex: float
+    peak_area_m2: float
+    peak_share: float
+
+
+class ConformalSet(_Part):
+    """A set with a guarantee, in words."""
+
+    level: float
+    regions: list[str]
+    guarantee: str
+    n_conformal: int
+    whole: bool
+    area_m2: float
+    share_of_cortex: float
+
+
+class Alternative(_Part):
+    """Regions that are active together."""
+
+    regions: list[str]
+    probability: float
+
+
+class Target(_Part):
+    """How far the peak lies from what a reader asked about."""
+
+    name: str
+    said: str
+    median_mm: float
+    low_mm: float
+    high_mm: float
+    inside: float
+    mode_mm: float
+
+
+class Change(_Part):
+    """A re-run with something left out or assumed otherwise."""
+
+    kind: Literal["channels", "trials", "head", "prior"]
+    words: str
+    top: str
+    probability: float
+    of_first: float
+    largest: float
+    moved_mm: float | None
+    null: float
+
+
+class Check(_Part):
+    """Something that was looked at, and whether it raised a doubt."""
+
+    name: str
+    passed: bool
+    value: str
+
+
+class HedScore(_Part):
+    """Tags of HED-SCORE 1 for the most probable region."""
+
+    laterality: str
+    region: str | None
+    source: str
+
+
+class Twin(_Part):
+    """A report of bayesesi. Research use only."""
+
+    sentence: str
+    notes: list[str]
+    page: str
+    result_schema: int = Field(alias="schema")
+    version: str
+    created: str | None = None
+    level: float
+    n_draws: int
+    seed: int
+    scale_known: bool
+    localisable: bool
+    trust: Verdict
+    checks: dict[str, Any]
+    checked: list[Check]
+    head: dict[str, Any]
+    calibration: dict[str, Any]
+    model: dict[str, Any]
+    observation: dict[str, Any]
+    citations: list[str]
+    hed_score: HedScore | None = None
+    evidence: dict[str, Any] | None = None
+    sensitivity: list[Change] | None = None
+    targets: list[Target] | None = None
+    rise: dict[str, Any] | None = None
+    truth: dict[str, Any] | None = None
+    dipoles: dict[str, Any] | None = None
+    credible_set: CredibleSet | None = None
+    region_set: ConformalSet | None = None
+    alternatives: list[Alternative] | None = None
+    regions: list[RegionRow] | None = None
+
+
+def twin_schema() -> dict[str, Any]:
+    """JSON Schema of ``Twin``."""
+    schema = Twin.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def twin(reading: Reading, sentence: str, notes: list[str], page: str) -> dict[str, Any]:
+    """What ``page`` says of a reading, and what it rests on."""
+    return {
+        "sentence": sentence,
+        "notes": notes,
+        "page": page,
+        **reading.result.to_dict(),
+        "checked": checks(reading),
+        "citations": citations(reading),
+        "hed_score": hed_score(reading),
+    }
