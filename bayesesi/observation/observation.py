@@ -17,6 +17,10 @@ from bayesesi.observation.recording import Recording, without_bads
 from bayesesi.observation.time_basis import TimeBasis
 
 
+#: s: a window up to this shows one event.
+_LONGEST_RISE = 0.5
+
+
 @dataclass(frozen=True, eq=False)
 class Observation:
     """A whitened window of a recording with the whitened leadfield that explains it.
@@ -70,10 +74,12 @@ class Observation:
         """Samples of the window at which the whitened amplitude over all channels, less what noise
         adds to its square, is half of its largest on the way up, and at which it is largest.
 
-        None where the window does not show both: it begins above that, or one sample lies
-        between them at most.
+        None where the window does not show both: it begins above that, one sample lies between
+        them at most, or it is longer than one event and holds many waves.
         """
-        functions = self.time_basis.functions
+        functions, times = self.time_basis.functions, self.time_basis.times
+        if times[-1] - times[0] > _LONGEST_RISE:
+            return None
         power = ((self.values @ functions.T) ** 2).sum(axis=0)
         power = power - self.n_eff * (functions**2).sum(axis=1)
         peak = int(power.argmax())
