@@ -1,6 +1,6 @@
 """What is left of guarantees where recordings are not those a card was made from.
 
-    python -m tests.oracle.shift run SOLVER WORKERS [N]    # atoms, cortex, eloreta; resumable
+    python -m tests.oracle.shift run SOLVER WORKERS [N]    # of SOLVERS; resumable
     python -m tests.oracle.shift report
 
 Each row shifts one thing in `frame-any-cap`; cases are of the purpose "bench", with the same events
@@ -10,6 +10,7 @@ recording's of its own cell; of eLORETA those of the same 2,048 cases behind the
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ from tests.oracle.sets import HERE, N_CONFORMAL, trials_of
 RUNS = Path("runs") / "shift"
 NOISE = Path("../shared/data/ictal_p2")
 SEED, N_CASES = 3, 500
+SOLVERS = ("atoms", "cortex", "parcels", "gaussian", "eloreta")
 _HEAD = 'schema = 1\nextend = "template-nominal"\nname = "{name}-head"\ndescription = "Shifted."\n'
 _SIMULATOR = (
     'schema = 1\nextend = "frame-any-cap"\nname = "{name}"\ndescription = "Shifted: {words}."\n'
@@ -166,22 +168,32 @@ def run(solver: str, workers: int, n: int) -> None:
 
 
 def report() -> None:
-    lines = [*HEADER]
-    for solver in ("atoms", "cortex", "eloreta"):
+    """What there are trials of is counted anew; the other rows stay as they were."""
+    kept = HERE / "shift.json"
+    rows = json.loads(kept.read_text()) if kept.is_file() else {}
+    for solver in SOLVERS:
         model = None if solver == "eloreta" else load_model(solver)
         card = None if model is None else card_of(model)
-        split = split_of(trials_of(eloreta, "conformal", N_CONFORMAL)) if model is None else None
-        if card is not None:
-            split = card.split
-        for name in ROWS if split is not None else ():
-            done = sum(1 for _ in (RUNS / solver / name).glob("*.safetensors"))
-            if done:
-                n = _n_done(RUNS / solver / name)
-                trials = trials_of_row(name, solver, n)
-                assert trials is not None
-                assert split is not None
-                lines.append(_line(solver, name, trials, split, model))
-    (HERE / "shift.md").write_text("\n".join(lines) + "\n")
+        for name in ROWS:
+            if not list((RUNS / solver / name).glob("*.safetensors")):
+                continue
+            if model is None:
+                split = split_of(trials_of(eloreta, "conformal", N_CONFORMAL))
+            elif card is not None:
+                split = card.split
+            else:
+                continue
+            trials = trials_of_row(name, solver, _n_done(RUNS / solver / name))
+            assert trials is not None
+            rows[f"{solver} {name}"] = _cells(trials, split, model)
+    kept.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    lines = [
+        f"| {solver} | {ROWS[name][0]} | {' | '.join(rows[f'{solver} {name}'])} |"
+        for solver in SOLVERS
+        for name in ROWS
+        if f"{solver} {name}" in rows
+    ]
+    (HERE / "shift.md").write_text("\n".join([*HEADER, *lines]) + "\n")
 
 
 def _n_done(folder: Path) -> int:
@@ -194,9 +206,7 @@ def _n_done(folder: Path) -> int:
     return total
 
 
-def _line(
-    solver: str, name: str, trials: Trials, split: ConformalSplit, model: Model | None
-) -> str:
+def _cells(trials: Trials, split: ConformalSplit, model: Model | None) -> list[str]:
     loud = trials[np.flatnonzero(trials.loud)]
     inside = set_shares(loud, scores_of(loud), split)
     held = (inside | ~loud.active).all(axis=1)
@@ -210,7 +220,7 @@ def _line(
         )
         cells += [f"{(verdicts == v).mean():.0%}" for v in ("reliable", "caution", "abstain")]
         cells.append(_share(held[verdicts == "reliable"]))
-    return f"| {solver} | {ROWS[name][0]} | {len(loud)} | " + " | ".join(cells) + " |"
+    return [str(len(loud)), *cells]
 
 
 def _share(held: NDArray[np.bool_]) -> str:
