@@ -16,7 +16,6 @@ from bayesesi.noise import NoiseCovariance, Whitener, make_whitener
 from bayesesi.observation.recording import Recording, without_bads
 from bayesesi.observation.time_basis import TimeBasis
 
-
 #: s: a window up to this shows one event.
 _LONGEST_RISE = 0.5
 
