@@ -18,6 +18,7 @@ from bayesesi.errors import InputError, some
 from bayesesi.model import LearnedModel, Model, load_model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary, compare_priors
+from bayesesi.posterior.foreseen import HeldOut, held_out_channels, held_out_trials
 from bayesesi.result import ATTRIBUTE, SCHEMA, Result
 from bayesesi.sensitivity import changes
 from bayesesi.trust import Evidence, Trust, Verdict, assess, at_even_odds
@@ -31,6 +32,8 @@ LEVELS, DRAWS = (0.5, 0.99), (20, 100_000)
 _ALTERNATIVES, _LONGEST = 10, 10_000
 #: Moments of a map: more are thinned out evenly.
 _MOMENTS = 300
+#: Draws that foresee what was left out.
+_FORESEEING = 100
 #: Regions whose moment is shown over time, and the probability from which one is.
 _COURSES, _LEAST_COURSE = 3, 0.1
 
@@ -108,6 +111,7 @@ def infer(
     about = _about(obs, model, posterior, trust, explained)
     about |= {"level": float(level), "n_draws": int(draws), "seed": int(seed)}
     about["calibration"] = earned.about
+    about["foreseen"] = _foreseen(obs, model, posterior, seed, trials=sensitivity)
     if compare:
         about["evidence"] = compare_priors(obs, seed=seed).to_dict()
     if trust.verdict is not Verdict.ABSTAIN:
@@ -130,6 +134,37 @@ def infer(
                 found = changes(obs, model, posterior, seed, progress)
                 about["sensitivity"] = [change.to_dict() for change in found]
     return _result(groups, about)
+
+
+def _foreseen(
+    obs: Observation, model: Model, posterior: Posterior, seed: int, trials: bool
+) -> dict[str, Any]:
+    """How well draws foresee channels that are left out and, if asked and known, other trials:
+    calibration on the recording itself, without a truth."""
+    found = held_out_channels(obs, _explained_by_draws(posterior, seed))
+    score = found.log_score.mean(axis=1)
+    table: dict[str, Any] = {"channels": _covered(found)}
+    table["channels"]["least"] = obs.recording.ch_names[int(score.argmin())]
+    halves = obs.halves() if trials else ()
+    if halves:
+        half = model.posterior(halves[0], seed)
+        found = held_out_trials(halves[0], halves[1], _explained_by_draws(half, seed))
+        table["trials"] = {"each": int(halves[0].recording.nave), **_covered(found)}
+    return table
+
+
+def _explained_by_draws(posterior: Posterior, seed: int) -> NDArray[np.float64]:
+    """(D, n_eff, R)"""
+    leadfield = posterior.obs.leadfield.reshape(posterior.obs.n_eff, -1)
+    draws = posterior.sample(_FORESEEING, seed)
+    return np.asarray(leadfield @ draws.reshape(len(draws), leadfield.shape[1], -1))
+
+
+def _covered(found: HeldOut) -> dict[str, Any]:
+    return {
+        "coverage": {f"{level:g}": found.coverage(level) for level in (0.5, 0.9)},
+        "log_score": float(found.log_score.mean()),
+    }
 
 
 def credible_regions(summary: Summary, level: float) -> NDArray[np.bool_]:

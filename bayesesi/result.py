@@ -187,6 +187,49 @@ class Result:
         table = table.sort_values("probability", ascending=False, kind="stable")
         return table.reset_index(drop=True)
 
+    def lobe_table(self) -> pd.DataFrame:
+        """Columns ``side``, ``lobe`` and ``probability`` that anything is active there, the most
+        probable first.
+
+        Raises
+        ------
+        InputError : nothing can be localised, or the sources are in no named regions.
+        """
+        import pandas as pd
+
+        regions = self._group("regions")
+        places = list(zip(regions["side"].values, regions["lobe"].values, strict=True))
+        active = self._active
+        rows = [
+            {
+                "side": str(side),
+                "lobe": str(lobe),
+                "probability": float(
+                    active[:, [place == (side, lobe) for place in places]].any(axis=1).mean()
+                ),
+            }
+            for side, lobe in dict.fromkeys(places)
+        ]
+        table = pd.DataFrame(rows).sort_values("probability", ascending=False, kind="stable")
+        return table.reset_index(drop=True)
+
+    @property
+    def one_lobe(self) -> float:
+        """Probability that all of the activity lies in one lobe of one side, given that there is
+        any."""
+        regions = self._group("regions")
+        places = list(zip(regions["side"].values, regions["lobe"].values, strict=True))
+        number = np.array([list(dict.fromkeys(places)).index(place) for place in places])
+        loud = self._active[self._active.any(axis=1)]
+        alone = [len(set(number[row])) == 1 for row in loud]
+        return float(np.mean(alone)) if alone else 0.0
+
+    @property
+    def _active(self) -> NDArray[np.bool_]:
+        """(D, P) which regions are active in each draw."""
+        active = self.inference_data["posterior"]["region_active"].values
+        return np.asarray(active.reshape(-1, active.shape[-1]) > 0)
+
     @property
     def has_dipoles(self) -> bool:
         """Whether the answer is one dipole, or two."""
@@ -260,7 +303,7 @@ class Result:
         )
         table = {key: self.about[key] for key in keys if key in self.about}
         table |= {"localisable": self.localisable, "model": self.about["model"]}
-        for key in ("evidence", "sensitivity", "targets", "rise", "truth"):
+        for key in ("evidence", "sensitivity", "targets", "rise", "truth", "foreseen"):
             if self.about.get(key):
                 table |= {key: self.about[key]}
         if self.has_dipoles:
@@ -277,6 +320,8 @@ class Result:
             "credible_set": credible,
             "region_set": guaranteed,
             "alternatives": self.about["alternatives"],
+            "lobes": self.lobe_table().to_dict("records"),
+            "one_lobe": self.one_lobe,
             "regions": regions,
         }
 

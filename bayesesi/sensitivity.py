@@ -49,8 +49,10 @@ class Change:
     kind : ``"channels"``, ``"trials"``, ``"head"`` or ``"prior"``; words say which.
     top : region that is most probable now, with its ``probability``; ``of_first``: the
         probability now of the region that the answer has first.
-    largest : of all regions, largest difference of probabilities. moved_mm : between the middles
-        of the activity, given that something is active; None where nothing is.
+    largest : of all regions, largest difference of probabilities; ``region`` is that one, with its
+        probability ``before`` and ``after``, each a share of ``calibration.SCORE_DRAWS`` draws.
+    moved_mm : between the middles of the activity, given that something is active; None where
+        nothing is.
     null : probability of nothing, after even odds.
     """
 
@@ -60,6 +62,9 @@ class Change:
     probability: float
     of_first: float
     largest: float
+    region: str
+    before: float
+    after: float
     moved_mm: float | None
     null: float
 
@@ -90,6 +95,7 @@ def changes(
     ):
         now = other.posterior(again, seed)
         probability, centre = _looked_at(now, seed)
+        most = int(np.abs(probability - base[0]).argmax())
         moved = float(1e3 * np.linalg.norm(centre - base[1]))
         found.append(
             Change(
@@ -98,7 +104,10 @@ def changes(
                 names[int(probability.argmax())],
                 float(probability.max()),
                 float(probability[first]),
-                float(np.abs(probability - base[0]).max()),
+                float(abs(probability[most] - base[0][most])),
+                names[most],
+                float(base[0][most]),
+                float(probability[most]),
                 moved if np.isfinite(moved) else None,
                 at_even_odds(now.null_probability, other.prior_null),
             )

@@ -88,13 +88,14 @@ class Observation:
         return int(below[-1]) + 1, peak
 
     def halves(self) -> tuple[Observation, ...]:
-        """The same window of every second trial, from the first and from the second on; none where
-        single trials are not known, or fewer than four.
+        """The same window of every second trial, from the first and from the second on, as many of
+        each; none where single trials are not known, or fewer than four.
         """
         trials = self.recording.segments
         if trials is None or len(trials) < 4:
             return ()
-        return tuple(self._averaged(trials[k::2]) for k in range(2))
+        n = len(trials) // 2
+        return tuple(self._averaged(trials[k::2][:n]) for k in range(2))
 
     def _averaged(self, trials: NDArray[np.float64]) -> Observation:
         """Of some (N, C, T) of the trials: their noise is larger by what was not averaged."""

@@ -9,6 +9,7 @@ import numpy as np
 from bayesesi.conformal import FALSE_ALARM
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import counted, figures, percent, plain
+from bayesesi.sensitivity import MOVED
 from bayesesi.trust import standard_verdict
 
 #: An average of this many trials or fewer is called one of few.
@@ -22,6 +23,58 @@ def much_left(reading: Reading) -> list[str]:
     return [
         "The answer does not explain all of the recording: more is left over than noise would "
         "leave, so there may be another source, or another place than this one."
+    ]
+
+
+#: What evidence is of, in words; and of which of them each model is.
+BELIEFS = {
+    "focal": "a few patches of cortex",
+    "distributed": "a smooth field over the cortex",
+    "nothing": "noise alone",
+}
+_BELIEF_OF = {"atoms": "focal", "patches": "focal", "gaussian": "distributed"}
+#: Errors of a difference of evidence within which it decides nothing.
+_UNDECIDED = 2.0
+#: Share of the re-runs that change an answer from which it hangs on them.
+_MANY = 0.5
+
+
+def evidence_words(reading: Reading) -> str | None:
+    """Which description of the recording the data prefer, if they do; None where nobody asked."""
+    found = reading.about.get("evidence")
+    if not found:
+        return None
+    (first, p), (second, q), *_ = sorted(found["probability"].items(), key=lambda kv: -float(kv[1]))
+    error = float(found.get("error", 0.0))
+    apart = float(np.log(max(float(p), 1e-300) / max(float(q), 1e-300)))
+    odds = f"log odds {figures(apart)}\u00a0±\u00a0{figures(error)}"
+    words = [BELIEFS.get(name, plain(name)) for name in (first, second)]
+    if apart < _UNDECIDED * error:
+        return f"The data do not decide between {words[0]} and {words[1]} ({odds})"
+    return f"{words[0][:1].upper()}{words[0][1:]} describes the recording best ({odds})"
+
+
+def other_belief(reading: Reading) -> list[str]:
+    """A sentence where the data prefer, or may prefer, another description than the model's."""
+    said = evidence_words(reading)
+    own = _BELIEF_OF.get(str(reading.about["model"]["name"]))
+    if said is None or own is None:
+        return []
+    share = reading.about["evidence"]["probability"]
+    first = max(share, key=lambda name: float(share[name]))
+    if first == own and "do not decide" not in said:
+        return []
+    return [f"{said}; this answer supposes {BELIEFS[own]}."]
+
+
+def hangs_on(reading: Reading) -> list[str]:
+    """A sentence where re-runs change the answer as often as not."""
+    found = reading.about.get("sensitivity") or []
+    moved = [each for each in found if float(each["largest"]) >= MOVED]
+    if len(moved) < _MANY * max(len(found), 1):
+        return []
+    return [
+        f"The answer changes in {len(moved)} of {len(found)} re-runs: see what would change it."
     ]
 
 
@@ -79,8 +132,7 @@ def checks(reading: Reading) -> list[dict[str, Any]]:
         _check(
             "What is left over looks like noise",
             low <= found["chi2"] <= high,
-            f"residual power a number: {figures(found['chi2'], 3)}, "
-            f"expected {low:.1f} to {high:.1f}",
+            f"left over per number: {figures(found['chi2'], 3)}, expected {low:.1f} to {high:.1f}",
         ),
         _check(
             f"More than {FEW_TRIALS} trials were averaged",
@@ -117,7 +169,7 @@ def checks(reading: Reading) -> list[dict[str, Any]]:
     ]
     if reading.has_regions:
         share = reading.best_set.share
-        wide = f"{percent(share)} of the cortex"
+        wide = f"{percent(share)} of the cortex, wanted {percent(asked.widest_set)} or less"
         rows.append(_check("The set of regions is small", share <= asked.widest_set, wide))
     rows.append(_calibrated(reading))
     null_p = reading.about["calibration"].get("null_p")

@@ -74,6 +74,14 @@ class Reading:
         return float(found.get("null_at_even_odds", found["null_probability"]))
 
     @property
+    def modality(self) -> str:
+        """EEG, MEG, or both."""
+        recording = self.group("recording")
+        kinds = set() if recording is None else {str(kind) for kind in recording["kind"].values}
+        said = ["EEG"] * ("eeg" in kinds) + ["MEG"] * bool(kinds - {"eeg"})
+        return " and ".join(said) or "EEG / MEG"
+
+    @property
     def nave(self) -> float:
         return float(self.provenance.get("nave") or 1)
 

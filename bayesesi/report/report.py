@@ -139,6 +139,7 @@ def make_report(
         .render(
             sections=parts,
             verdict=head,
+            modality=reading.modality,
             simulated=reading.truth is not None,
             created=reading.about.get("created", ""),
             version=reading.about["version"],

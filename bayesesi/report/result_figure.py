@@ -84,27 +84,33 @@ def plot_maps(
     return figure
 
 
-def plot_folded_maps(
-    values: NDArray[np.float64], limit: float, label: str, percent: bool = False
-) -> Figure:
-    """(20484,) values on the folded cortex from above, below, in front and behind."""
-    figure = new_figure(7.6, 2.9)
-    colours = sequential_colours(values, limit)
+def plot_folded_maps(maps: Sequence[tuple[NDArray[np.float64], float, str]]) -> Figure:
+    """Two maps on the folded cortex from six sides: (20484,) values, the end of the scale, what
+    they are; the first in percent."""
+    figure = new_figure(9.6, 5.0)
     views = (
+        ("left", 0, 180, "  "),
+        ("right", 0, 0, "  "),
         ("from above", 90, -90, "LR"),
         ("from below", -90, 90, "RL"),
         ("from the front", 0, 90, "RL"),
         ("from behind", 0, -90, "LR"),
     )
-    for i, (name, elevation, azimuth, sides) in enumerate(views):
-        axis = figure.add_axes((0.25 * i - 0.02, 0.17, 0.29, 0.78), projection="3d")
-        axis.patch.set_alpha(0)
-        plot_folded(axis, colours, elevation, azimuth)
-        axis.collections[0].set_clip_on(False)
-        figure.text(0.25 * i + 0.125, 0.93, name, ha="center", fontsize=9, color=_INK)
-        for letter, x in zip(sides, (0.02, 0.23), strict=True):
-            figure.text(0.25 * i + x, 0.36, letter, ha="center", fontsize=8.5, color=_INK)
-    _scale(figure, limit, label, percent, at=0.14)
+    wide = 1 / len(views)
+    for row, (values, limit, label) in enumerate(maps):
+        colours, foot = sequential_colours(values, limit), 0.5 * (1 - row)
+        for i, (name, elevation, azimuth, sides) in enumerate(views):
+            box = (wide * (i - 0.08), foot + 0.1, wide * 1.16, 0.37)
+            axis = figure.add_axes(box, projection="3d")
+            axis.patch.set_alpha(0)
+            plot_folded(axis, colours, elevation, azimuth)
+            axis.collections[0].set_clip_on(False)
+            middle = wide * (i + 0.5)
+            figure.text(middle, foot + 0.455, name, ha="center", fontsize=10, color=_INK)
+            for letter, x in zip(sides, (-0.43, 0.43), strict=True):
+                place = middle + wide * x, foot + 0.17
+                figure.text(*place, letter, ha="center", fontsize=10, color=_INK)
+        _scale(figure, limit, label, percent=row == 0, at=foot + 0.085)
     return figure
 
 
@@ -190,7 +196,7 @@ def _ring(axis: Any, spot: int, side: str, view: str) -> None:
 
 
 def _scale(figure: Figure, limit: float, label: str, percent: bool, at: float = 0.1) -> None:
-    axis = figure.add_axes((0.25, at, 0.5, 0.022))
+    axis = figure.add_axes((0.25, at, 0.5, 0.1 / figure.get_figheight()))
     axis.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap="viridis_r", extent=(0, 1, 0, 1))
     axis.set_yticks([])
     ticks = (0, 0.5, 1)

@@ -102,6 +102,9 @@ class Change(_Part):
     probability: float
     of_first: float
     largest: float
+    region: str | None = Field(None, description="the one that moves most")
+    before: float | None = None
+    after: float | None = None
     moved_mm: float | None
     null: float
 
@@ -112,6 +115,14 @@ class Check(_Part):
     name: str
     passed: bool
     value: str
+
+
+class LobeRow(_Part):
+    """That anything is active in a lobe of one side."""
+
+    side: str
+    lobe: str
+    probability: float
 
 
 class HedScore(_Part):
@@ -150,10 +161,15 @@ class Twin(_Part):
     targets: list[Target] | None = None
     rise: dict[str, Any] | None = None
     truth: dict[str, Any] | None = None
+    foreseen: dict[str, Any] | None = None
     dipoles: dict[str, Any] | None = None
     credible_set: CredibleSet | None = None
     region_set: ConformalSet | None = None
     alternatives: list[Alternative] | None = None
+    lobes: list[LobeRow] | None = None
+    one_lobe: float | None = Field(
+        None, description="that all of the activity lies in one lobe of one side, given that any is"
+    )
     regions: list[RegionRow] | None = None
 
 

@@ -78,16 +78,15 @@ def _spread(reading: Reading) -> Picture:
     vertices = reading.template_vertices
     assert vertices is not None
     spread = spread_of(reading)
-    unit = "sd of the moment (nAm a source)" if reading.scale_known else "sd (unknown unit)"
     limit = float(spread.max()) or 1.0
     return Picture(
         "spread",
         "Inflated cortex, both sides from outside and inside: standard deviation of each source's "
         "moment over the window.",
         "Standard deviation of each source's moment, root mean square over the window. Dark where "
-        "the model does not know how strong a place is.",
-        lambda: draw.plot_maps(on_template(spread, vertices), limit, unit),
-        "How uncertain.",
+        "the model does not know how strong a place is; that is largest where activity may be.",
+        lambda: draw.plot_maps(on_template(spread, vertices), limit, _unit(reading)),
+        "How uncertain the strength is (not the place).",
     )
 
 
@@ -96,15 +95,18 @@ def _folded(reading: Reading, probability: NDArray[np.float64], limit: float) ->
 
     vertices = reading.template_vertices
     assert vertices is not None
+    spread = spread_of(reading)
+    maps = (
+        (on_template(probability, vertices), limit, "probability"),
+        (on_template(spread, vertices), float(spread.max()) or 1.0, _unit(reading)),
+    )
     return Picture(
         "folded",
-        "The folded cortex from above, below, the front and behind: probability that a place is "
-        f"among the strongest, up to {percent(limit)}.",
-        "The same probability on the folded (pial) surface, as a surgeon would see it; what lies "
-        "inside a sulcus is hidden here.",
-        lambda: draw.plot_folded_maps(
-            on_template(probability, vertices), limit, "probability", percent=True
-        ),
+        "The folded cortex from six sides: in the first row the probability that a place is among "
+        f"the strongest, up to {percent(limit)}; in the second the standard deviation of each "
+        "source's moment.",
+        "Both on the folded (pial) surface; what lies inside a sulcus is hidden here.",
+        lambda: draw.plot_folded_maps(maps),
     )
 
 
@@ -116,6 +118,10 @@ def spread_of(reading: Reading) -> NDArray[np.float64]:
     sd = np.asarray(maps["sd"], float)
     spread = np.sqrt((sd.reshape(len(sd), -1) ** 2).mean(axis=1))
     return np.asarray(spread * (1e9 if reading.scale_known else 1.0))
+
+
+def _unit(reading: Reading) -> str:
+    return "sd of the moment (nAm a source)" if reading.scale_known else "sd (unknown unit)"
 
 
 def scale_end(share: float) -> float:
@@ -134,7 +140,7 @@ def _peak_area(reading: Reading) -> str:
         return ""
     line = " (black line)" if _outlined(reading) else ""
     return (
-        f"The smallest area that holds the peak with probability {percent(reading.level)} has "
+        f"As far as the model believes, the peak lies with probability {percent(reading.level)} in "
         f"{square_cm(found['peak_area_m2'] * 1e4)}\u00a0cm², {percent(found['peak_share'])} of the "
-        f"cortex{line}."
+        f"cortex{line}; that area carries no guarantee."
     )

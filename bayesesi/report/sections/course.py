@@ -31,13 +31,17 @@ def course(reading: Reading) -> dict[str, Any] | None:
     def drawn(narrow: bool = False) -> Any:
         return draw.plot_courses(times, bands, unit, marks, narrow)
 
-    lines = " Lines: half-way up the rise, and the peak of the recording." if marks else ""
+    lines = (
+        " Lines: half-way up the rise, and the peak, after what noise adds was taken off."
+        if marks
+        else ""
+    )
     over = "at the one moment" if len(times) == 1 else "over the window"
     picture = Picture(
         "moments",
         f"Summed moment {over} of: {said}. Medians with central {percent(reading.level)} bands.",
         f"Summed moment {over} of {said}: median and central {percent(reading.level)} credible "
-        "band, given that the region is active. Above 0 the current flows out of the cortex."
+        "band, given that the region is active. Above 0 the current points to the pial surface."
         f"{lines}",
         drawn,
         "How strong, and when.",
@@ -59,7 +63,8 @@ def _rise(reading: Reading) -> dict[str, Any] | None:
         "first_probability": chance(float(first["probability"])),
         "last": region_words(last["region"]),
         "last_probability": chance(float(last["probability"])),
-        "same": chance(float(found["same_region"])),
+        "other": chance(1 - float(found["same_region"])),
+        "moves": float(apart["high"]) > 0,
         "differs": first["region"] != last["region"],
         "median": f"{float(apart['median']):.0f}",
         "interval": f"{float(apart['low']):.0f} to {float(apart['high']):.0f}",

@@ -32,7 +32,7 @@ def recording(reading: Reading) -> dict[str, Any] | None:
         "n_bad": len(bads),
         "bads": listed([str(name) for name in bads]),
         "window": words,
-        "trials": counted(reading.nave, "trial"),
+        "trials": counted(reading.nave, "trial") if reading.nave > 1 else "nothing: one stretch",
         "few": few_trials(reading),
         "scale_known": reading.scale_known,
     }

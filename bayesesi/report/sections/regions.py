@@ -36,10 +36,12 @@ def regions(reading: Reading) -> dict[str, Any] | None:
     rows = [
         _row(row, reach, bool(known)) for row, known in zip(table.itertuples(), told, strict=True)
     ]
+    first = [row for k, row in enumerate(rows) if k < shown or row["inside"]]
+    rest = [row for k, row in enumerate(rows[:possible]) if k >= shown and not row["inside"]]
     return {
-        "rows": rows[:shown],
-        "rest": rows[shown:possible],
-        "never": len(rows) - possible,
+        "rows": first,
+        "rest": rest,
+        "never": len(rows) - len(first) - len(rest),
         "level": percent(reading.level),
         "scale_known": reading.scale_known,
         "few_draws": _FEW_DRAWS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bayesesi.calibration import SCORE_DRAWS
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import (
     chance,
@@ -26,6 +27,10 @@ def sensitivity(reading: Reading) -> dict[str, Any] | None:
             "probability": chance(float(each["probability"])),
             "of_first": chance(float(each["of_first"])),
             "share": float(each["of_first"]),
+            "region": region_words(each["region"]) if each.get("region") else "–",
+            "from_to": f"{chance(float(each['before']))} → {chance(float(each['after']))}"
+            if each.get("region")
+            else percent(float(each["largest"])),
             "moved": "–" if each["moved_mm"] is None else f"{float(each['moved_mm']):.0f}",
             "changes": float(each["largest"]) >= MOVED,
         }
@@ -35,5 +40,7 @@ def sensitivity(reading: Reading) -> dict[str, Any] | None:
         "rows": rows,
         "first": region_words(reading.regions.iloc[0].region),
         "n_changed": sum(bool(row["changes"]) for row in rows),
-        "moved": percent(MOVED),
+        "moved": f"{100 * MOVED:.0f}",
+        "new_first": sum(each["top"] != reading.regions.iloc[0].region for each in found),
+        "draws": SCORE_DRAWS,
     }

@@ -40,6 +40,7 @@ def slices(reading: Reading) -> dict[str, Any] | None:
     where = ", ".join(f"{axis} {x:.0f}" for axis, x in zip("xyz", cut, strict=True))
     return {
         "cut": where,
+        "side": "left" if cut[0] < 0 else "right",
         "own": behind is not None,
         "pictures": [
             Picture(
@@ -56,7 +57,7 @@ def slices(reading: Reading) -> dict[str, Any] | None:
                 "each source's moment.",
                 "Standard deviation of each source's moment, root mean square over the window.",
                 lambda: _cut(spread, vertices, cut, float(spread.max()) or 1.0, behind, unit),
-                "How uncertain.",
+                "How uncertain the strength is (not the place).",
             ),
         ],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bayesesi.report import result_figure as draw
+from bayesesi.report.checks import BELIEFS, evidence_words
 from bayesesi.report.picture import Picture
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import (
@@ -15,19 +16,13 @@ from bayesesi.report.words import (
 )
 from bayesesi.trust import standard_verdict
 
-#: What evidence is of, in words.
-_BELIEFS = {
-    "focal": "a few patches of cortex",
-    "distributed": "a smooth field over the cortex",
-    "nothing": "noise alone",
-}
-
 
 def sureness(reading: Reading) -> dict[str, Any]:
     """What the numbers promise and what they do not."""
     null = float(reading.about["checks"]["null_probability"])
     return {
         "beliefs": _beliefs(reading),
+        "evidence": evidence_words(reading),
         "level": percent(reading.level),
         "missed": percent(1 - reading.level),
         "null": percent(null),
@@ -67,12 +62,13 @@ def _reliability(found: dict[str, Any]) -> Picture:
     level, share = percent(float(held["level"])), percent(float(held["held"]))
     if float(found["unusual"]) >= standard_verdict().unusual_caution:
         inside = (
-            f"This recording lies inside what was simulated: {unusual} of those are as unusual."
+            f"This recording lies inside what was simulated: {unusual} of those were at least as "
+            "unusual."
         )
     else:
         inside = (
             "This recording lies at the edge of what was simulated, or beyond: only "
-            f"{unusual} of those are as unusual, so these numbers may not speak of it."
+            f"{unusual} of those were at least as unusual, so these numbers may not speak of it."
         )
     return Picture(
         "reliability",
@@ -92,4 +88,4 @@ def _beliefs(reading: Reading) -> list[dict[str, str]]:
     if not found:
         return []
     share = sorted(found["probability"].items(), key=lambda item: -float(item[1]))
-    return [{"words": _BELIEFS.get(k, plain(k)), "probability": chance(p)} for k, p in share]
+    return [{"words": BELIEFS.get(k, plain(k)), "probability": chance(p)} for k, p in share]

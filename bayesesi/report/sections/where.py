@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from bayesesi.report.checks import few_trials, is_wide, much_left
+from bayesesi.report.checks import few_trials, hangs_on, is_wide, much_left, other_belief
 from bayesesi.report.hed_score import hed_score
 from bayesesi.report.reading import Reading
 from bayesesi.report.sections.dipoles import dipole_sentence
 from bayesesi.report.words import (
     chance,
     counted,
+    figures,
     listed,
     percent,
     plain,
     region_words,
     square_cm,
 )
+
+#: Probability from which a lobe, and a number of sources, is named.
+_LEAST_LOBE, _LEAST_COUNT = 0.01, 0.005
+#: Probability of the largest number of sources from which there may well be more.
+_FULL = 0.5
+_NUMBERS = ("none", "one", "two", "three", "four", "five", "six")
 
 
 def verdict(reading: Reading) -> dict[str, Any]:
@@ -26,7 +33,7 @@ def verdict(reading: Reading) -> dict[str, Any]:
         reason = reasons[0].removeprefix("not localisable: ")
         return {"tone": "abstain", "sentence": f"Not localisable, because {reason}.", "notes": []}
     notes = [f"{reason[:1].upper()}{reason[1:]}." for reason in reasons]
-    notes += much_left(reading) + few_trials(reading)
+    notes += much_left(reading) + other_belief(reading) + hangs_on(reading) + few_trials(reading)
     wide = reading.has_regions and is_wide(reading.best_set.share)
     return {
         "tone": "caution" if notes or wide else str(reading.result.trust.verdict),
@@ -77,6 +84,11 @@ def where(reading: Reading) -> dict[str, Any] | None:
         "believed": _believed(reading),
         "places": _places(reading),
         "n_regions": len(found.regions),
+        "lobes": _lobes(reading),
+        "one_lobe": chance(reading.result.one_lobe),
+        "radius": _radius(reading),
+        "counts": _counts(reading),
+        "held": percent(sum(float(a["probability"]) for a in reading.about["alternatives"][:5])),
         "elsewhere": None
         if elsewhere.empty
         else {
@@ -93,6 +105,37 @@ def where(reading: Reading) -> dict[str, Any] | None:
             for item in reading.about["alternatives"][:5]
         ],
     }
+
+
+def _lobes(reading: Reading) -> list[dict[str, Any]]:
+    """Lobes in which anything may be, the most probable first."""
+    table = reading.result.lobe_table()
+    return [
+        {
+            "place": plain(f"{row.side} {row.lobe}"),
+            "probability": chance(row.probability),
+            "share": float(row.probability),
+        }
+        for row in table[table.probability >= _LEAST_LOBE].itertuples()
+    ]
+
+
+def _radius(reading: Reading) -> str | None:
+    found = reading.about["calibration"].get("radius_mm")
+    return None if found is None else figures(float(found))
+
+
+def _counts(reading: Reading) -> dict[str, Any] | None:
+    """How many separate sources there are, of models that count them."""
+    found = reading.about["model"]["details"].get("count_probability")
+    if not found or reading.has_dipoles:
+        return None
+    said = [
+        f"{_NUMBERS[k] if k < len(_NUMBERS) else k} {chance(float(p))}"
+        for k, p in enumerate(found)
+        if float(p) >= _LEAST_COUNT
+    ]
+    return {"said": listed(said), "at_most": len(found) - 1, "full": float(found[-1]) > _FULL}
 
 
 def _believed(reading: Reading) -> dict[str, Any]:
