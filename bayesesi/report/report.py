@@ -134,7 +134,7 @@ def make_report(
     if any(part["content"].get("turning") for part in parts):
         script = (templates_folder() / "turning.js").read_text(encoding="utf-8")
     page = (
-        _environment()
+        page_environment()
         .get_template("page.html")
         .render(
             sections=parts,
@@ -159,7 +159,8 @@ def _arranged(values: dict[str, Any], section: ReportSection) -> dict[str, Any]:
     return {**values, "pictures": arranged(values.get("pictures", []), section.figures)}
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Templates of pages: everything that is filled in is escaped."""
     import jinja2
 
     return jinja2.Environment(

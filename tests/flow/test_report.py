@@ -691,3 +691,83 @@ def test_the_command_writes_page_and_twin(result: Result, tmp_path: Path) -> Non
     run = CliRunner().invoke(app, ["report", str(tmp_path / "x-post.nc"), "--format", "doc"])
     assert run.exit_code == 2
     assert "html, pdf, json" in run.stderr
+
+
+def test_lobes_are_counted_over_draws(result: Result) -> None:
+    """By hand, draw by draw."""
+    regions = result.inference_data["regions"]
+    active = result.inference_data["posterior"]["region_active"].values[0] > 0
+    places = list(zip(regions["side"].values, regions["lobe"].values, strict=True))
+    table = result.lobe_table()
+    assert len(table) == len(set(places))
+    for row in table.itertuples():
+        own = [place == (row.side, row.lobe) for place in places]
+        assert row.probability == pytest.approx(np.mean([draw[own].any() for draw in active]))
+    alone = [
+        len({place for place, on in zip(places, draw, strict=True) if on}) == 1
+        for draw in active
+        if draw.any()
+    ]
+    assert result.one_lobe == pytest.approx(np.mean(alone))
+
+
+@pytest.mark.parametrize(
+    ("logs", "error", "said"),
+    [
+        ((2.6, 0.0, -9.0), 3.2, "The data do not decide between"),
+        ((9.0, 0.0, -9.0), 0.5, "A smooth field over the cortex describes the recording best"),
+        ((-9.0, 0.0, -20.0), 0.5, None),
+    ],
+)
+@pytest.mark.usefixtures("undrawn")
+def test_a_belief_that_the_data_do_not_prefer_is_said_at_once(
+    result: Result, logs: tuple[float, ...], error: float, said: str | None
+) -> None:
+    share = np.exp(np.array(logs) - max(logs))
+    names = ("distributed", "focal", "nothing")
+    probability = dict(zip(names, (share / share.sum()).tolist(), strict=True))
+    evidence = {"probability": probability, "error": error}
+    model = {**result.about["model"], "name": "atoms"}
+    report = make_report(changed(result, evidence=evidence, model=model))
+    first = " ".join(report.table["notes"])
+    if said is None:
+        assert "supposes" not in first
+    else:
+        assert said in first
+        assert "this answer supposes a few patches of cortex" in first
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_an_answer_that_changes_as_often_as_not_says_so_at_once(result: Result) -> None:
+    change = {
+        "kind": "channels",
+        "words": "without some",
+        "top": "cuneus-lh",
+        "probability": 0.5,
+        "of_first": 0.1,
+        "largest": 0.5,
+        "region": "cuneus-lh",
+        "before": 0.0,
+        "after": 0.5,
+        "moved_mm": 12.0,
+        "null": 0.1,
+    }
+    still = {**change, "largest": 0.05}
+    for rows, said in (([change, still], True), ([change, still, still], False)):
+        notes = make_report(changed(result, sensitivity=rows)).table["notes"]
+        assert any("changes in 1 of" in note for note in notes) is said
+    words = Page(make_report(changed(result, sensitivity=[change])).html).words
+    assert "<1 % → 50 %" in words.replace("\xa0", " ")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_as_many_sources_as_a_model_allows_may_be_too_few(result: Result) -> None:
+    def page(probability: list[float]) -> str:
+        details = {**result.about["model"]["details"], "count_probability": probability}
+        model = {**result.about["model"], "details": details}
+        return Page(make_report(changed(result, model=model)).html).words
+
+    assert "there may be more" in page([0.0, 0.0, 0.0, 1.0])
+    few = page([0.0, 0.7, 0.2, 0.1]).replace("\xa0", " ")
+    assert "there may be more" not in few
+    assert "Separate sources: one 70 %, two 20 % and three 10 %" in few

@@ -1,0 +1,233 @@
+"""A cohort, recording by recording: kept where it stopped, one row each whatever happens."""
+
+from __future__ import annotations
+
+import json
+import warnings
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayesesi.cohort.entries import Entry
+from bayesesi.cohort.patients import patient_table
+from bayesesi.draft import draft_file
+from bayesesi.errors import InputError, some
+from bayesesi.folder import RESULT
+from bayesesi.jobs import run_jobs
+from bayesesi.result import Result, read_result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+_ROW, _RECORDINGS = "row.json", "recordings"
+WRITTEN = ("cohort.html", "recordings.csv", "patients.csv")
+#: Characters of a reason.
+_LONGEST = 300
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Rows of recordings, in their order, and of patients.
+
+    Attributes
+    ----------
+    recordings : a row each; ``reason`` is why one failed, or is not localised. patients : see
+        ``patients.patient_table``. folder : results are in.
+    """
+
+    recordings: pd.DataFrame
+    patients: pd.DataFrame
+    folder: Path
+
+    def __repr__(self) -> str:
+        failed = int((self.recordings["status"] == "failed").sum())
+        return f"<Cohort | {len(self.recordings)} recordings, {failed} failed>"
+
+    def result(self, recording: str) -> Result:
+        """Of one recording.
+
+        Raises
+        ------
+        InputError : a recording that failed, or is none.
+        """
+        rows = self.recordings.query("recording == @recording and status == 'done'")
+        if rows.empty:
+            raise InputError(f"no recording {some([recording])} has a result")
+        return read_result(self.folder / _RECORDINGS / rows.iloc[0]["folder"] / RESULT)
+
+
+def run_cohort(
+    entries: Sequence[Entry],
+    out: str | Path,
+    model: str = "atoms",
+    level: float = 0.9,
+    draws: int = 500,
+    seed: int = 0,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: bool = False,
+) -> Cohort:
+    """Localise every recording; what is there already is not done again.
+
+    Parameters
+    ----------
+    out : folder; it takes a folder a recording, and the tables. A run that was stopped, or gets
+        further recordings, goes on.
+    model, level, draws, seed : see ``infer``. workers, scheduler : see ``jobs.run_jobs``.
+
+    Raises
+    ------
+    InputError : no recordings, a folder that cannot be written, a model that is none.
+    """
+    import pandas as pd
+
+    from bayesesi import __version__
+    from bayesesi.calibration.run import solver_name
+
+    if not entries:
+        raise InputError("a cohort has one recording or more")
+    out = Path(out).absolute()
+    options = {"model": solver_name(model), "level": level, "draws": draws, "seed": seed}
+    options |= {"schema": SCHEMA, "version": __version__}
+    wanted = zlib.crc32(json.dumps(options, sort_keys=True).encode())
+    place = out / _RECORDINGS
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}); choose another") from error
+    alone = list(dict.fromkeys(entries))
+    missing = [entry for entry in alone if _kept(place / entry.folder, wanted) is None]
+    jobs = [
+        (json.dumps(asdict(entry)), str(place / entry.folder), model, level, draws, seed, wanted)
+        for entry in missing
+    ]
+    for _ in run_jobs(_localise, jobs, workers, scheduler, "recordings", progress):
+        pass
+    rows = []
+    for entry in alone:
+        row = _kept(place / entry.folder, wanted)
+        if row is None:
+            raise InputError(f"{place / entry.folder} lost its row; run again")
+        rows.append(row)
+    recordings = pd.DataFrame(rows, columns=list(rows[0])).drop(columns="job")
+    done = [
+        (row, read_result(place / row["folder"] / RESULT))
+        for row in rows
+        if row["status"] == "done"
+    ]
+    cohort = Cohort(recordings, patient_table(done, level, seed), out)
+    _write(cohort)
+    return cohort
+
+
+def _write(cohort: Cohort) -> None:
+    from bayesesi.cohort.page import cohort_page
+
+    with draft_file(cohort.folder / "cohort.html") as draft:
+        draft.write_text(cohort_page(cohort.recordings, cohort.patients), encoding="utf-8")
+    for name, table in (("recordings", cohort.recordings), ("patients", cohort.patients)):
+        with draft_file(cohort.folder / f"{name}.csv") as draft:
+            table.to_csv(draft, index=False)
+
+
+def _kept(folder: Path, wanted: int) -> dict[str, Any] | None:
+    """The row of a recording that was finished under the same options."""
+    try:
+        row = dict(json.loads((folder / _ROW).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    return row if row.get("job") == wanted else None
+
+
+def _localise(
+    entry_json: str, folder: str, model: str, level: float, draws: int, seed: int, wanted: int
+) -> None:
+    """The unit of work: it never fails, it says why."""
+    entry, place = Entry(**json.loads(entry_json)), Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    row = _empty(entry, place.name, wanted)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = _infer(entry, model, level, draws, seed)
+        result.save(place / RESULT)
+        row |= {"status": "done", **_told(result)}
+    except InputError as error:
+        row["reason"] = str(error)[:_LONGEST]
+    except Exception as error:  # one recording is one row, whatever it holds
+        first = str(error).splitlines()[0] if str(error) else ""
+        row["reason"] = f"{type(error).__name__}: {first}"[:_LONGEST]
+    with draft_file(place / _ROW) as draft:
+        draft.write_text(json.dumps(row, indent=1), encoding="utf-8")
+
+
+def _infer(entry: Entry, model: str, level: float, draws: int, seed: int) -> Result:
+    from bayesesi.forward import template_forward
+    from bayesesi.inference import infer
+    from bayesesi.model import load_model
+    from bayesesi.noise import read_noise_cov
+    from bayesesi.observation import observe, read_recording
+    from bayesesi.target import read_target, with_targets
+
+    recording = read_recording(entry.file, entry.condition or None)
+    chosen = load_model(model)
+    operator = chosen.oriented(template_forward(recording.info))
+    named = entry.noise_cov in ("baseline", "adhoc")
+    obs = observe(
+        recording,
+        operator,
+        entry.noise_cov if named else read_noise_cov(entry.noise_cov),
+        tmin=entry.tmin,
+        tmax=entry.tmax,
+        baseline=(None, 0) if entry.subtract_baseline else None,
+        scale="unknown" if entry.unknown_scale else "known",
+    )
+    result = infer(obs, chosen, level, draws, seed)
+    if entry.target and result.localisable:
+        result = with_targets(result, [read_target(f"target={entry.target}")])
+    return result
+
+
+def _empty(entry: Entry, folder: str, wanted: int) -> dict[str, Any]:
+    return {
+        **{"recording": entry.recording, "patient": entry.patient, "status": "failed"},
+        **{"reason": "", "verdict": "", "first_region": "", "probability": None},
+        **{"set": "", "set_regions": None, "set_share": None, "null": None, "snr_db": None},
+        **{"target_mm": None, "target_low_mm": None, "target_high_mm": None},
+        **{"target_inside": None, "hit": None, "outcome": entry.outcome},
+        **{"folder": folder, "job": wanted},
+    }
+
+
+def _told(result: Result) -> dict[str, Any]:
+    """What a row says of a result."""
+    checks = result.about["checks"]
+    row: dict[str, Any] = {
+        "verdict": str(result.trust.verdict),
+        "null": checks["null_at_even_odds"],
+        "snr_db": checks["snr_db"],
+    }
+    if not result.localisable:
+        return {**row, "reason": result.trust.reasons[0].sentence[:_LONGEST]}
+    if result.has_regions:
+        top, best = result.region_table().iloc[0], result.region_set or result.credible_set
+        row |= {
+            "first_region": str(top.region),
+            "probability": float(top.probability),
+            "set": "credible" if result.region_set is None else "conformal",
+            "set_regions": len(best.regions),
+            "set_share": float(best.share),
+        }
+    for found in result.about.get("targets") or ():
+        row |= {
+            "target_mm": found["median_mm"],
+            "target_low_mm": found["low_mm"],
+            "target_high_mm": found["high_mm"],
+            "target_inside": found["inside"],
+            "hit": bool(found["mode_mm"] == 0),
+        }
+    return row
