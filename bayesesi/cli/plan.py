@@ -1,0 +1,70 @@
+"""Before a recording."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayesesi.cli.app import app, one_sentence, save_figure, show
+
+
+@app.command()
+@one_sentence
+def plan(
+    montage: Annotated[
+        list[str] | None,
+        typer.Option("--montage", "-m", help="eeg19, eeg21, eeg32, eeg64, eeg75, eeg128, eeg256."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Picture (PNG); a table of regions goes beside it.")
+    ] = Path("plan.png"),
+    moment: Annotated[float, typer.Option(help="nAm of the source at its peak.")] = 60.0,
+    noise: Annotated[float, typer.Option(help="µV of an electrode, after averaging.")] = 1.5,
+    extent: Annotated[float, typer.Option(help="mm of the source along the cortex (sd).")] = 10.0,
+    head: Annotated[
+        str, typer.Option(help="What is not known of the head: a prior, such as template-nominal.")
+    ] = "template-nominal",
+    level: Annotated[float, typer.Option(help="Of sets.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="The same one gives the same plan.")] = 0,
+) -> None:
+    """Where on the cortex a montage can see a source, and what more electrodes would buy.
+
+    bayesesi plan -m eeg19 -m eeg64 --moment 60 --noise 1.5 -o plan.png
+
+    Maps of the expected error and set by place, for one source in a head that is not known.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from bayesesi.plan import SEEN_MM, plans
+    from bayesesi.report.plan_figure import plot_plans
+
+    found = plans(
+        montage or ["eeg19", "eeg64"],
+        progress=True,
+        head=head,
+        moment_nAm=moment,
+        noise_uV=noise,
+        extent_mm=extent,
+        level=level,
+        seed=seed,
+    )
+    rows = {
+        each.montage: f"{each.n_channels} electrodes: error {np.median(each.error_mm):.0f} mm, "
+        f"{level:.0%} set {np.median(each.set_cm2):.0f} cm² (medians over the cortex); "
+        f"{each.seen:.0%} of it within {SEEN_MM:.0f} mm"
+        for each in found
+    }
+    for less, more in pairwise(found):
+        gain = float(np.median(less.error_mm - more.error_mm))
+        rows[f"{less.montage} to {more.montage}"] = (
+            f"{gain:+.0f} mm (median of what a place gains), {more.seen - less.seen:+.0%} of the "
+            "cortex seen"
+        )
+    show(rows, "where a source can be seen")
+    save_figure(plot_plans(found), out)
+    table = pd.concat([each.table().assign(montage=each.montage) for each in found])
+    table.to_csv(out.with_suffix(".csv"), index=False)
