@@ -56,7 +56,8 @@ COLUMNS = tuple(field.name for field in fields(Entry))
 def read_entries(source: str | Path) -> tuple[Entry, ...]:
     """From a folder, or from a table (CSV, or TSV by its ending) with a header.
 
-    Of a folder: every file whose name ends as MNE's do, the patient by BIDS's ``sub-``. Of a
+    Of a folder: every file whose name ends as MNE's do, the patient by BIDS's ``sub-``, the noise
+    by a covariance of the same name beside it, else what comes before time 0. Of a
     table: the column ``file``, relative to the table, and any other of ``COLUMNS``.
 
     Raises
@@ -83,9 +84,20 @@ def _of_folder(folder: Path) -> tuple[Entry, ...]:
             str(path),
             recording=str(path.relative_to(folder))[:_LONGEST],
             patient=next((p for p in path.relative_to(folder).parts if p.startswith("sub-")), ""),
+            noise_cov=_covariance_of(path),
         )
         for path in found[:_MOST]
     )
+
+
+def _covariance_of(path: Path) -> str:
+    """The file beside a recording that has its name and ends in ``cov.fif``, else the baseline."""
+    ending = next(ending for ending in ENDINGS if path.name.endswith(ending))
+    for own in ("-cov.fif", "_cov.fif"):
+        beside = path.with_name(path.name.removesuffix(ending) + own)
+        if beside.is_file():
+            return str(beside)
+    return "baseline"
 
 
 def _of_table(path: Path) -> tuple[Entry, ...]:

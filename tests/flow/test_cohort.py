@@ -144,6 +144,9 @@ def test_folders_are_read_as_bids_has_them(tmp_path: Path) -> None:
     assert [(e.patient, Path(e.file).name) for e in entries] == [
         ("sub-07", "sub-07_task-x_ave.fif")
     ]
+    assert entries[0].noise_cov == "baseline"
+    (own / "sub-07_task-x_cov.fif").write_bytes(b"")
+    assert read_entries(tmp_path)[0].noise_cov.endswith("sub-07_task-x_cov.fif")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no recording in it"):
         read_entries(tmp_path / "empty")

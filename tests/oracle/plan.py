@@ -68,8 +68,8 @@ def main(n: int) -> None:
         "",
         f"`python -m tests.oracle.plan {n}`: {n} places, {TIMES} draws each, one patch of 10 mm "
         "and 60 nAm, white noise of 1.5 µV an electrode, heads and caps not known; mm from the "
-        "most probable place of `atoms` to the true one. Rank correlation over places, 95 % bootstrap "
-        "interval.",
+        "most probable place of `atoms` to the true one. Rank correlation over places, 95 % "
+        "bootstrap interval.",
         "",
         "| montage | plan, median mm | measured, median mm | Spearman's rank correlation |",
         "|---|---|---|---|",
