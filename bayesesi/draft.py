@@ -27,6 +27,8 @@ def draft_file(path: str | Path) -> Iterator[Path]:
     InputError : a place that cannot be written.
     """
     path = Path(path)
+    if not path.name or "\0" in str(path):
+        raise InputError(f"{str(path)[:80]!r} is no name of a file; choose one")
     draft = path.with_name(_draft_name(path))
     try:
         if path.is_dir():

@@ -23,6 +23,7 @@ from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary
 from bayesesi.posterior.scores import region_scores, source_scores
 from bayesesi.posterior.signs import signs_of
+from bayesesi.trust import standard_verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,8 @@ class Earned:
     card : None where none speaks; ``about`` then says why.
     region_set : with its guarantee. mask : (S,) sources that hold ``level`` of the active ones, on
         average over cases. set_share : of the cortex, of the set that verdicts look at, whatever
-        was asked for. unusual, odd : see ``trust.Evidence``.
+        was asked for. unusual, odd : see ``trust.Evidence``. off : a sentence where the model's own
+        probabilities were measured to be off, else empty.
     """
 
     about: dict[str, Any]
@@ -42,6 +44,7 @@ class Earned:
     region_set: RegionSet | None = None
     set_share: float | None = None
     unusual: float | None = None
+    off: str = ""
     odd: tuple[str, ...] = ()
     mask: NDArray[np.bool_] | None = field(default=None, repr=False)
     _inside: NDArray[np.bool_] | None = field(default=None, repr=False)
@@ -109,6 +112,7 @@ def earn(
         "cell": cell.words,
         "ece": d.reliability.ece.value,
         "slope": d.reliability.slope.value,
+        "off": bool(_off(card)),
         "deviation": {name: c.deviation.value for name, c in d.coverage.items()},
         "created": card.created,
         "said": list(d.reliability.said),
@@ -126,6 +130,7 @@ def earn(
         region_set,
         float(regions.shares[looked_at].sum()),
         unusual,
+        _off(card),
         card.usual.odd(signs),
         _mask(card, summary, obs, level, cell, lot),
         inside,
@@ -145,6 +150,20 @@ def _mask(
         return None
     scores = source_scores(summary.source_probability, obs.source_space)
     return card.split.mask_rule(level, cell).inside(scores, seed)
+
+
+def _off(card: CalibrationCard) -> str:
+    """Whether raw probabilities mean what they say, by the card's own bars."""
+    reliability, asked = card.diagnosis.reliability, standard_verdict()
+    slope, ece = reliability.slope.value, reliability.ece.value
+    low, high = asked.slopes
+    if low <= slope <= high and ece <= asked.largest_ece:
+        return ""
+    return (
+        f"probabilities of the model {card.model!r} are off by {100 * ece:.0f} percentage points "
+        f"on average on simulated recordings (slope {slope:.2f}, wanted {low:g} to {high:g}); "
+        "read the calibrated ones"
+    )
 
 
 def _held(card: CalibrationCard, level: float) -> dict[str, float]:

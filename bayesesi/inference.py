@@ -94,7 +94,7 @@ def infer(
             r_hat=posterior.r_hat,
             sample_efficiency=posterior.sample_efficiency,
             outside=posterior.outside,
-            caveat=posterior.caveat,
+            caveat=posterior.caveat if earned.card is None else earned.off,
             unusual=earned.unusual,
             odd=earned.odd,
             set_share=earned.set_share,

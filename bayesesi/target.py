@@ -7,7 +7,7 @@ law too: median, central interval, and the probability that the peak lies inside
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,18 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from bayesesi.anatomy import REGIONS, template_mesh, template_parcellation, template_surfaces
-from bayesesi.anatomy.template import SUBJECT, of_mni152
+from bayesesi.anatomy.template import SUBJECT, of_mni152, to_mni152, to_mri_frame
 from bayesesi.errors import InputError, some
 from bayesesi.result import Result
 
-#: Points that a target may have, thinned out evenly; characters of its name.
-_MOST, _LONGEST = 20_000, 80
+#: Points that distances are taken from, voxels of an image; characters of a name.
+_MOST, _MOST_VOXELS, _LONGEST = 200_000, 100_000_000, 80
+#: Vertices a side of the finest fsaverage; mm that a label's places may lie off its vertices.
+_FINEST, _OFF_MM = 163_842, 10.0
+#: Edges of a voxel of a mask, mm.
+_VOXELS = (0.2, 10.0)
+#: m from a vertex within which a place is at it.
+_AT_VERTEX = 0.0005
 #: m from the brain up to which a target is believed to be in this head.
 _NEAR = 0.03
 _ALLOWED = (
@@ -38,12 +44,27 @@ class Target:
     ----------
     name : as a page calls it (text from outside). points : (n, 3) m, head frame.
     reach : m within which a place counts as inside. said : what was given, in words.
+    mask : (X, Y, Z) of an image, in which a place is looked up, with its affine to mm of MNI152.
     """
 
     name: str
     points: NDArray[np.float64]
     reach: float
     said: str
+    mask: tuple[NDArray[np.bool_], NDArray[np.float64]] | None = field(default=None, repr=False)
+
+    def holds(self, places: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(S,) which places (S, 3) m of the head frame lie inside."""
+        near = KDTree(self.points).query(places)[0] <= self.reach
+        if self.mask is None:
+            return np.asarray(near)
+        voxels, affine = self.mask
+        back = np.linalg.inv(affine)
+        at = np.round(to_mni152(places) @ back[:3, :3].T + back[:3, 3]).astype(int)
+        there = ((at >= 0) & (at < voxels.shape)).all(axis=1)
+        inside = np.zeros(len(places), bool)
+        inside[there] = voxels[tuple(at[there].T)]
+        return inside
 
     def __repr__(self) -> str:
         return f"<Target {self.name[:40]!r} | {len(self.points)} points, {self.said[:60]}>"
@@ -57,7 +78,8 @@ def read_target(text: str) -> Target:
     InputError : another form, no such region, a mask that is empty or in another space.
     """
     name, equals, value = text.partition("=")
-    name, value = name.strip()[:_LONGEST], value.strip()
+    # a command line may hold bytes that are no text
+    name, value = name.encode("utf-8", "replace").decode().strip()[:_LONGEST], value.strip()
     if not (equals and name and value):
         raise InputError(f"a target is {_ALLOWED}, not {some([text])}")
     if value.startswith("mni:"):
@@ -77,7 +99,7 @@ def target_regions(name: str, regions: Sequence[str]) -> Target:
     atlas = template_parcellation(5)
     wanted = [atlas.names.index(region) for region in regions]
     points = atlas.source_space.positions[np.isin(atlas.labels, wanted)]
-    return Target(name, points, 0.002, ", ".join(regions))
+    return Target(name, points, _AT_VERTEX, ", ".join(regions))
 
 
 def target_at(name: str, numbers: str) -> Target:
@@ -99,51 +121,111 @@ def target_label(name: str, path: str | Path) -> Target:
     template has."""
     import mne
 
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{some([name])}: {path.name} is no file; give a .label of fsaverage")
+    path = _file(name, path, "a .label of fsaverage")
     try:
         label = mne.read_label(str(path), subject=SUBJECT)
         vertices, side = np.asarray(label.vertices, int), str(label.hemi)
+        places = np.asarray(label.pos, float)
+        first = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
     except Exception as error:  # MNE raises many kinds for foreign files
         raise InputError(
-            f"{some([name])}: {path.name} is no readable label ({type(error).__name__}); its name "
-            "ends in -lh.label or -rh.label"
+            f"{some([name])}: {path.name[:80]} is no readable label ({type(error).__name__}); its "
+            "name ends in -lh.label or -rh.label"
         ) from error
+    of = first.partition("from subject")[2].split()
+    if of and not of[0].startswith(SUBJECT) and not of[0].startswith("vox2ras"):
+        raise InputError(
+            f"{some([name])}: {path.name[:80]} is of another subject than {SUBJECT}; carry it over "
+            "with mne.morph_labels first"
+        )
     mesh = template_mesh()
     n_side = mesh.n_left if side == "lh" else len(mesh.positions) - mesh.n_left
-    own = vertices[(vertices >= 0) & (vertices < n_side)] + (0 if side == "lh" else mesh.n_left)
-    if not len(own):
-        raise InputError(f"{some([name])}: {path.name} has no vertex of fsaverage5 in it")
-    return Target(name, mesh.positions[own], 0.004, f"a label of {len(own):,} vertices")
+    if not ((vertices >= 0) & (vertices < _FINEST)).all() or not np.isfinite(places).all():
+        raise InputError(f"{some([name])}: {path.name[:80]} has vertices that no fsaverage has")
+    here = vertices < n_side
+    if not here.any():
+        raise InputError(f"{some([name])}: {path.name[:80]} has no vertex of fsaverage5 in it")
+    own = vertices[here] + (0 if side == "lh" else mesh.n_left)
+    apart = np.linalg.norm(places[here] - to_mri_frame(mesh.positions[own]), axis=1)
+    if places[here].any() and np.median(apart) > 1e-3 * _OFF_MM:
+        raise InputError(
+            f"{some([name])}: places of {path.name[:80]} are {1e3 * np.median(apart):.0f} mm from "
+            "those of its vertices on fsaverage, so it is of another subject; carry it over first"
+        )
+    return Target(name, mesh.positions[own], _AT_VERTEX, f"a label of {len(own):,} vertices")
+
+
+def _file(name: str, path: str | Path, what: str) -> Path:
+    path = Path(path)
+    try:
+        there = path.is_file()
+    except OSError:  # a name that is too long
+        there = False
+    if not there:
+        raise InputError(f"{some([name])}: {path.name[:80]} is no file; give {what}")
+    return path
 
 
 def target_mask(name: str, path: str | Path) -> Target:
     """Voxels above 0 of an image in MNI152."""
+    from scipy.ndimage import binary_erosion
+
+    path = _file(name, path, "a mask in MNI152 (.nii)")
+    voxels, affine = read_image(path, name)
+    mask = np.nan_to_num(voxels) > 0
+    if not mask.any():
+        raise InputError(f"{some([name])}: {path.name[:80]} is empty, no voxel of it is above 0")
+    # distances are from its surface, and there are fewer of those
+    edge = np.argwhere(mask & ~binary_erosion(mask))
+    edge = edge[:: -(-len(edge) // _MOST)]
+    points = edge @ affine[:3, :3].T + affine[:3, 3]
+    said = f"a mask of {int(mask.sum()):,} voxels"
+    return _checked(Target(name, of_mni152(points), 0.0, said, (mask, affine)))
+
+
+def read_image(path: Path, name: str = "") -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Voxels and affine of a NIfTI image, nothing else of the file.
+
+    Raises
+    ------
+    InputError : no such image, one that is no volume, too large or oddly placed.
+    """
+    import logging
+
     import nibabel as nib
 
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{some([name])}: {path.name} is no file; give a mask in MNI152 (.nii)")
+    of = f"{some([name])}: {path.name[:80]}" if name else path.name[:80]
+    quiet = logging.getLogger("nibabel.global")
+    level = quiet.level
+    quiet.setLevel(logging.CRITICAL)
     try:
-        image = nib.Nifti1Image.from_filename(str(path))
-        mask = np.asarray(image.dataobj)
-        affine = np.asarray(image.affine, float)
+        image: Any = nib.load(str(path))
+        shape, affine = tuple(image.shape), np.asarray(image.affine, float)
+        if len(shape) != 3 or not 1 <= np.prod([float(s) for s in shape]) <= _MOST_VOXELS:
+            raise InputError(
+                f"{of}: an image has three dimensions and up to {_MOST_VOXELS:,} voxels, not "
+                f"{' × '.join(map(str, shape))[:60]}"
+            )
+        voxels = np.asarray(image.dataobj)
+        voxels = voxels.astype(np.float32) if voxels.dtype.kind not in "biu" else voxels
+    except InputError:
+        raise
     except Exception as error:  # nibabel and zlib raise many kinds for foreign files
         raise InputError(
-            f"{some([name])}: {path.name} is no readable NIfTI image ({type(error).__name__}); "
-            "give a mask in MNI152"
+            f"{of} is no readable NIfTI image ({type(error).__name__}); give one in MNI152"
         ) from error
-    if mask.ndim != 3:
-        raise InputError(f"{some([name])}: a mask has three dimensions, not {mask.ndim}")
-    inside = np.argwhere(np.nan_to_num(mask) > 0)
-    if not len(inside):
-        raise InputError(f"{some([name])}: {path.name} is empty, no voxel of it is above 0")
-    inside = inside[:: -(-len(inside) // _MOST)]
-    points = inside @ affine[:3, :3].T + affine[:3, 3]
-    reach = 0.5e-3 * float(np.linalg.norm(affine[:3, :3], axis=0).max()) * np.sqrt(3)
-    said = f"a mask of {len(np.argwhere(np.nan_to_num(mask) > 0)):,} voxels"
-    return _checked(Target(name, of_mni152(points), reach, said))
+    finally:
+        quiet.setLevel(level)
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    sound = np.isfinite(affine).all() and (np.abs(affine) < 1e5).all()
+    if not sound or not ((edges >= _VOXELS[0]) & (edges <= _VOXELS[1])).all():
+        raise InputError(
+            f"{of}: its voxels are {' × '.join(f'{e:.3g}' for e in edges)} mm, they should be "
+            f"{_VOXELS[0]:g} to {_VOXELS[1]:g}"
+        )
+    if abs(np.linalg.det(affine[:3, :3])) < 0.5 * np.prod(edges):
+        raise InputError(f"{of}: the axes of its voxels lie on each other")
+    return voxels, affine
 
 
 def _checked(target: Target) -> Target:
@@ -174,6 +256,8 @@ def with_targets(result: Result, targets: Sequence[Target]) -> Result:
         )
     places = np.asarray(maps["position"].values, float)
     weight = np.asarray(maps["peak_probability"].values, float)
+    if not (np.isfinite(weight).all() and weight.sum() > 0):
+        raise InputError("the result says nothing of where the peak is; infer again")
     found = [_distance(target, places, weight, result.level) for target in targets]
     return result.with_about("targets", found)
 
@@ -182,7 +266,7 @@ def _distance(
     target: Target, places: NDArray[np.float64], weight: NDArray[np.float64], level: float
 ) -> dict[str, Any]:
     apart = KDTree(target.points).query(places)[0]
-    apart = np.where(apart <= target.reach, 0.0, apart)
+    apart = np.where(target.holds(places), 0.0, apart)
     low, middle, high = _quantiles(apart, weight, [(1 - level) / 2, 0.5, (1 + level) / 2])
     return {
         "name": target.name,

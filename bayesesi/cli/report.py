@@ -80,6 +80,8 @@ def report(
     from bayesesi.target import read_target, with_targets
 
     wanted = [each.strip() for each in formats.split(",")]
+    if out is not None and formats == "html" and out.suffix.removeprefix(".") in FORMATS:
+        wanted = [out.suffix.removeprefix(".")]
     unknown = [each for each in wanted if each not in FORMATS]
     if unknown:
         raise InputError(f"format is one or more of {', '.join(FORMATS)}, not {unknown[0][:40]!r}")
@@ -92,6 +94,12 @@ def report(
         shown = with_targets(shown, [read_target(each) for each in target])
     page = bayesesi.make_report(shown, spec, mri)
     base = out or result.parent / "report.html"
+    if not base.suffix:
+        base = base.with_name(f"{base.name}.html") if base.name else base / "report.html"
+    elif base.suffix.removeprefix(".") not in FORMATS:
+        raise InputError(
+            f"-o names a file that ends in .{', .'.join(FORMATS)}, not {base.name[:80]!r}"
+        )
     if bids is not None:
         base = bids_path(bids, subject, session, task, run)
     # a PDF may lack what it needs: what needs nothing is written first

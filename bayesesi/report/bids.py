@@ -26,7 +26,7 @@ def bids_path(
     """
     entities = {"sub": subject, "ses": session, "task": task, "run": run}
     for name, value in entities.items():
-        if value and not (value.isascii() and value.isalnum()):
+        if not isinstance(value, str) or (value and not (value.isascii() and value.isalnum())):
             raise InputError(
                 f"BIDS names take letters and digits, so {name}-{some([value])} is none; leave out "
                 "spaces, dashes and underscores"

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bayesesi.report import result_figure
+from bayesesi.report.words import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +54,7 @@ def arranged(pictures: list[Picture], wanted: tuple[ReportFigure, ...] | None) -
     return [
         there[each.figure]
         if each.caption is None
-        else replace(there[each.figure], title="", caption=each.caption)
+        else replace(there[each.figure], title="", caption=plain(each.caption, 1000))
         for each in wanted
         if each.figure in there
     ]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import template_mesh
 from bayesesi.anatomy.template import SUBJECT
 from bayesesi.report.observation_figure import UNITS
-from bayesesi.report.words import plain, plain_tree
+from bayesesi.report.words import chance, plain, plain_tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +99,15 @@ class Reading:
     def best_set(self) -> RegionSet | CredibleSet:
         """The set with a guarantee, else what the model believes."""
         return self.result.region_set or self.result.credible_set
+
+    @property
+    def first_probability(self) -> str:
+        """Of the most probable region, in words: calibrated where the model's own was measured to
+        be off."""
+        top = self.regions.iloc[0]
+        if self.about["calibration"].get("off") and np.isfinite(top.calibrated):
+            return f"{chance(float(top.calibrated))} calibrated"
+        return chance(float(top.probability))
 
     @property
     def kind_of_set(self) -> str:

@@ -18,6 +18,7 @@ from bayesesi.report.sections import SECTIONS
 from bayesesi.report.sections.slices import read_mri
 from bayesesi.report.sections.where import verdict
 from bayesesi.report.twin import twin
+from bayesesi.report.words import plain
 from bayesesi.spec import ReportSection, ReportSpec, read_report_spec, templates_folder
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class Report:
         """
         path = Path(path)
         kind = path.suffix.lower().removeprefix(".")
+        if kind and kind not in (*FORMATS, "htm"):
+            raise InputError(
+                f"a report is .{', .'.join(FORMATS)}, not {path.name[:80]!r}; choose another name"
+            )
         content = {"pdf": self._pdf, "json": self._json}.get(kind, self._html)()
         with draft_file(path) as draft:
             draft.write_bytes(content)
@@ -77,7 +82,11 @@ class Report:
         return self.html.encode("utf-8")
 
     def _json(self) -> bytes:
-        return json.dumps(self.table, indent=1, ensure_ascii=False).encode("utf-8")
+        try:
+            text = json.dumps(self.table, indent=1, ensure_ascii=False, allow_nan=False)
+        except ValueError as error:
+            raise InputError("the result holds numbers that are not finite; infer again") from error
+        return text.encode("utf-8", "replace")
 
     def _pdf(self) -> bytes:
         try:
@@ -127,7 +136,8 @@ def make_report(
     for each in chosen.sections:
         values = SECTIONS[each.section](reading)
         if values is not None:
-            about = {"id": each.section, "title": each.title, "folded": each.folded}
+            title = plain(each.title, 120)
+            about = {"id": each.section, "title": title, "folded": each.folded}
             parts.append({**about, "content": _arranged(values, each)})
     head = verdict(reading)
     script = ""

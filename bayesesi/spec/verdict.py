@@ -28,6 +28,13 @@ class VerdictSpec(Spec):
     most_r_hat: Annotated[float, Field(ge=1)] = Field(description="of chains that agree")
     least_efficiency: Share = Field(description="of weighted draws")
     widest_set: Share = Field(description="share of the cortex of a set that localises well")
+    slopes: tuple[Share, Annotated[float, Field(ge=1)]] = Field(
+        (0.85, 1.15), description="of found on said probabilities on a card: none of them is off"
+    )
+    largest_ece: Share = Field(
+        0.05,
+        description="mean deviation of probabilities on a card up to which none is off",
+    )
     least_channels: Annotated[int, Field(ge=2)] = Field(description="that a map is worth having of")
 
     @model_validator(mode="after")

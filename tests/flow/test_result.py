@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import arviz as az
 import numpy as np
 import pytest
 
@@ -407,3 +408,111 @@ def test_a_result_that_does_not_hang_together_is_one_sentence(
 def test_a_guarantee_that_is_none_is_refused(result: Result) -> None:
     with pytest.raises(InputError, match="guarantee is one of every, peak, recall"):
         infer(observation(20.0), "gaussian", guarantee="most")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("level", 17),
+        ("level", "<script>"),
+        ("scale_known", None),
+        ("n_draws", float("inf")),
+        ("seed", -1),
+        ("model", None),
+        ("model.details", None),
+        ("head.heads_drawn", float("nan")),
+        ("checks.chi2", "0.5"),
+        ("checks.chi2", 10**400),
+        ("checks.outside", [1]),
+        ("observation.nave", float("nan")),
+        ("observation.window_s", [None, 1]),
+        ("observation.bads", 5),
+        ("alternatives", None),
+        ("alternatives", [{}]),
+        ("rise", {"rise": {}}),
+        ("sensitivity", [{}]),
+        ("targets", [{}]),
+        ("dipoles", {"each": []}),
+        ("truth", {"regions": None}),
+        ("evidence", {"probability": {"focal": 1.0}}),
+        ("foreseen", {"channels": {}}),
+        ("zzz", "deep"),
+    ],
+)
+def test_a_result_that_says_the_impossible_is_one_sentence(
+    result: Result, place: str, value: object, tmp_path: Path
+) -> None:
+    """Found when it is read, not when a page is made."""
+    about = json.loads(json.dumps(result.about))
+    if value == "deep":
+        value = json.loads("[" * 400 + "]" * 400)
+    holder = about
+    *path, last = place.split(".")
+    for key in path:
+        holder = holder[key]
+    holder[last] = value
+    data = result.inference_data.copy()
+    data.attrs = {ATTRIBUTE: json.dumps(about)}
+    file = Result(data).save(tmp_path / "x-post.nc")
+    with pytest.raises(InputError, match=r"damaged|lacks") as caught:
+        read_result(file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "probability nan",
+        "probability large",
+        "peak nan",
+        "vertex negative",
+        "vertex twice",
+        "hemisphere",
+        "position nan",
+        "sd missing",
+        "recording nan",
+        "times back",
+        "courses elsewhere",
+        "bands upside down",
+        "regions twice",
+    ],
+)
+def test_arrays_that_a_page_cannot_show_are_one_sentence(
+    result: Result, case: str, tmp_path: Path
+) -> None:
+    tree = result.inference_data
+    data = {name: tree[name].copy(deep=True) for name in tree.groups()}
+    maps, regions = data["maps"], data["regions"]
+    if case.startswith("probability"):
+        regions["probability"][0] = np.nan if case.endswith("nan") else 1.5
+    elif case == "peak nan":
+        maps["peak_probability"][0] = np.nan
+    elif case.startswith("vertex"):
+        vertex = maps["vertex"].values.copy()
+        vertex[0] = -5 if case.endswith("negative") else vertex[1]
+        data["maps"] = maps.assign_coords(vertex=("source", vertex))
+    elif case == "hemisphere":
+        side = np.full(maps.sizes["source"], 7)
+        data["maps"] = maps.assign_coords(hemisphere=("source", side))
+    elif case == "position nan":
+        data["maps"] = maps.assign_coords(position=maps["position"] * np.nan)
+    elif case == "sd missing":
+        data["maps"] = maps.drop_vars("sd")
+    elif case == "recording nan":
+        data["recording"]["measured"][0, 0] = np.nan
+    elif case == "times back":
+        times = data["recording"]["time"].values[::-1]
+        data["recording"] = data["recording"].assign_coords(time=times)
+    elif case == "courses elsewhere":
+        names = [f"nowhere-{k}" for k in range(data["courses"].sizes["region"])]
+        data["courses"] = data["courses"].assign_coords(region=names)
+    elif case == "bands upside down":
+        data["courses"]["low"][:] = data["courses"]["high"].values + 1
+    else:
+        names = regions["region"].values.copy()
+        names[1] = names[0]
+        data["regions"] = regions.assign_coords(region=names)
+    file = Result(az.InferenceData(attrs=tree.attrs, **data)).save(tmp_path / "x-post.nc")
+    with pytest.raises(InputError, match="damaged") as caught:
+        read_result(file)
+    assert "\n" not in str(caught.value)

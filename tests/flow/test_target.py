@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bayesesi import infer, make_report, read_simulator
-from bayesesi.anatomy import template_mesh, template_parcellation
+from bayesesi.anatomy import REGIONS, template_mesh, template_parcellation
 from bayesesi.anatomy.template import of_mni152, to_head_frame, to_mni152
 from bayesesi.cli import app
 from bayesesi.errors import InputError
@@ -83,11 +83,82 @@ def test_a_mask_is_its_voxels(tmp_path: Path) -> None:
     data[20:23, 50:53, 40:43] = 1
     nib.Nifti1Image(data, affine).to_filename(tmp_path / "m.nii.gz")
     target = read_target(f"lesion={tmp_path / 'm.nii.gz'}")
-    assert len(target.points) == 27
+    assert len(target.points) == 26  # its surface, from which distances are
+    assert target.holds(of_mni152(np.array([[-48.0, -24.0, 10.0]]))).all()
+    assert not target.holds(of_mni152(np.array([[-52.1, -24.0, 10.0]]))).any()
     middle = affine[:3, :3] @ [21, 51, 41] + affine[:3, 3]
     assert np.allclose(
         target.points.mean(axis=0), target_at("x", ",".join(map(str, middle))).points[0]
     )
+
+
+def test_a_large_mask_holds_what_it_holds(result: Result, tmp_path: Path) -> None:
+    """A ball of 30 mm at 1 mm: 113,000 voxels, against the distance from its middle."""
+    maps = result.inference_data["maps"]
+    places, weight = maps["position"].values, maps["peak_probability"].values
+    middle = to_mni152(places[weight.argmax()][None])[0]
+    affine = np.eye(4)
+    affine[:3, 3] = -100, -130, -80
+    grid = np.stack(np.meshgrid(*[np.arange(200)] * 3, indexing="ij"), axis=-1) + affine[:3, 3]
+    ball = np.linalg.norm(grid - middle, axis=-1) <= 30
+    assert ball.sum() > 100_000
+    nib.Nifti1Image(ball.astype(np.uint8), affine).to_filename(tmp_path / "ball.nii.gz")
+    found = with_targets(result, [read_target(f"b={tmp_path / 'ball.nii.gz'}")]).about["targets"][0]
+    apart = np.linalg.norm(to_mni152(places) - middle, axis=1)
+    low, high = (weight[apart <= 30 + edge].sum() for edge in (-1.0, 1.0))
+    assert low - 1e-9 <= found["inside"] <= high + 1e-9
+    assert found["mode_mm"] == 0.0
+
+
+def test_regions_add_up_to_what_lies_in_any(result: Result) -> None:
+    """Disjoint regions hold disjoint places."""
+    found = with_targets(result, [read_target(f"{r}={r}") for r in REGIONS]).about["targets"]
+    assert sum(each["inside"] for each in found) <= 1 + 1e-9
+
+
+def test_a_label_of_another_subject_is_refused(tmp_path: Path) -> None:
+    head = "#!ascii label  , from subject {} vox2ras=TkReg\n2\n"
+    path = tmp_path / "x-lh.label"
+    for subject, rows, said in (
+        ("JOHN", "1 0 0 0 1\n5 0 0 0 1\n", "of another subject"),
+        ("fsaverage", "1 900 900 900 1\n5 900 900 900 1\n", "mm from those of its vertices"),
+        ("fsaverage", "1 0 0 0 1\n900000 0 0 0 1\n", "vertices that no fsaverage has"),
+    ):
+        path.write_text(head.format(subject) + rows)
+        with pytest.raises(InputError, match=said) as caught:
+            read_target(f"x={path}")
+        assert "JOHN" not in str(caught.value)
+
+
+@pytest.mark.parametrize("case", ["huge", "flat", "coarse", "four", "colour"])
+def test_images_that_are_no_masks_are_one_sentence(
+    case: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    affine, voxels = np.diag([2.0, 2.0, 2.0, 1.0]), np.ones((9, 9, 9), np.uint8)
+    if case == "huge":
+        affine[0, 3] = 1e30
+    elif case == "flat":
+        affine[:3, 1] = affine[:3, 0]
+    elif case == "coarse":
+        affine[:3, :3] *= 30
+    elif case == "four":
+        voxels = np.ones((4, 4, 4, 2), np.uint8)
+    else:
+        voxels = np.zeros((4, 4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    image = nib.Nifti1Image(voxels, None)
+    image.set_sform(affine, 1)
+    image.to_filename(tmp_path / "m.nii")
+    with pytest.raises(InputError) as caught:
+        read_target(f"m={tmp_path / 'm.nii'}")
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_names_that_are_no_text_or_too_long_are_one_sentence() -> None:
+    assert read_target("\udcff=precentral-lh").name == "?"
+    for ending in (".nii", ".label"):
+        with pytest.raises(InputError, match="is no file"):
+            read_target("a=" + 5000 * "x" + ending)
 
 
 def test_regions_hold_their_sources() -> None:

@@ -18,6 +18,7 @@ from bayesesi.report.picture import Picture
 from bayesesi.report.reading import Reading
 from bayesesi.report.sections.cortex import scale_end, spread_of
 from bayesesi.report.words import percent
+from bayesesi.target import read_image
 
 #: mm of a voxel, and how far from the middle of the cortex its values are painted.
 _VOXEL, _REACH = 2.0, 3.0
@@ -117,27 +118,22 @@ def read_mri(path: str | Path) -> Any:
     import nibabel as nib
 
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path.name} is no file; give an MRI in MNI152 (.nii, .nii.gz)")
     try:
-        image = nib.Nifti1Image.from_filename(str(path))
-        voxels = np.asarray(image.get_fdata(dtype=np.float32))
-        affine = np.asarray(image.affine, float)
-        back = np.linalg.inv(affine)
-    except Exception as error:  # nibabel and zlib raise many kinds for foreign files
-        raise InputError(
-            f"{path.name} is no readable NIfTI image ({type(error).__name__}); give an MRI in "
-            "MNI152"
-        ) from error
-    if voxels.ndim != 3 or not np.isfinite(voxels).all() or np.ptp(voxels) == 0:
-        raise InputError(
-            f"{path.name} is no MRI: it wants three dimensions of finite values, not all alike"
-        )
+        there = path.is_file()
+    except OSError:  # a name that is too long
+        there = False
+    if not there:
+        raise InputError(f"{path.name[:80]} is no file; give an MRI in MNI152 (.nii, .nii.gz)")
+    voxels, affine = read_image(path)
+    voxels = voxels.astype(np.float32)
+    if not np.isfinite(voxels).all() or np.ptp(voxels) == 0:
+        raise InputError(f"{path.name[:80]} is no MRI: it wants finite values, not all alike")
+    back = np.linalg.inv(affine)
     cortex = to_mni152(template_mesh().positions) @ back[:3, :3].T + back[:3, 3]
     inside = ((cortex > 0) & (cortex < np.array(voxels.shape) - 1)).all(axis=1).mean()
     if inside < _LEAST_INSIDE:
         raise InputError(
-            f"{path.name} holds only {inside:.0%} of the template's cortex, so it is in another "
-            "space; bring it to MNI152 first"
+            f"{path.name[:80]} holds only {inside:.0%} of the template's cortex, so it is in "
+            "another space; bring it to MNI152 first"
         )
     return nib.Nifti1Image(voxels, affine)

@@ -48,7 +48,7 @@ def _place(reading: Reading, wide: bool) -> str:
     if not reading.has_regions:
         return "Localised among sources without named regions: see the map."
     found, top = reading.best_set, reading.regions.iloc[0]
-    best = f"the {region_words(top.region)} ({chance(top.probability)})"
+    best = f"the {region_words(top.region)} ({reading.first_probability})"
     level = f"the {percent(found.level)} {reading.kind_of_set} set"
     size = f"{square_cm(found.area_cm2)}\u00a0cm² or {percent(found.share)} of the cortex"
     if wide:
@@ -71,7 +71,7 @@ def where(reading: Reading) -> dict[str, Any] | None:
         "top": region_words(top.region),
         "side": plain(top.side),
         "lobe": plain(top.lobe),
-        "probability": chance(top.probability),
+        "probability": reading.first_probability,
         "hed": hed_score(reading),
         "level": percent(found.level),
         "area": square_cm(found.area_cm2),

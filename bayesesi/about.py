@@ -1,0 +1,303 @@
+"""What a result says of itself beside its arrays, checked: a page reads nothing that is not here.
+
+Files come from anywhere. What has another type, or is no possible number, is found before anything
+is worded; texts may hold whatever they like, pages make them harmless.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+#: Levels of lists and tables within each other.
+_DEEPEST = 12
+
+#: Sums of shares may pass 1 by rounding.
+Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]
+Level = Annotated[float, Field(ge=0.5, le=0.99)]
+NotBelow0 = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Text = Annotated[str, Field(max_length=20_000)]
+#: mm: no head is larger.
+Millimetres = Annotated[float, Field(ge=0, le=1000)]
+Vector = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="ignore")
+
+
+class _Reason(_Part):
+    code: Text
+    sentence: Text
+    value: float | None = None
+
+
+class _Trust(_Part):
+    verdict: Literal["reliable", "caution", "abstain"]
+    reasons: list[_Reason]
+
+    @model_validator(mode="after")
+    def _says_why(self) -> _Trust:
+        if self.verdict == "abstain" and not self.reasons:
+            raise ValueError("nothing is localised, and no reason given")
+        return self
+
+
+class _Model(_Part):
+    name: Text
+    details: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _counts(self) -> _Model:
+        _Details.model_validate(self.details)
+        return self
+
+
+class _Details(_Part):
+    family: Text = ""
+    count_probability: list[Share] | None = None
+    likelihood_power: NotBelow0 = 1.0
+
+
+class _Checks(_Part):
+    chi2: NotBelow0
+    explained_share: float
+    snr_db: float | None = None
+    null_probability: Share
+    null_at_even_odds: Share | None = None
+    r_hat: NotBelow0
+    sample_efficiency: Share
+    outside: list[Text]
+
+
+class _Head(_Part):
+    forward: Text
+    electrodes: Text
+    heads_drawn: Count | None
+
+
+class _Observation(_Part):
+    condition: Text | None = None
+    nave: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    window_s: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    bads: list[Text] | None = None
+
+
+class _Held(_Part):
+    level: Level
+    held: Share
+    n: Count
+
+
+class _Moment(_Part):
+    region: Text
+    low: NotBelow0
+    high: NotBelow0
+
+
+class _Calibration(_Part):
+    """Why a card says nothing, or what it says."""
+
+    why_not: Text | None = None
+    n: Count | None = None
+    cell: Text | None = None
+    ece: Share | None = None
+    unusual: Share | None = None
+    said: list[Share] | None = None
+    found: list[Share] | None = None
+    held: _Held | None = None
+    null_p: Share | None = None
+    radius_mm: Millimetres | None = None
+    moment: _Moment | None = None
+    off: bool = False
+
+    @model_validator(mode="after")
+    def _speaks(self) -> _Calibration:
+        if self.why_not:
+            return self
+        needed = ("n", "cell", "ece", "unusual", "said", "found", "held")
+        missing = [name for name in needed if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"neither why nothing was measured, nor {missing[0]}")
+        if len(self.said or ()) != len(self.found or ()):
+            raise ValueError("said and found are of different lengths")
+        return self
+
+
+class _Covered(_Part):
+    coverage: dict[str, Share]
+    log_score: float
+    least: Text = ""
+    each: Count = 0
+
+    @model_validator(mode="after")
+    def _both(self) -> _Covered:
+        if not {"0.5", "0.9"} <= set(self.coverage):
+            raise ValueError("coverage is of 0.5 and 0.9")
+        return self
+
+
+class _Foreseen(_Part):
+    channels: _Covered
+    trials: _Covered | None = None
+
+
+class _Evidence(_Part):
+    probability: Annotated[dict[str, Share], Field(min_length=3, max_length=3)]
+    error: NotBelow0 = 0.0
+
+
+class _Credible(_Part):
+    level: Level
+    peak_area_m2: NotBelow0 | None = None
+    peak_share: Share | None = None
+    n_regions: Count | None = None
+    area_m2: NotBelow0 | None = None
+    share_of_cortex: Share | None = None
+
+
+class _RegionSet(_Part):
+    level: Level
+    guarantee: Text
+    n_conformal: Count
+    whole: bool
+    area_m2: NotBelow0
+    share_of_cortex: Share
+
+
+class _Alternative(_Part):
+    regions: list[Text]
+    probability: Share
+
+
+class _Change(_Part):
+    kind: Literal["channels", "trials", "head", "prior"]
+    words: Text
+    top: Text
+    probability: Share
+    of_first: Share
+    largest: Share
+    region: Text | None = None
+    before: Share | None = None
+    after: Share | None = None
+    moved_mm: Millimetres | None
+    null: Share
+
+    @model_validator(mode="after")
+    def _whole(self) -> _Change:
+        if self.region and (self.before is None or self.after is None):
+            raise ValueError("a region that moves has a probability before and after")
+        return self
+
+
+class _When(_Part):
+    time_s: float
+    region: Text
+    probability: Share
+
+
+class _Apart(_Part):
+    low: Millimetres
+    median: Millimetres
+    high: Millimetres
+
+
+class _Rise(_Part):
+    same_region: Share
+    apart_mm: _Apart
+    rise: _When
+    peak: _When
+
+
+class _Target(_Part):
+    name: Text
+    said: Text
+    median_mm: Millimetres
+    low_mm: Millimetres
+    high_mm: Millimetres
+    inside: Share
+    mode_mm: Millimetres
+
+
+class _Dipole(_Part):
+    place_mm: Annotated[list[float], Field(min_length=3, max_length=3)]
+    nearest_region: Text
+    distance_mm: Millimetres
+    volume_cm3: NotBelow0
+    share_of_brain: Share
+    axes_mm: Annotated[list[NotBelow0], Field(min_length=3, max_length=3)]
+    directions: Annotated[
+        list[Annotated[list[float], Field(min_length=3, max_length=3)]],
+        Field(min_length=3, max_length=3),
+    ]
+    moment_nAm: Annotated[list[NotBelow0], Field(min_length=3, max_length=3)] | None = None
+
+
+class _Dipoles(_Part):
+    each: Annotated[list[_Dipole], Field(min_length=1, max_length=2)]
+    count_probability: Annotated[list[Share], Field(min_length=3, max_length=3)]
+
+
+class _Truth(_Part):
+    regions: list[Text]
+    position: list[Any]
+
+
+class About(_Part):
+    """See the module; what is not named here is not read by a page but in tables of texts."""
+
+    version: Text
+    created: Text | None = None
+    level: Level
+    n_draws: Annotated[int, Field(ge=1, le=10**7)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    scale_known: bool
+    model: _Model
+    observation: _Observation
+    trust: _Trust
+    checks: _Checks
+    head: _Head
+    calibration: _Calibration
+    foreseen: _Foreseen | None = None
+    evidence: _Evidence | None = None
+    credible: _Credible | None = None
+    region_set: _RegionSet | None = None
+    alternatives: list[_Alternative]
+    sensitivity: list[_Change] | None = None
+    rise: _Rise | None = None
+    targets: list[_Target] | None = None
+    dipoles: _Dipoles | None = None
+    truth: _Truth | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> About:
+        if self.region_set is not None and self.calibration.why_not:
+            raise ValueError("a set with a guarantee, and a reason why there is none")
+        return self
+
+
+def check_about(about: dict[str, Any]) -> None:
+    """That it is what ``infer`` writes.
+
+    Raises
+    ------
+    ValueError : it is not; where, and what is wrong, in a few words.
+    """
+    if not _shallow(about, _DEEPEST):
+        raise ValueError("lists within lists without end")
+    try:
+        About.model_validate(about)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['msg']}") from error
+
+
+def _shallow(value: Any, left: int) -> bool:
+    if isinstance(value, dict):
+        return left > 0 and all(_shallow(item, left - 1) for item in value.values())
+    if isinstance(value, list | tuple):
+        return left > 0 and all(_shallow(item, left - 1) for item in value)
+    return True
