@@ -176,7 +176,8 @@ def test_a_recording_like_the_simulated_ones_earns_a_set() -> None:
     assert len(peak.regions) <= len(found.regions)
 
 
-def test_a_model_without_a_card_has_no_set_and_says_so() -> None:
+def test_a_model_without_a_card_has_no_set_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bayesesi.earned.card_of", lambda model: None)
     obs = read_simulator("frame-measured-cap", session=1).simulate(1, 5, "validate").observation(0)
     result = infer(obs, "gaussian", draws=100)
     assert result.region_set is None
@@ -348,3 +349,16 @@ def test_a_place_for_the_card_is_looked_for_first(tmp_path: Path) -> None:
     model = replace(load_model("atoms"), path=tmp_path / "atoms.safetensors")  # type: ignore[call-arg]
     with pytest.raises(InputError, match="cannot be written"):
         calibrate(model, 50)
+
+
+def test_probabilities_that_were_measured_to_be_off_are_said_to_be() -> None:
+    """Of `parcels`, whose own are far too sure; the headline takes the calibrated one."""
+    obs = read_simulator("frame-any-field", session=1).simulate(20, 5, "validate")
+    loud = int(np.flatnonzero(obs.snr_db > 12)[0])
+    result = infer(obs.observation(loud), "parcels", draws=100)
+    assert result.about["calibration"]["off"]
+    assert any("are off by" in reason.sentence for reason in result.trust.reasons)
+    if result.localisable:
+        assert "calibrated" in make_report(result, "short").table["sentence"]
+    atoms = infer(obs.observation(loud), "atoms", draws=100)
+    assert not atoms.about["calibration"]["off"]
