@@ -20,8 +20,8 @@ HEADER = (
     "are of randomised ranks, mean over 11 levels, with 95 % intervals over cases; bar .05. Slope "
     ".85 to 1.15, ECE .05. Sets: bar is the exact law of a split's coverage at 1 %. `parcels` "
     "without its simulator of rhythms (`resting`), whose windows take a quarter of a minute each; "
-    "`gaussian` on the cases of `atoms`, patches of cortex, which it does not believe in. `patches` "
-    "has no card: a case takes half a minute (64 cases beside `atoms`: beside.md).",
+    "`gaussian` on the cases of `atoms`, patches of cortex, which it does not believe in. "
+    "`patches` has no card: a case takes half a minute (64 cases beside `atoms`: beside.md).",
     "",
 )
 
