@@ -14,8 +14,9 @@ help:  ## list these targets
 demo: $(READY)  ## simulate a patient, localise the spike, show the truth beside it
 	@$(BIN)/bayesesi demo
 
+# Whole files go to one of two workers: their fixtures are made once.
 test: $(READY)  ## run the tests that take seconds
-	@$(TEST_ENV) $(BIN)/python -m pytest -m "not slow"
+	@$(TEST_ENV) $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 oracle: $(READY)  ## run the slow tests: closed forms, MNE, exact posteriors
 	@$(TEST_ENV) $(BIN)/python -m pytest -m slow

@@ -264,7 +264,7 @@ class About(_Part):
     evidence: _Evidence | None = None
     credible: _Credible | None = None
     region_set: _RegionSet | None = None
-    alternatives: list[_Alternative]
+    alternatives: list[_Alternative] | None = None
     sensitivity: list[_Change] | None = None
     rise: _Rise | None = None
     targets: list[_Target] | None = None
@@ -275,6 +275,8 @@ class About(_Part):
     def _agrees(self) -> About:
         if self.region_set is not None and self.calibration.why_not:
             raise ValueError("a set with a guarantee, and a reason why there is none")
+        if self.trust.verdict != "abstain" and (self.alternatives is None or not self.credible):
+            raise ValueError("something is localised, but neither alternatives nor a set are there")
         return self
 
 
