@@ -754,8 +754,9 @@ def test_an_answer_that_changes_as_often_as_not_says_so_at_once(result: Result) 
     }
     still = {**change, "largest": 0.05}
     for rows, said in (([change, still], True), ([change, still, still], False)):
-        notes = make_report(changed(result, sensitivity=rows)).table["notes"]
-        assert any("changes in 1 of" in note for note in notes) is said
+        table = make_report(changed(result, sensitivity=rows)).table
+        assert any("changes in 1 of" in note for note in table["notes"]) is said
+        assert table["sentence"].startswith("By this model") is said
     words = Page(make_report(changed(result, sensitivity=[change])).html).words
     assert "<1 % → 50 %" in words.replace("\xa0", " ")
 

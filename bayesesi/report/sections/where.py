@@ -56,7 +56,9 @@ def _place(reading: Reading, wide: bool) -> str:
             f"This recording does not localise well: {level} covers {size}; the most probable "
             f"single region is {best}."
         )
-    return f"Most probably {best}; {level} is {counted(len(found.regions), 'region')}, {size}."
+    doubted = bool(hangs_on(reading) + other_belief(reading))
+    first = "By this model most probably" if doubted else "Most probably"
+    return f"{first} {best}; {level} is {counted(len(found.regions), 'region')}, {size}."
 
 
 def where(reading: Reading) -> dict[str, Any] | None:
