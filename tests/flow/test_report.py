@@ -672,6 +672,16 @@ def test_a_pdf_needs_an_extra_and_says_which(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.pdf
+def test_a_pdf_has_the_pages_of_the_page(report: Report, tmp_path: Path) -> None:
+    """And loads nothing but what is inside it."""
+    pytest.importorskip("weasyprint", reason="needs bayesesi[pdf] and Pango", exc_type=Exception)
+    made = report.save(tmp_path / "x.pdf").read_bytes()
+    assert made.startswith(b"%PDF")
+    hostile = report.html.replace("<main>", '<main><img src="file:///etc/passwd" alt="x">')
+    assert Report(hostile).save(tmp_path / "y.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_a_page_fits_into_a_report_of_mne(report: Report, tmp_path: Path) -> None:
     whole = mne.Report(title="x", verbose="error")
     report.add_to(whole, "Where <it> came from")
