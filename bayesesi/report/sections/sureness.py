@@ -23,6 +23,7 @@ def sureness(reading: Reading) -> dict[str, Any]:
     return {
         "beliefs": _beliefs(reading),
         "evidence": evidence_words(reading),
+        "reruns": bool(reading.about.get("sensitivity")),
         "level": percent(reading.level),
         "missed": percent(1 - reading.level),
         "null": percent(null),
