@@ -36,7 +36,8 @@ class Earned:
     region_set : with its guarantee. mask : (S,) sources that hold ``level`` of the active ones, on
         average over cases. set_share : of the cortex, of the set that verdicts look at, whatever
         was asked for. unusual, odd : see ``trust.Evidence``. off : a sentence where the model's own
-        probabilities were measured to be off, else empty.
+        probabilities were measured to be off, else empty. explained : (D, n_eff, R) by the draws
+        that all this rests on.
     """
 
     about: dict[str, Any]
@@ -47,6 +48,7 @@ class Earned:
     off: str = ""
     odd: tuple[str, ...] = ()
     mask: NDArray[np.bool_] | None = field(default=None, repr=False)
+    explained: NDArray[np.float64] | None = field(default=None, repr=False)
     _inside: NDArray[np.bool_] | None = field(default=None, repr=False)
     _probability: NDArray[np.float64] | None = field(default=None, repr=False)
 
@@ -88,7 +90,8 @@ def earn(
     if why or card is None:
         return Earned({"why_not": why})
     draws, summary = scored(posterior, seed)
-    found = signs_of(posterior, summary, obs.leadfield @ draws)
+    explained = obs.leadfield @ draws
+    found = signs_of(posterior, summary, explained)
     signs = np.array(list(found.values()))
     regions = template_parcellation(4)
     scores = region_scores(summary.region_energy, regions)
@@ -133,6 +136,7 @@ def earn(
         _off(card),
         card.usual.odd(signs),
         _mask(card, summary, obs, level, cell, lot),
+        explained,
         inside,
         summary.active.mean(axis=0),
     )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import Parcellation, template_mesh
+from bayesesi.calibration import SCORE_DRAWS
 from bayesesi.conformal import GUARANTEES, Guarantee
 from bayesesi.earned import Earned, earn
 from bayesesi.errors import InputError, some
@@ -32,8 +33,6 @@ LEVELS, DRAWS = (0.5, 0.99), (20, 100_000)
 _ALTERNATIVES, _LONGEST = 10, 10_000
 #: Moments of a map: more are thinned out evenly.
 _MOMENTS = 300
-#: Draws that foresee what was left out.
-_FORESEEING = 100
 #: Regions whose moment is shown over time, and the probability from which one is.
 _COURSES, _LEAST_COURSE = 3, 0.1
 
@@ -111,7 +110,10 @@ def infer(
     about = _about(obs, model, posterior, trust, explained)
     about |= {"level": float(level), "n_draws": int(draws), "seed": int(seed)}
     about["calibration"] = earned.about
-    about["foreseen"] = _foreseen(obs, model, posterior, seed, trials=sensitivity)
+    by_draws = earned.explained
+    if by_draws is None:
+        by_draws = _explained_by_draws(posterior, seed)
+    about["foreseen"] = _foreseen(obs, model, by_draws, seed, trials=sensitivity)
     if compare:
         about["evidence"] = compare_priors(obs, seed=seed).to_dict()
     if trust.verdict is not Verdict.ABSTAIN:
@@ -137,11 +139,11 @@ def infer(
 
 
 def _foreseen(
-    obs: Observation, model: Model, posterior: Posterior, seed: int, trials: bool
+    obs: Observation, model: Model, by_draws: NDArray[np.float64], seed: int, trials: bool
 ) -> dict[str, Any]:
     """How well draws foresee channels that are left out and, if asked and known, other trials:
     calibration on the recording itself, without a truth."""
-    found = held_out_channels(obs, _explained_by_draws(posterior, seed))
+    found = held_out_channels(obs, by_draws)
     score = found.log_score.mean(axis=1)
     table: dict[str, Any] = {"channels": _covered(found)}
     table["channels"]["least"] = obs.recording.ch_names[int(score.argmin())]
@@ -156,7 +158,7 @@ def _foreseen(
 def _explained_by_draws(posterior: Posterior, seed: int) -> NDArray[np.float64]:
     """(D, n_eff, R)"""
     leadfield = posterior.obs.leadfield.reshape(posterior.obs.n_eff, -1)
-    draws = posterior.sample(_FORESEEING, seed)
+    draws = posterior.sample(SCORE_DRAWS, seed)
     return np.asarray(leadfield @ draws.reshape(len(draws), leadfield.shape[1], -1))
 
 

@@ -121,7 +121,7 @@ def target_label(name: str, path: str | Path) -> Target:
     template has."""
     import mne
 
-    path = _file(name, path, "a .label of fsaverage")
+    path = existing(path, "a .label of fsaverage", name)
     try:
         label = mne.read_label(str(path), subject=SUBJECT)
         vertices, side = np.asarray(label.vertices, int), str(label.hemi)
@@ -155,23 +155,33 @@ def target_label(name: str, path: str | Path) -> Target:
     return Target(name, mesh.positions[own], _AT_VERTEX, f"a label of {len(own):,} vertices")
 
 
-def _file(name: str, path: str | Path, what: str) -> Path:
+def existing(path: str | Path, what: str, name: str = "") -> Path:
+    """The path of a file that is there.
+
+    Raises
+    ------
+    InputError : it is not; ``what`` should have been given, for the target ``name``.
+    """
     path = Path(path)
     try:
         there = path.is_file()
     except OSError:  # a name that is too long
         there = False
     if not there:
-        raise InputError(f"{some([name])}: {path.name[:80]} is no file; give {what}")
+        raise InputError(f"{_of(path, name)} is no file; give {what}")
     return path
+
+
+def _of(path: Path, name: str) -> str:
+    return f"{some([name])}: {path.name[:80]}" if name else path.name[:80]
 
 
 def target_mask(name: str, path: str | Path) -> Target:
     """Voxels above 0 of an image in MNI152."""
     from scipy.ndimage import binary_erosion
 
-    path = _file(name, path, "a mask in MNI152 (.nii)")
-    voxels, affine = read_image(path, name)
+    path = Path(path)
+    voxels, affine = read_image(path, "a mask", name)
     mask = np.nan_to_num(voxels) > 0
     if not mask.any():
         raise InputError(f"{some([name])}: {path.name[:80]} is empty, no voxel of it is above 0")
@@ -183,8 +193,10 @@ def target_mask(name: str, path: str | Path) -> Target:
     return _checked(Target(name, of_mni152(points), 0.0, said, (mask, affine)))
 
 
-def read_image(path: Path, name: str = "") -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Voxels and affine of a NIfTI image, nothing else of the file.
+def read_image(
+    path: str | Path, what: str = "an MRI", name: str = ""
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Voxels and affine of a NIfTI image in MNI152, nothing else of the file.
 
     Raises
     ------
@@ -194,7 +206,8 @@ def read_image(path: Path, name: str = "") -> tuple[NDArray[Any], NDArray[np.flo
 
     import nibabel as nib
 
-    of = f"{some([name])}: {path.name[:80]}" if name else path.name[:80]
+    path = existing(path, f"{what} in MNI152 (.nii, .nii.gz)", name)
+    of = _of(path, name)
     quiet = logging.getLogger("nibabel.global")
     level = quiet.level
     quiet.setLevel(logging.CRITICAL)

@@ -14,18 +14,6 @@ from bayesesi.trust import standard_verdict
 
 #: An average of this many trials or fewer is called one of few.
 FEW_TRIALS = 10
-
-
-def much_left(reading: Reading) -> list[str]:
-    """A sentence where the answer leaves more than noise unexplained."""
-    if float(reading.about["checks"]["chi2"]) <= chi2_band(reading)[1]:
-        return []
-    return [
-        "The answer does not explain all of the recording: more is left over than noise would "
-        "leave, so there may be another source, or another place than this one."
-    ]
-
-
 #: What evidence is of, in words; and of which of them each model is.
 BELIEFS = {
     "focal": "a few patches of cortex",
@@ -37,6 +25,16 @@ _BELIEF_OF = {"atoms": "focal", "patches": "focal", "gaussian": "distributed"}
 _UNDECIDED = 2.0
 #: Share of the re-runs that change an answer from which it hangs on them.
 _MANY = 0.5
+
+
+def much_left(reading: Reading) -> list[str]:
+    """A sentence where the answer leaves more than noise unexplained."""
+    if float(reading.about["checks"]["chi2"]) <= chi2_band(reading)[1]:
+        return []
+    return [
+        "The answer does not explain all of the recording: more is left over than noise would "
+        "leave, so there may be another source, or another place than this one."
+    ]
 
 
 def evidence_words(reading: Reading) -> str | None:
@@ -188,7 +186,7 @@ def _calibrated(reading: Reading) -> dict[str, Any]:
     return _check(
         "Recordings like this one were simulated",
         unusual >= asked.unusual_caution,
-        f"{percent(unusual)} of the simulated ones are as unusual, wanted "
+        f"{percent(unusual)} of the simulated ones are at least as unusual, wanted "
         f"{percent(asked.unusual_caution)} or more",
     )
 

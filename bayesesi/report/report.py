@@ -50,12 +50,11 @@ class Report:
         """Write the page, or its twin, whole or not at all: a report that was there stays if this
         fails.
 
-        ``.html``, ``.pdf`` (needs the extra ``bayesesi[pdf]``) or ``.json``, by the name's ending;
-        HTML by any other.
+        ``.html``, ``.pdf`` (needs the extra ``bayesesi[pdf]``) or ``.json``, by the name's ending.
 
         Raises
         ------
-        InputError : a place that cannot be written, or what a PDF needs is missing.
+        InputError : another ending, a place that cannot be written, or what a PDF needs is missing.
         """
         path = Path(path)
         kind = path.suffix.lower().removeprefix(".")

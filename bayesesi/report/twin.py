@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,25 +13,11 @@ from bayesesi.report.checks import checks
 from bayesesi.report.citations import citations
 from bayesesi.report.hed_score import hed_score
 from bayesesi.report.reading import Reading
+from bayesesi.soundness import Alternative, Change, Target, Trust
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class Reason(_Part):
-    """Why a verdict is not ``reliable``."""
-
-    code: str
-    sentence: str
-    value: float | None
-
-
-class Verdict(_Part):
-    """Whether to rely on the answer."""
-
-    verdict: Literal["reliable", "caution", "abstain"]
-    reasons: list[Reason]
 
 
 class RegionRow(_Part):
@@ -74,41 +60,6 @@ class ConformalSet(_Part):
     share_of_cortex: float
 
 
-class Alternative(_Part):
-    """Regions that are active together."""
-
-    regions: list[str]
-    probability: float
-
-
-class Target(_Part):
-    """How far the peak lies from what a reader asked about."""
-
-    name: str
-    said: str
-    median_mm: float
-    low_mm: float
-    high_mm: float
-    inside: float
-    mode_mm: float
-
-
-class Change(_Part):
-    """A re-run with something left out or assumed otherwise."""
-
-    kind: Literal["channels", "trials", "head", "prior"]
-    words: str
-    top: str
-    probability: float
-    of_first: float
-    largest: float
-    region: str | None = Field(None, description="the one that moves most")
-    before: float | None = None
-    after: float | None = None
-    moved_mm: float | None
-    null: float
-
-
 class Check(_Part):
     """Something that was looked at, and whether it raised a doubt."""
 
@@ -147,7 +98,7 @@ class Twin(_Part):
     seed: int
     scale_known: bool
     localisable: bool
-    trust: Verdict
+    trust: Trust
     checks: dict[str, Any]
     checked: list[Check]
     head: dict[str, Any]

@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "bayesesi"
 # "benchmark.metrics" stands apart from "benchmark": all below `posterior` may measure with it.
 ROWS = (
     "errors draft jobs spec anatomy forward noise observation prior simulator network posterior "
-    "benchmark.metrics training model conformal trust calibration earned sensitivity plan about "
-    "result inference target report folder cohort benchmark bayesesi demo cli"
+    "benchmark.metrics training model conformal trust calibration earned sensitivity plan "
+    "soundness result inference target report folder cohort benchmark bayesesi demo cli"
 ).split()
 
 EXEMPT = {"bayesesi", "bayesesi.__main__"}

@@ -118,12 +118,6 @@ def read_mri(path: str | Path) -> Any:
     import nibabel as nib
 
     path = Path(path)
-    try:
-        there = path.is_file()
-    except OSError:  # a name that is too long
-        there = False
-    if not there:
-        raise InputError(f"{path.name[:80]} is no file; give an MRI in MNI152 (.nii, .nii.gz)")
     voxels, affine = read_image(path)
     voxels = voxels.astype(np.float32)
     if not np.isfinite(voxels).all() or np.ptp(voxels) == 0:
