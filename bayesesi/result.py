@@ -37,6 +37,8 @@ _KEYS = (
     "calibration",
 )
 _WORDS = ("mean", "sd", "probability")
+#: Of what a reader concludes: paragraphs, and characters of one and of a name.
+PARAGRAPHS, LONGEST, NAME = 20, 600, 80
 
 
 @dataclass(frozen=True)
@@ -304,7 +306,7 @@ class Result:
         )
         table = {key: self.about[key] for key in keys if key in self.about}
         table |= {"localisable": self.localisable, "model": self.about["model"]}
-        for key in ("evidence", "sensitivity", "targets", "rise", "truth", "foreseen"):
+        for key in ("evidence", "sensitivity", "targets", "rise", "truth", "foreseen", "conclusion"):
             if self.about.get(key):
                 table |= {key: self.about[key]}
         if self.has_dipoles:
@@ -333,6 +335,29 @@ class Result:
         """
         truth = {"regions": list(regions), "position": np.asarray(position, float).tolist()}
         return self.with_about("truth", truth)
+
+    def with_conclusion(self, text: str, reader: str = "") -> Result:
+        """The same with what a reader concludes, which the report shows as theirs.
+
+        ``text`` of up to 20 paragraphs, one a line; ``reader`` is who or in what role, as they
+        want to be called.
+
+        Raises
+        ------
+        InputError : nothing, or more than fits.
+        """
+        lines = [" ".join(line.split()) for line in text.splitlines()]
+        lines = [line for line in lines if line]
+        if not lines or len(lines) > PARAGRAPHS or max(map(len, lines)) > LONGEST:
+            raise InputError(
+                f"a conclusion has 1 to {PARAGRAPHS} paragraphs, one a line, of up to {LONGEST} "
+                f"characters; this has {len(lines)}, the longest of "
+                f"{max(map(len, lines), default=0)}"
+            )
+        if len(reader) > NAME:
+            raise InputError(f"a reader has up to {NAME} characters, not {len(reader)}")
+        said = {"paragraphs": lines, "reader": " ".join(reader.split())}
+        return self.with_about("conclusion", said)
 
     def with_about(self, key: str, value: Any) -> Result:
         """The same with one more thing that it says of itself, plain data."""

@@ -238,6 +238,13 @@ class Target(_Part):
     mode_mm: Millimetres
 
 
+class Conclusion(_Part):
+    """What a reader wrote, a paragraph each."""
+
+    paragraphs: Annotated[list[Text], Field(min_length=1, max_length=20)]
+    reader: Text
+
+
 class _Dipole(_Part):
     place_mm: Annotated[list[float], Field(min_length=3, max_length=3)]
     nearest_region: Text
@@ -287,6 +294,7 @@ class About(_Part):
     targets: list[Target] | None = None
     dipoles: _Dipoles | None = None
     truth: _Truth | None = None
+    conclusion: Conclusion | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> About:

@@ -41,6 +41,11 @@ def report(
             "resection=cut-rh.label (fsaverage), or electrode=mni:-42,-20,12."
         ),
     ] = None,
+    conclusion: Annotated[
+        str | None,
+        typer.Option(help="What you conclude: a text, or a .txt file; shown as yours."),
+    ] = None,
+    reader: Annotated[str, typer.Option(help="With --conclusion: who concludes it.")] = "",
     mri: Annotated[
         Path | None,
         typer.Option(help="An image in MNI152 (.nii) for slices; the average brain if none."),
@@ -82,6 +87,8 @@ def report(
     wanted = [each.strip() for each in formats.split(",")]
     if out is not None and formats == "html" and out.suffix.removeprefix(".") in FORMATS:
         wanted = [out.suffix.removeprefix(".")]
+    if reader and not conclusion:
+        raise InputError("--reader belongs to --conclusion; give that too")
     unknown = [each for each in wanted if each not in FORMATS]
     if unknown:
         raise InputError(f"format is one or more of {', '.join(FORMATS)}, not {unknown[0][:40]!r}")
@@ -92,6 +99,8 @@ def report(
     shown = bayesesi.read_result(result)
     if target:
         shown = with_targets(shown, [read_target(each) for each in target])
+    if conclusion:
+        shown = shown.with_conclusion(_text(conclusion), reader)
     page = bayesesi.make_report(shown, spec, mri)
     base = out or result.parent / "report.html"
     if not base.suffix:
@@ -110,3 +119,13 @@ def report(
         written.append(str(page.save(base.with_suffix(".pdf"))))
     says = page.table["sentence"].replace("\xa0", " ")
     show({"says": says, "written": ", ".join(written)}, spec)
+
+
+def _text(given: str) -> str:
+    """Itself, or what the file of that name holds."""
+    if not given.endswith(".txt"):
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{given[:80]} is no text file ({error}); give a conclusion") from error

@@ -13,7 +13,7 @@ from bayesesi.report.checks import checks
 from bayesesi.report.citations import citations
 from bayesesi.report.hed_score import hed_score
 from bayesesi.report.reading import Reading
-from bayesesi.soundness import Alternative, Change, Target, Trust
+from bayesesi.soundness import Alternative, Change, Conclusion, Target, Trust
 
 
 class _Part(BaseModel):
@@ -114,6 +114,7 @@ class Twin(_Part):
     truth: dict[str, Any] | None = None
     foreseen: dict[str, Any] | None = None
     dipoles: dict[str, Any] | None = None
+    conclusion: Conclusion | None = None
     credible_set: CredibleSet | None = None
     region_set: ConformalSet | None = None
     alternatives: list[Alternative] | None = None

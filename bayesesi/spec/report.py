@@ -10,6 +10,7 @@ from bayesesi.spec.base import Spec, Table
 
 SectionName = Literal[
     "where",
+    "conclusion",
     "dipoles",
     "truth",
     "targets",

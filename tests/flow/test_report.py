@@ -703,6 +703,33 @@ def test_the_command_writes_page_and_twin(result: Result, tmp_path: Path) -> Non
     assert "html, pdf, json" in run.stderr
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_a_reader_writes_a_conclusion_into_the_page(result: Result, tmp_path: Path) -> None:
+    told = result.with_conclusion("Fits the semiology.\n\n<b>MRI</b> next.", "Dr A. N.")
+    again = read_result(told.save(tmp_path / "x-post.nc"))
+    page = make_report(again)
+    words = Page(page.html).words
+    assert "Fits the semiology." in words
+    assert "Written by Dr A. N." in words
+    assert "<b>MRI" not in page.html
+    assert page.table["conclusion"]["paragraphs"] == ["Fits the semiology.", "<b>MRI</b> next."]
+    Twin.model_validate(page.table)
+    assert "Written by a reader" in make_report(silent(result).with_conclusion("No.")).html
+    for wrong in ("", " \n ", "x" * 601, "x\n" * 21):
+        with pytest.raises(InputError, match="a conclusion has 1 to 20 paragraphs"):
+            result.with_conclusion(wrong)
+    path, text = result.save(tmp_path / "y-post.nc"), tmp_path / "said.txt"
+    text.write_text("From a file.")
+    for given in ("From a file.", str(text)):
+        args = ["report", str(path), "--conclusion", given, "--reader", "me", "--format", "json"]
+        assert CliRunner().invoke(app, args).exit_code == 0
+        twin = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+        assert twin["conclusion"] == {"paragraphs": ["From a file."], "reader": "me"}
+    alone = CliRunner().invoke(app, ["report", str(path), "--reader", "me"])
+    assert alone.exit_code == 2
+    assert "belongs to --conclusion" in alone.stderr
+
+
 def test_lobes_are_counted_over_draws(result: Result) -> None:
     """By hand, draw by draw."""
     regions = result.inference_data["regions"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from bayesesi.report.reading import Reading
 from bayesesi.report.sections import (
+    conclusion,
     cortex,
     course,
     dipoles,
@@ -34,6 +35,7 @@ SECTIONS: dict[str, Section] = {
     each.__name__: each
     for each in (
         where.where,
+        conclusion.conclusion,
         dipoles.dipoles,
         truth.truth,
         targets.targets,
