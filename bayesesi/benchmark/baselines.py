@@ -1,27 +1,32 @@
-"""The linear inverses of MNE-Python, computed by it on what every other method here is given.
+"""The inverses of MNE-Python, computed by it on what every other method here is given.
 
 The whitened components of an observation stand for channels whose noise has the covariance I, so
 that fixed, loose and free sources of any recording, on a cortex or in a volume, are the same to
-MNE: v~ = L~ j + e. Minimum norm (Hamalainen & Ilmoniemi 1994, doi:10.1007/BF02512476), dSPM (Dale
-et al. 2000, doi:10.1016/S0896-6273(00)81138-1), sLORETA (Pascual-Marqui 2002) and eLORETA
-(Pascual-Marqui 2007, arXiv:0710.3341).
+MNE: v~ = L~ j + e. The linear ones are here: minimum norm (Hamalainen & Ilmoniemi 1994,
+doi:10.1007/BF02512476), dSPM (Dale et al. 2000, doi:10.1016/S0896-6273(00)81138-1), sLORETA
+(Pascual-Marqui 2002) and eLORETA (Pascual-Marqui 2007, arXiv:0710.3341).
 
 lambda2 is MNE's: its source covariance R is scaled to tr(L~ R L~') = n_eff, so that lambda2 is the
 power of the noise over that of the signal.
+
+``BASELINES`` lists them with the others: ``adaptive`` and ``dipole_fit``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesesi.benchmark import adaptive
+from bayesesi.benchmark.dipole_fit import dipole_map
 from bayesesi.benchmark.metrics import peak_error
+from bayesesi.benchmark.mne_problem import channel_names, mne_forward, mne_info, surface_axes
 from bayesesi.errors import InputError, some
-from bayesesi.forward import ForwardOperator
 from bayesesi.observation import Observation
 
 if TYPE_CHECKING:
@@ -74,7 +79,7 @@ class LinearInverse:
     def _applied(self, method: Method, lambda2: float) -> NDArray[np.float64]:
         import mne
 
-        unit = mne.EvokedArray(np.eye(self.n_eff), _info(self.n_eff), nave=1, verbose="error")
+        unit = mne.EvokedArray(np.eye(self.n_eff), mne_info(self.n_eff), nave=1, verbose="error")
         found = mne.minimum_norm.apply_inverse(
             unit,
             self.operator,
@@ -98,11 +103,11 @@ def prepare(obs: Observation, depth: float | None = DEPTH) -> LinearInverse:
     """
     import mne
 
-    leadfield, loose, axes = _surface_axes(obs.forward, np.asarray(obs.leadfield, float))
+    leadfield, loose, axes = surface_axes(obs.forward, np.asarray(obs.leadfield, float))
     operator = mne.minimum_norm.make_inverse_operator(
-        _info(obs.n_eff),
-        _forward(leadfield, obs.source_space.positions),
-        mne.Covariance(np.eye(obs.n_eff), _names(obs.n_eff), [], [], nfree=1),
+        mne_info(obs.n_eff),
+        mne_forward(leadfield, obs.source_space.positions),
+        mne.Covariance(np.eye(obs.n_eff), channel_names(obs.n_eff), [], [], nfree=1),
         loose=loose,
         depth={"exp": depth, "allow_fixed_depth": True},
         rank={"mag": obs.n_eff},
@@ -204,81 +209,155 @@ def _moments(
     return inverse.kernel(method, snr_lambda2(obs) if lambda2 is None else lambda2) @ obs.values
 
 
-def _surface_axes(
-    forward: ForwardOperator, leadfield: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], float, NDArray[np.float64] | None]:
-    """(n, F) for MNE, its ``loose``, and axes (S, 3, 3) whose columns are two tangents and n."""
-    if leadfield.ndim == 2:
-        return leadfield, 0.0, None
-    n, normals = leadfield.shape[1], forward.source_space.normals
-    axes = np.tile(np.eye(3), (n, 1, 1))
-    if forward.loose < 1:
-        if normals is None:
-            raise InputError(
-                "loose sources need normals, and these have none; give SourceSpace(positions, "
-                "normals), or free sources with forward.with_loose(1.0)"
-            )
-        axes = np.linalg.svd(normals[:, :, None])[0][:, :, [1, 2, 0]]
-    turned = np.einsum("csk,skj->csj", leadfield, axes)
-    return turned.reshape(len(leadfield), -1), forward.loose, axes
+@dataclass(frozen=True)
+class Baseline:
+    """A classic as a harness calls it: ``baseline(obs)`` by its rule, or with a setting.
+
+    Attributes
+    ----------
+    solve : of an observation, and a setting or None, (S[, 3], R): moments in A m or a statistic,
+        signed, in head axes where sources have three.
+    setting, rule : what regularises it, and what it is if nobody says.
+    grid : settings to choose from on separate cases, the strongest regularisation last; none where
+        there is nothing to choose.
+    least : number of functions of time that it needs.
+    """
+
+    solve: Callable[[Observation, float | None], NDArray[np.float64]]
+    setting: str
+    rule: str
+    grid: tuple[float, ...] = ()
+    least: int = 1
+
+    def __call__(self, obs: Observation, setting: float | None = None) -> NDArray[np.float64]:
+        """(S[, 3], R).
+
+        Raises
+        ------
+        InputError : too few functions of time, a setting that is none.
+        """
+        return self.solve(obs, setting)
+
+    def power(self, obs: Observation, setting: float | None = None) -> NDArray[np.float64]:
+        """(S,): see ``power_of``."""
+        return power_of(obs, self(obs, setting))
 
 
-def _names(n: int) -> list[str]:
-    return [f"white {i}" for i in range(n)]
+def power_of(obs: Observation, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(S,): squares of (S[, 3], R) summed over axes and over the samples of the window."""
+    course = moments.reshape(len(moments), -1, obs.n_functions) @ obs.time_basis.functions.T
+    return np.asarray((course**2).sum(axis=(1, 2)))
 
 
-def _info(n: int) -> Any:
-    """Magnetometers: of EEG channels MNE would ask for a reference, which is whitened away."""
-    import mne
+def _linear(method: Method) -> Baseline:
+    def solve(obs: Observation, lambda2: float | None) -> NDArray[np.float64]:
+        return _moments(obs, method, lambda2, None)
 
-    return mne.create_info(_names(n), 1000.0, "mag")
+    return Baseline(solve, "lambda2", "1 / SNR² by the data's own power", LAMBDA2_GRID)
 
 
-def _forward(leadfield: NDArray[np.float64], positions: NDArray[np.float64]) -> mne.Forward:
-    """(n, S) fixed or (n, 3 S): discrete sources, which MNE asks for no surface."""
-    import mne
-    from mne._fiff.constants import FIFF
+def _or(
+    solve: Callable[..., NDArray[np.float64]], obs: Observation, setting: float | None
+) -> NDArray[np.float64]:
+    return solve(obs) if setting is None else solve(obs, setting)
 
-    n = len(positions)
-    fixed = leadfield.shape[1] == n
-    names = _names(len(leadfield))
-    normals = np.tile([0.0, 0.0, 1.0], (n, 1)) if fixed else np.tile(np.eye(3), (n, 1))
-    source = dict(
-        type="discrete",
-        id=FIFF.FIFFV_MNE_SURF_UNKNOWN,
-        coord_frame=FIFF.FIFFV_COORD_HEAD,
-        subject_his_id=None,
-        rr=positions,
-        nn=np.tile([0.0, 0.0, 1.0], (n, 1)),
-        np=n,
-        inuse=np.ones(n, int),
-        nuse=n,
-        vertno=np.arange(n),
-        dist=None,
-        nearest=None,
-        pinfo=None,
-        patch_inds=None,
-    )
-    orientation = FIFF.FIFFV_MNE_FIXED_ORI if fixed else FIFF.FIFFV_MNE_FREE_ORI
-    return mne.Forward(
-        sol=dict(
-            data=leadfield,
-            row_names=names,
-            col_names=[str(i) for i in range(leadfield.shape[1])],
-            nrow=len(names),
-            ncol=leadfield.shape[1],
-        ),
-        _orig_sol=leadfield,
-        sol_grad=None,
-        source_ori=orientation,
-        _orig_source_ori=orientation,
-        surf_ori=True,
-        source_rr=positions,
-        source_nn=normals,
-        nsource=n,
-        nchan=len(names),
-        coord_frame=FIFF.FIFFV_COORD_HEAD,
-        src=mne.SourceSpaces([source], dict(working_dir=".", command_line="")),
-        info=_info(len(names)),
-        mri_head_t=mne.transforms.Transform("mri", "head"),
-    )
+
+def _music(obs: Observation, n_dipoles: float | None) -> NDArray[np.float64]:
+    """No more dipoles than functions of time."""
+    count = None if n_dipoles is None else min(int(n_dipoles), obs.n_functions)
+    return adaptive.rap_music(obs, count)
+
+
+def _dipole(obs: Observation, setting: float | None) -> NDArray[np.float64]:
+    if setting is not None:
+        raise InputError("a dipole fit has nothing to regularise; call it without a setting")
+    return dipole_map(obs)
+
+
+_SURE = "of 15 from 10 to 100 %, the least risk by Stein's estimate for noise of variance 1"
+_ALPHAS = tuple(float(alpha) for alpha in range(10, 100, 10))
+#: Every classic, by name.
+BASELINES: dict[str, Baseline] = {
+    **{method: _linear(method) for method in METHODS},
+    "LCMV": Baseline(
+        partial(_or, adaptive.lcmv),
+        "loading of the data's covariance, over the mean power of a channel",
+        "MNE's .05",
+        (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+        least=2,
+    ),
+    "gamma-MAP": Baseline(
+        partial(_or, adaptive.gamma_map),
+        "alpha, the variance of whitened noise",
+        "1, by whitening",
+        (0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
+    ),
+    "MxNE": Baseline(
+        partial(_or, adaptive.mixed_norm), "alpha, % of that without a source", _SURE, _ALPHAS
+    ),
+    "irMxNE": Baseline(
+        partial(_or, adaptive.reweighted_mixed_norm),
+        "alpha, % of that without a source",
+        _SURE,
+        _ALPHAS,
+    ),
+    "RAP-MUSIC": Baseline(
+        _music,
+        "number of dipoles",
+        "eigenvalues above those of noise, (1 + sqrt(n_eff / R))²; 1 to 5",
+        (5.0, 3.0, 2.0, 1.0),
+    ),
+    "dipole fit": Baseline(_dipole, "none", "one dipole, at the sample of most field power"),
+}
+
+
+def setting_errors(
+    cases: Iterable[tuple[Observation, NDArray[np.float64]]],
+    name: str,
+    grid: Sequence[float] | None = None,
+) -> NDArray[np.float64]:
+    """(n, G) mm: how far each case's power map peaks from its truth at each setting of a grid.
+
+    A map of zeros counts as a guess: the mean distance of all sources. See ``peak_errors``.
+
+    Raises
+    ------
+    InputError : no baseline of that name, none to choose from, no cases.
+    """
+    if name not in BASELINES:
+        raise InputError(f"a baseline is one of {', '.join(BASELINES)}, not {some([name])}")
+    settings = BASELINES[name].grid if grid is None else grid
+    if name in METHODS:
+        return peak_errors(cases, name, settings)
+    rows = [
+        [_error_or_guess(BASELINES[name].power(obs, float(s)), obs, truth) for s in settings]
+        for obs, truth in cases
+    ]
+    if not rows or not len(settings):
+        raise InputError(
+            "a setting is chosen on cases and from a grid; give at least one of each (a dipole fit "
+            "has nothing to choose)"
+        )
+    return np.array(rows)
+
+
+def best_setting(
+    cases: Iterable[tuple[Observation, NDArray[np.float64]]],
+    name: str,
+    grid: Sequence[float] | None = None,
+) -> float:
+    """The setting of a grid whose power maps peak nearest to the truth, on average over cases
+    that the baseline is not later judged by. Of equal ones the last, the strongest."""
+    settings = np.asarray(BASELINES[name].grid if grid is None else grid, float)
+    mean = setting_errors(cases, name, grid).mean(axis=0)
+    return float(settings[np.flatnonzero(mean == mean.min())[-1]])
+
+
+def _error_or_guess(
+    power: NDArray[np.float64], obs: Observation, truth: NDArray[np.float64]
+) -> float:
+    where = obs.source_space.positions
+    if power.any():
+        return peak_error(power, where, truth)
+    apart = np.linalg.norm(where[:, None] - np.atleast_2d(truth), axis=2).min(axis=1)
+    return float(1e3 * apart.mean())

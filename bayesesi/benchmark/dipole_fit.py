@@ -49,6 +49,39 @@ def fit_dipole(obs: Observation) -> tuple[NDArray[np.float64], float]:
     return np.asarray(dipole.pos[0], float), float(dipole.gof[0]) / 100
 
 
+def dipole_map(obs: Observation) -> NDArray[np.float64]:
+    """(S[, 3], R) A m: zero but at the source nearest to ``fit_dipole``, which has its moments.
+
+    The moments of each function of time are fitted by MNE at that one place. A fixed source gets
+    their size, with the sign of the part along its normal.
+
+    Raises
+    ------
+    InputError : sensors whose positions are not known.
+    """
+    import mne
+
+    place = fit_dipole(obs)[0]
+    volts = obs.whitener.colorer @ np.asarray(obs.values, float)
+    evoked = mne.EvokedArray(volts, _info(obs)[0], nave=1, verbose="error")
+    evoked.set_eeg_reference(projection=True, verbose="error")
+    cov = mne.Covariance(
+        obs.whitener.colorer @ obs.whitener.colorer.T, list(evoked.ch_names), [], [], nfree=1
+    )
+    identity, rank = mne.transforms.Transform("head", "mri", np.eye(4)), {"eeg": obs.n_eff}
+    dipole, _ = mne.fit_dipole(evoked, cov, _bem(), identity, pos=place, rank=rank, verbose="error")
+    moments = (dipole.amplitude[:, None] * dipole.ori).T
+    source = int(((obs.source_space.positions - place) ** 2).sum(axis=1).argmin())
+    out = np.zeros((*obs.leadfield.shape[1:], obs.n_functions))
+    if obs.leadfield.ndim == 3:
+        out[source] = moments
+    else:
+        normals = obs.source_space.normals
+        along = np.ones(obs.n_functions) if normals is None else normals[source] @ moments
+        out[source] = np.copysign(np.linalg.norm(moments, axis=0), along)
+    return out
+
+
 def _info(obs: Observation) -> tuple[Any, NDArray[np.float64]]:
     import mne
 

@@ -8,18 +8,34 @@ import numpy as np
 import pytest
 
 from bayesesi.anatomy import SourceSpace, template_source_space
+from bayesesi.benchmark.detection import (
+    auc,
+    auc_close_and_far,
+    found_and_ghosts,
+    otsu_threshold,
+    precision_recall_f1,
+    region_error,
+    sensitivity_specificity,
+)
 from bayesesi.benchmark.metrics import (
     area_cm2,
     carry,
+    cosine_error,
     emd,
     local_maxima,
+    mag,
     matched_peak_errors,
+    mean_distance,
     nearest_sources,
     neighbours,
+    nmse,
     normalised_emd,
     peak_error,
+    rdm,
     share_of_cortex,
     spatial_dispersion,
+    surface_distances,
+    temporal_correlation,
 )
 from bayesesi.errors import InputError
 from bayesesi.forward.mne_forward import _mne_source_spaces
@@ -49,18 +65,99 @@ def test_zero_at_the_truth() -> None:
     assert emd(TRUTH, TRUTH, SPACE.positions) == pytest.approx(0, abs=1e-9)
     assert normalised_emd(TRUTH, TRUTH, SPACE.positions) == pytest.approx(0, abs=1e-9)
     assert np.allclose(matched_peak_errors(bump(5, 200), SPACE, SPACE.positions[[5, 200]]), 0)
+    assert mean_distance(one(5), SPACE.positions, at) == 0
+    assert nmse(TRUTH, TRUTH) == 0
+    assert rdm(ESTIMATE, ESTIMATE) == 0
+    assert mag(ESTIMATE, ESTIMATE) == 1
+    assert cosine_error(ESTIMATE[:, None], ESTIMATE[:, None]) == pytest.approx(0)
+    assert temporal_correlation(ESTIMATE, ESTIMATE) == pytest.approx(1)
+    found = found_and_ghosts(bump(5, 200), SPACE, SPACE.positions[[5, 200]])
+    assert found == (0, 1, 0)
+    active = TRUTH != 0
+    assert auc_close_and_far(TRUTH, active, SPACE.positions) == (1, 1)
+    assert auc(TRUTH, active) == 1
+    assert precision_recall_f1(active, active) == (1, 1, 1)
+    assert region_error(active, active, SPACE.positions) == 0
+    assert sensitivity_specificity(active, active, SPACE.areas) == (1, 1)
 
 
 @pytest.mark.parametrize("factor", [1e-9, -3.0, 1e6])
 def test_size_and_sign_do_not_count(factor: float) -> None:
     where, at = SPACE.positions, SPACE.positions[[3, 90]]
-    for measure in (peak_error, spatial_dispersion):
+    for measure in (peak_error, spatial_dispersion, mean_distance):
         assert measure(factor * ESTIMATE, where, at) == pytest.approx(measure(ESTIMATE, where, at))
     scaled = normalised_emd(factor * ESTIMATE, TRUTH, where)
     assert scaled == pytest.approx(normalised_emd(ESTIMATE, TRUTH, where), rel=1e-9)
     assert np.allclose(
         matched_peak_errors(factor * ESTIMATE, SPACE, at), matched_peak_errors(ESTIMATE, SPACE, at)
     )
+    active = TRUTH != 0
+    assert auc_close_and_far(factor * ESTIMATE, active, where) == auc_close_and_far(
+        ESTIMATE, active, where
+    )
+    assert found_and_ghosts(factor * ESTIMATE, SPACE, at) == found_and_ghosts(ESTIMATE, SPACE, at)
+    assert otsu_threshold(factor * ESTIMATE) == pytest.approx(
+        abs(factor) * otsu_threshold(ESTIMATE)
+    )
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e6])
+def test_size_counts_in_nmse_and_mag_alone(factor: float) -> None:
+    estimate, truth = RNG.standard_normal((2, 5, N))
+    assert np.allclose(rdm(factor * estimate, truth), rdm(estimate, truth))
+    assert np.allclose(mag(factor * estimate, truth), factor * mag(estimate, truth))
+    assert np.allclose(
+        temporal_correlation(factor * estimate + 3 * factor, truth),
+        temporal_correlation(estimate, truth),
+    )
+    vectors = estimate[:, :300].reshape(5, 100, 3), truth[:, :300].reshape(5, 100, 3)
+    assert np.allclose(cosine_error(factor * vectors[0], vectors[1]), cosine_error(*vectors))
+    assert np.allclose(nmse(factor * estimate, factor * truth), nmse(estimate, truth))
+    assert not np.allclose(nmse(factor * estimate, truth), nmse(estimate, truth))
+
+
+def test_cases_are_taken_along_leading_axes() -> None:
+    a, b = RNG.standard_normal((2, 4, 3, 20))
+    for measure in (nmse, rdm, mag, temporal_correlation):
+        each = [
+            [measure(x, y) for x, y in zip(u, v, strict=True)] for u, v in zip(a, b, strict=True)
+        ]
+        assert np.allclose(measure(a, b), each)
+    assert np.allclose(cosine_error(a, b), [cosine_error(x, y) for x, y in zip(a, b, strict=True)])
+    found, true = a[..., :10] > 0, b[..., :10] > -1
+    every = precision_recall_f1(found, true)
+    assert np.allclose(every.f1[1, 2], precision_recall_f1(found[1, 2], true[1, 2]).f1)
+
+
+def test_the_order_of_sources_does_not_count() -> None:
+    mixed, where = RNG.permutation(N), SPACE.positions
+    active, at = TRUTH != 0, where[[3, 90]]
+    for measure in (peak_error, spatial_dispersion, mean_distance):
+        assert measure(ESTIMATE[mixed], where[mixed], at) == pytest.approx(
+            measure(ESTIMATE, where, at)
+        )
+    assert auc_close_and_far(ESTIMATE[mixed], active[mixed], where[mixed]) == pytest.approx(
+        auc_close_and_far(ESTIMATE, active, where)
+    )
+    assert nmse(ESTIMATE[mixed], TRUTH[mixed]) == pytest.approx(nmse(ESTIMATE, TRUTH))
+    assert otsu_threshold(ESTIMATE[mixed]) == otsu_threshold(ESTIMATE)
+
+
+def test_the_farther_the_worse() -> None:
+    """A bump that is moved away from the truth along the cortex."""
+    at, way = SPACE.positions[[5]], surface_distances(SPACE)
+    steps = [int(np.abs(way[5] - mm).argmin()) for mm in (0, 15, 40, 80)]
+    maps = [bump(s) for s in steps]
+    for measure in (peak_error, spatial_dispersion, mean_distance):
+        errors = [measure(m, SPACE.positions, at) for m in maps]
+        assert errors == sorted(errors)
+    for distances in (None, way):
+        earth = [normalised_emd(m, maps[0], SPACE.positions, distances) for m in maps]
+        assert earth == sorted(earth)
+    active = bump(5) > 0.5
+    close = [auc_close_and_far(m, active, SPACE.positions)[0] for m in maps]
+    assert close == sorted(close, reverse=True)
+    assert [found_and_ghosts(m, SPACE, at).found for m in maps][::3] == [1, 0]
 
 
 def test_a_flat_estimate_has_nemd_one() -> None:
@@ -77,6 +174,28 @@ def test_emd_is_a_distance() -> None:
         peak_error(one(3), where, where[80]), rel=1e-9
     )
     assert emd(one(3), one(0, 2), where, where[[80, 81]]) == emd(one(3), one(80), where)
+
+
+def test_distances_along_the_surface() -> None:
+    """A metric, no shorter than straight but for the heat method's error; across the fissure."""
+    way, where = surface_distances(SPACE), SPACE.positions
+    assert np.array_equal(way, way.T)
+    assert (np.diag(way) == 0).all()
+    for k in RNG.integers(N, size=20):
+        assert (way <= way[:, [k]] + way[k] + 1e-9).all()
+    straight = 1e3 * np.linalg.norm(where[:, None] - where, axis=2)
+    one_side = SPACE.hemisphere[:, None] == SPACE.hemisphere
+    assert (way >= 0.9 * straight).all()
+    assert np.median((way / np.maximum(straight, 1e-9))[one_side & (straight > 30)]) > 1.2
+    along = 1e3 * SPACE.geodesic([3])[0]
+    assert np.abs(way[3] - along)[one_side[3]].max() < 15
+    assert np.median(way[~one_side] / straight[~one_side]) > 1.3
+    facing = straight[~one_side].argmin()
+    assert way[~one_side][facing] == pytest.approx(straight[~one_side][facing])
+    assert emd(one(3), one(80), where, distances=way) == pytest.approx(way[3, 80])
+    assert emd(ESTIMATE, TRUTH, where, distances=straight) == pytest.approx(
+        emd(ESTIMATE, TRUTH, where), rel=1e-9
+    )
 
 
 def test_emd_on_a_line_is_the_area_between_cumulated_maps() -> None:
@@ -97,6 +216,86 @@ def test_by_hand() -> None:
     assert spatial_dispersion(np.array([1.0, 0, 0, 2]), where, where[:1]) == pytest.approx(
         np.sqrt(4 * 30**2 / 5)
     )
+    assert mean_distance(np.array([1.0, 0, 0, -2]), where, where[:1]) == pytest.approx(20)
+    assert nmse(np.array([1.0, 0]), np.array([2.0, 1])) == pytest.approx(2 / 5)
+    assert nmse(np.zeros(2), np.array([2.0, 1])) == 1
+    truth = np.array([[3.0, 0, 0], [0, 1, 0], [0, 0, 0]])
+    turned = np.array([[0, 0, 5.0], [0, 2, 0], [9, 9, 9]])
+    assert cosine_error(turned, truth) == pytest.approx(1 - 1 / 4)
+    assert cosine_error(-truth, truth) == pytest.approx(2)
+    assert cosine_error(0 * truth, truth) == 1
+    assert rdm(np.array([1.0, 0]), np.array([0, 7.0])) == pytest.approx(np.sqrt(2))
+    assert rdm(np.array([-1.0, 0]), np.array([3.0, 0])) == pytest.approx(2)
+    assert mag(np.array([3.0, 4]), np.array([0, 2.0])) == pytest.approx(2.5)
+    t = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    assert temporal_correlation(np.cos(t), np.sin(t)) == pytest.approx(0, abs=1e-12)
+    assert temporal_correlation(np.sin(t + np.pi / 3) + 5, np.sin(t)) == pytest.approx(0.5)
+    assert temporal_correlation(np.full(400, 0.1), np.sin(t)) == 0
+
+
+def test_an_area_under_the_curve_by_hand_and_by_sklearn() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    active = np.array([True, False, True, False])
+    assert auc(np.array([3, 1, 2, 2]), active) == pytest.approx(3.5 / 4)
+    assert auc(np.ones(4), active) == 0.5
+    rounded, chosen = np.abs(ESTIMATE).round(1), TRUTH != 0
+    assert auc(rounded, chosen) == pytest.approx(roc_auc_score(chosen, rounded))
+
+
+def test_close_and_far_are_the_mean_over_draws_of_as_many() -> None:
+    """As esinet draws them: 4,000 draws, within .005 (4 sd of their mean)."""
+    estimate, active = np.abs(ESTIMATE) + (TRUTH != 0), TRUTH != 0
+    apart = np.linalg.norm(SPACE.positions[:, None] - SPACE.positions[active], axis=2).min(axis=1)
+    order = [s for s in apart.argsort(kind="stable") if not active[s]]
+    rng, own = np.random.default_rng(1), estimate[active]
+    for ours, others in zip(
+        auc_close_and_far(estimate, active, SPACE.positions),
+        (order[: round(N / 5)], order[-round(N / 2) :]),
+        strict=True,
+    ):
+        drawn = estimate[rng.choice(others, (4000, len(own)))]
+        theirs = (own[:, None] > drawn[:, None]).mean()
+        assert ours == pytest.approx(theirs, abs=0.005)
+
+
+def test_otsu_splits_where_classes_are_farthest_apart() -> None:
+    """Against every split; two clear classes; nothing stands out of a flat map."""
+    sizes = np.abs(RNG.standard_normal(68))
+    between = {}
+    for level in np.unique(sizes)[:-1]:
+        low, high = sizes[sizes <= level], sizes[sizes > level]
+        between[level] = len(low) * len(high) * (high.mean() - low.mean()) ** 2
+    assert otsu_threshold(sizes) == max(between, key=lambda level: between[level])
+    assert otsu_threshold(np.array([1, 9, 2, 10, 1.5])) == 2
+    assert not (np.full(5, 3.0) > otsu_threshold(np.full(5, 3.0))).any()
+
+
+def test_regions_by_hand() -> None:
+    """Four regions 10 mm apart on a line, the first two true."""
+    where = np.c_[0.01 * np.arange(4), np.zeros((4, 2))]
+    found, truth = np.array([0, 1, 1, 1], bool), np.array([1, 1, 0, 0], bool)
+    assert precision_recall_f1(found, truth) == pytest.approx((1 / 3, 1 / 2, 2 / 5))
+    assert precision_recall_f1(~found & ~truth, truth) == (0, 0, 0)
+    assert region_error(found, truth, where) == pytest.approx((0 + 10 + 20) / 3)
+    areas = np.array([1.0, 3, 2, 2])
+    assert sensitivity_specificity(found, truth, areas) == pytest.approx((3 / 4, 0))
+    third = np.array([0, 0, 0, 1], bool)
+    assert sensitivity_specificity(third, truth, areas, ~truth) == pytest.approx((0, 1 / 2))
+
+
+def test_ghosts_do_not_hide_behind_a_censored_error() -> None:
+    """Two true places, one of them found, and a ghost; an error of the rest of at most 40 mm."""
+    where = SPACE.positions
+    far = np.flatnonzero(np.linalg.norm(where - where[10], axis=1) > 0.06)
+    ghost, missed = far[0], far[np.linalg.norm(where[far] - where[far[0]], axis=1).argmax()]
+    seen = found_and_ghosts(bump(10, ghost), SPACE, where[[10, missed]])
+    assert seen == (0, 1 / 2, 1 / 2)
+    nothing = found_and_ghosts(bump(ghost), SPACE, where[[missed]])
+    assert np.isnan(nothing.error)
+    assert nothing[1:] == (0, 1)
+    faint = bump(10) + 0.05 * bump(ghost)  # below a tenth of the largest
+    assert found_and_ghosts(faint, SPACE, where[[10]]) == (0, 1, 0)
 
 
 def test_spatial_dispersion_is_mnes() -> None:
@@ -196,3 +395,23 @@ def test_mistakes_get_a_sentence() -> None:
         carry(np.ones(4), SPACE, SPACE)
     with pytest.raises(InputError, match="cortical surface"):
         area_cm2(np.ones(2, bool), SourceSpace(np.eye(3)[:2]))
+    with pytest.raises(InputError, match="cortical surface"):
+        surface_distances(SourceSpace(np.eye(3)))
+    with pytest.raises(InputError, match="distances have shape"):
+        emd(ESTIMATE, TRUTH, where, distances=np.ones((3, 3)))
+    for measure in (nmse, rdm, mag, cosine_error, temporal_correlation):
+        with pytest.raises(InputError, match="of one shape"):
+            measure(np.ones(3), np.ones(4))
+        with pytest.raises(InputError, match="leave it out"):
+            measure(np.ones((2, 3)), np.zeros((2, 3)))
+    nobody = np.zeros(N, bool)
+    with pytest.raises(InputError, match="active and inactive"):
+        auc(ESTIMATE, ~nobody)
+    with pytest.raises(InputError, match="none is close"):
+        auc_close_and_far(ESTIMATE, nobody, where)
+    with pytest.raises(InputError, match="no recall"):
+        precision_recall_f1(nobody, nobody)
+    with pytest.raises(InputError, match="there are none"):
+        region_error(nobody, ~nobody, where)
+    with pytest.raises(InputError, match="area that is true"):
+        sensitivity_specificity(nobody, nobody, SPACE.areas)
