@@ -49,7 +49,13 @@ def _run(
     work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], workers: int, scheduler: str | None
 ) -> Iterator[Any]:
     if scheduler is None and workers == 1:
-        yield from (work(*job) for job in jobs)
+        from threadpoolctl import threadpool_limits
+
+        for job in jobs:
+            # matrices are small: threads cost more than they bring, many times so on busy cores
+            with threadpool_limits(1, user_api="blas"):
+                done = work(*job)
+            yield done
         return
     try:
         from distributed import Client, LocalCluster
