@@ -17,7 +17,7 @@ from bayesesi.calibration.trials import SCORE_DRAWS, Solver
 from bayesesi.calibration.verdicts import trust_card
 from bayesesi.errors import InputError, some
 from bayesesi.model import LearnedModel, Model, load_model
-from bayesesi.spec import Recipe, SimulatorSpec, read_spec
+from bayesesi.spec import Recipe, SimulatorSpec, SpecError, read_spec
 from bayesesi.trust import Usual
 
 #: The fewest cases that say anything.
@@ -148,11 +148,23 @@ def _prior_null(solver: Model | Solver) -> float:
 def mixture_of(
     model: Model | Solver, simulators: Sequence[str | Path | SimulatorSpec] | None = None
 ) -> Mixture:
-    """Where cases of a model come from."""
+    """Where cases of a model come from.
+
+    Raises
+    ------
+    InputError : simulators that are not here.
+    """
     if simulators is not None:
         return Mixture.read(simulators)
     recipe = model.recipe if isinstance(model, LearnedModel) else read_spec(_EXACT)
     assert isinstance(recipe, Recipe)
-    return Mixture.read(
-        [each.simulator for each in recipe.mixture], [each.share for each in recipe.mixture]
-    )
+    try:
+        return Mixture.read(
+            [recipe.beside(each.simulator) for each in recipe.mixture],
+            [each.share for each in recipe.mixture],
+        )
+    except SpecError as error:
+        raise InputError(
+            f"the simulators that {recipe.name} learned from are not all here ({error}); say where "
+            "with simulators=[FILE, ...], or --simulator FILE"
+        ) from error

@@ -183,6 +183,8 @@ class DipolePrior(FocalPrior):
 
 #: A Gaussian patch ends at three standard deviations, a disc at two (its radius).
 _REACH = 3.0
+#: m: how far distances along the cortex are kept at least, so that priors share them.
+_SHARED = 0.06
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -208,7 +210,7 @@ class PatchPrior(FocalPrior):
     @cached_property
     def _distances(self) -> sp.csr_array:
         reach = _REACH * self.spec.extent_mm.bounds[1] * 1e-3
-        return self.source_space.neighbourhood(reach, progress=True)
+        return self.source_space.neighbourhood(max(reach, _SHARED), progress=True)
 
     def shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
         centre, extent = sites["centre"].astype(int), sites["extent_mm"].astype(float) * 1e-3

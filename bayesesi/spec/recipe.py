@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -75,6 +76,11 @@ class Recipe(Spec):
         if all(ingredient.begins > 0 for ingredient in mixture):
             raise ValueError("no simulator begins at 0; training must begin with one")
         return mixture
+
+    def beside(self, name: str) -> str | Path:
+        """The file beside the recipe that it names, else the name."""
+        file = name if self.folder is None else self.folder / name
+        return file if name.endswith(".toml") and Path(file).is_file() else name
 
     def mixture_at(self, along: float) -> tuple[Ingredient, ...]:
         """What cases come from when a share ``along`` of the training is over."""

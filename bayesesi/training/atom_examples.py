@@ -54,7 +54,7 @@ class AtomExamples(Examples[AtomRecipe, AtomExample]):
 
     @cached_property
     def prior(self) -> PatchPrior:
-        prior = read_prior(self.beside(self.recipe.prior), level=self.recipe.backbone.level)
+        prior = read_prior(self.recipe.beside(self.recipe.prior), level=self.recipe.backbone.level)
         if not isinstance(prior, PatchPrior):
             raise InputError(f"the prior of atoms is of the family patch, {prior!r} is not")
         return prior

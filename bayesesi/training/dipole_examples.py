@@ -47,7 +47,7 @@ class DipoleExamples(Examples[DipoleRecipe, DipoleExample]):
 
     @cached_property
     def prior(self) -> VolumeDipolePrior:
-        prior = read_prior(self.beside(self.recipe.prior))
+        prior = read_prior(self.recipe.beside(self.recipe.prior))
         if not isinstance(prior, VolumeDipolePrior):
             raise InputError(
                 f"the prior of dipoles is of the family volume-dipole, {prior!r} is not"

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -74,23 +73,17 @@ class Examples(ABC, Generic[R, Piece]):
     def prior(self) -> SourcePrior:
         """That the recipe names, on the network's sources."""
         level = self.recipe.backbone.level if isinstance(self.recipe, CorticalRecipe) else 5
-        return read_source_prior(self.beside(self.recipe.prior), level=level)
+        return read_source_prior(self.recipe.beside(self.recipe.prior), level=level)
 
     def _simulator(self, ingredient: Ingredient) -> Simulator:
         name = ingredient.simulator
         if name not in self._simulators:
-            self._simulators[name] = read_simulator(self.beside(name), SESSION)
+            self._simulators[name] = read_simulator(self.recipe.beside(name), SESSION)
         return self._simulators[name]
 
     @cached_property
     def _simulators(self) -> dict[str, Simulator]:
         return {}
-
-    def beside(self, name: str) -> str | Path:
-        """The file beside the recipe that it names, else the name."""
-        folder = self.recipe.folder
-        file = name if folder is None else folder / name
-        return file if name.endswith(".toml") and Path(file).is_file() else name
 
 
 class ExampleStream(IterableDataset[Piece]):
