@@ -26,6 +26,10 @@ def cohort(
     level: Annotated[float, typer.Option(help="Of sets and intervals.")] = 0.9,
     draws: Annotated[int, typer.Option(help="Of each posterior.")] = 500,
     seed: Annotated[int, typer.Option(help="The same one gives the same tables.")] = 0,
+    bootstrap: Annotated[
+        int,
+        typer.Option(help="Times the trials of each recording of epochs are drawn again."),
+    ] = 0,
     workers: Annotated[int, typer.Option(help="Processes on this machine (Dask).")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler whose workers share the folder.")
@@ -48,6 +52,7 @@ def cohort(
         level,
         draws,
         seed,
+        bootstrap,
         workers=workers,
         scheduler=scheduler,
         progress=True,

@@ -32,6 +32,7 @@ def cohort_page(recordings: pd.DataFrame, patients: pd.DataFrame) -> str:
                 {"name": plain(row["recording"]), "reason": plain(row["reason"], 300)}
                 for row in failed.to_dict("records")
             ],
+            bootstrapped=bool(recordings["trials_times"].notna().any()),
             outcomes=outcome_rows(recordings),
             version=__version__,
         )
@@ -81,12 +82,13 @@ def _patient(row: dict[str, Any]) -> dict[str, Any]:
 
 def _recording(row: dict[str, Any]) -> dict[str, Any]:
     localised = bool(row["first_region"])
-    distance = row["target_mm"]
+    distance, again = row["target_mm"], row["trials_first"]
     has = distance is not None and distance == distance
     return {
         "name": plain(row["recording"]),
         "patient": plain(row["patient"]),
         "verdict": plain(row["verdict"]) or "failed",
+        "again": "–" if again is None or again != again else percent(float(again)),
         "first": region_words(row["first_region"]) if localised else "–",
         "probability": chance(float(row["probability"])) if localised else "–",
         "share": float(row["probability"]) if localised else 0.0,

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bayesesi.cohort.entries import Entry
 from bayesesi.cohort.patients import patient_table
 from bayesesi.draft import draft_file
@@ -21,11 +23,15 @@ from bayesesi.result import Result, read_result
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayesesi.observation import Observation
+
 SCHEMA = 1
 _ROW, _RECORDINGS = "row.json", "recordings"
 WRITTEN = ("cohort.html", "recordings.csv", "patients.csv")
 #: Characters of a reason.
 _LONGEST = 300
+#: Times that trials may be drawn again.
+_MOST_TIMES = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +72,7 @@ def run_cohort(
     level: float = 0.9,
     draws: int = 500,
     seed: int = 0,
+    bootstrap: int = 0,
     *,
     workers: int = 1,
     scheduler: str | None = None,
@@ -77,7 +84,9 @@ def run_cohort(
     ----------
     out : folder; it takes a folder a recording, and the tables. A run that was stopped, or gets
         further recordings, goes on.
-    model, level, draws, seed : see ``infer``. workers, scheduler : see ``jobs.run_jobs``.
+    model, level, draws, seed : see ``infer``. bootstrap : times that the trials of a recording are
+        drawn again, where its file has single trials; the row then says in which share of them its
+        first region stays first. workers, scheduler : see ``jobs.run_jobs``.
 
     Raises
     ------
@@ -90,9 +99,11 @@ def run_cohort(
 
     if not entries:
         raise InputError("a cohort has one recording or more")
+    if isinstance(bootstrap, bool) or not 0 <= bootstrap <= _MOST_TIMES:
+        raise InputError(f"trials are drawn again 0 to {_MOST_TIMES:,} times, not {bootstrap!r}")
     out = Path(out).absolute()
     options = {"model": solver_name(model), "level": level, "draws": draws, "seed": seed}
-    options |= {"schema": SCHEMA, "version": __version__}
+    options |= {"schema": SCHEMA, "version": __version__, "bootstrap": bootstrap}
     wanted = zlib.crc32(json.dumps(options, sort_keys=True).encode())
     place = out / _RECORDINGS
     try:
@@ -101,9 +112,9 @@ def run_cohort(
         raise InputError(f"{out} cannot be written ({error.strerror}); choose another") from error
     alone = list(dict.fromkeys(entries))
     missing = [entry for entry in alone if _kept(place / entry.folder, wanted) is None]
+    how = (model, level, draws, seed, bootstrap)
     jobs = [
-        (json.dumps(asdict(entry)), str(place / entry.folder), model, level, draws, seed, wanted)
-        for entry in missing
+        (json.dumps(asdict(entry)), str(place / entry.folder), wanted, *how) for entry in missing
     ]
     for _ in run_jobs(_localise, jobs, workers, scheduler, "recordings", progress):
         pass
@@ -144,7 +155,14 @@ def _kept(folder: Path, wanted: int) -> dict[str, Any] | None:
 
 
 def _localise(
-    entry_json: str, folder: str, model: str, level: float, draws: int, seed: int, wanted: int
+    entry_json: str,
+    folder: str,
+    wanted: int,
+    model: str,
+    level: float,
+    draws: int,
+    seed: int,
+    bootstrap: int,
 ) -> None:
     """The unit of work: it never fails, it says why."""
     entry, place = Entry(**json.loads(entry_json)), Path(folder)
@@ -153,9 +171,10 @@ def _localise(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result = _infer(entry, model, level, draws, seed)
-        result.save(place / RESULT)
-        row |= {"status": "done", **_told(result)}
+            obs, result = _infer(entry, model, level, draws, seed)
+            result.save(place / RESULT)
+            row |= {"status": "done", **_told(result)}
+            row |= _again(obs, result, model, seed, bootstrap)
     except InputError as error:
         row["reason"] = str(error)[:_LONGEST]
     except Exception as error:  # one recording is one row, whatever it holds
@@ -165,7 +184,9 @@ def _localise(
         draft.write_text(json.dumps(row, indent=1), encoding="utf-8")
 
 
-def _infer(entry: Entry, model: str, level: float, draws: int, seed: int) -> Result:
+def _infer(
+    entry: Entry, model: str, level: float, draws: int, seed: int
+) -> tuple[Observation, Result]:
     from bayesesi.forward import template_forward
     from bayesesi.inference import infer
     from bayesesi.model import load_model
@@ -189,7 +210,23 @@ def _infer(entry: Entry, model: str, level: float, draws: int, seed: int) -> Res
     result = infer(obs, chosen, level, draws, seed)
     if entry.target and result.localisable:
         result = with_targets(result, [read_target(f"target={entry.target}")])
-    return result
+    return obs, result
+
+
+def _again(obs: Observation, result: Result, model: str, seed: int, times: int) -> dict[str, Any]:
+    """How often the first region is first when the trials are drawn again."""
+    from bayesesi.calibration import scored
+    from bayesesi.model import load_model
+
+    if not (times and result.has_regions):
+        return {}
+    names = result.inference_data["regions"]["region"].values.astype(str)
+    first, chosen = result.region_table().region[0], load_model(model)
+    found = []
+    for k, again in enumerate(obs.resampled(times, seed)):
+        summary = scored(chosen.posterior(again, seed + k), seed + k)[1]
+        found.append(names[int(summary.active.mean(axis=0).argmax())] == first)
+    return {"trials_first": float(np.mean(found)), "trials_times": len(found)} if found else {}
 
 
 def _empty(entry: Entry, folder: str, wanted: int) -> dict[str, Any]:
@@ -199,6 +236,7 @@ def _empty(entry: Entry, folder: str, wanted: int) -> dict[str, Any]:
         **{"set": "", "set_regions": None, "set_share": None, "null": None, "snr_db": None},
         **{"target_mm": None, "target_low_mm": None, "target_high_mm": None},
         **{"target_inside": None, "hit": None, "outcome": entry.outcome},
+        **{"trials_first": None, "trials_times": None},
         **{"folder": folder, "job": wanted},
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,6 +96,17 @@ class Observation:
             return ()
         n = len(trials) // 2
         return tuple(self._averaged(trials[k::2][:n]) for k in range(2))
+
+    def resampled(self, times: int, seed: int = 0) -> Iterator[Observation]:
+        """The same window of as many trials, drawn with replacement (Efron 1979,
+        doi:10.1214/aos/1176344552), ``times`` over; none where single trials are not known, or
+        fewer than four."""
+        trials = self.recording.segments
+        if trials is None or len(trials) < 4:
+            return
+        rng = np.random.default_rng([seed, len(trials)])
+        for _ in range(times):
+            yield self._averaged(trials[rng.integers(len(trials), size=len(trials))])
 
     def _averaged(self, trials: NDArray[np.float64]) -> Observation:
         """Of some (N, C, T) of the trials: their noise is larger by what was not averaged."""

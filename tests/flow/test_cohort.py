@@ -182,3 +182,33 @@ def test_the_command_makes_tables(table: Path, tmp_path: Path) -> None:
     run = CliRunner().invoke(app, ["cohort", str(tmp_path / "no.csv"), "-o", str(tmp_path / "o")])
     assert run.exit_code == 2
     assert "neither a folder nor a table" in run.stderr
+
+
+def test_trials_drawn_again_say_how_firm_a_first_region_is(tmp_path: Path) -> None:
+    """12 trials with the same source in each leave it first; half of them with another do not;
+    an average has no trials to draw."""
+    montage = mne.channels.make_standard_montage("biosemi32")
+    info = mne.create_info(montage.ch_names, 500.0, "eeg").set_montage(montage)
+    leadfield = template_forward(info).leadfield
+    own = [template_parcellation(4).sources_of(r)[20] for r in ("postcentral-lh", "cuneus-rh")]
+    noise = 1e-6 * np.random.default_rng(0).standard_normal((12, 32, 40))
+    for name, second in (("one", own[0]), ("two", own[1])):
+        volts = noise.copy()
+        for k in range(12):
+            source = second if k % 2 else own[0]
+            volts[k] += np.outer(leadfield[:, source], 100e-9 * np.hanning(40))
+        epochs = mne.EpochsArray(volts, info, verbose="error")
+        epochs.save(tmp_path / f"{name}-epo.fif", verbose="error")
+    write_recording(tmp_path / "average-ave.fif", "postcentral-lh", 0)
+    rows = "".join(f"{name},adhoc\n" for name in ("one-epo.fif", "two-epo.fif", "average-ave.fif"))
+    (tmp_path / "x.csv").write_text(f"file,noise_cov\n{rows}")
+    args = [str(tmp_path / "x.csv"), "-o", str(tmp_path / "out"), "--model", "gaussian"]
+    run = CliRunner().invoke(app, ["cohort", *args, "--draws", "60", "--bootstrap", "8"])
+    assert run.exit_code == 0, run.output
+    table = pd.read_csv(tmp_path / "out" / "recordings.csv").set_index("recording")
+    assert list(table["trials_times"].fillna(0)) == [8, 8, 0]
+    assert table.trials_first["one-epo.fif"] == 1
+    assert table.trials_first["two-epo.fif"] < 1
+    assert "trials drawn again" in (tmp_path / "out" / "cohort.html").read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="drawn again 0 to"):
+        run_cohort(read_entries(tmp_path / "x.csv"), tmp_path / "out", bootstrap=-1)
