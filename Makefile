@@ -1,6 +1,6 @@
 # The first target that needs an environment makes it: .venv, from pyproject.toml and constraints.txt.
 .DEFAULT_GOAL := help
-.PHONY: help demo test oracle bench lint types wheel assets weights clean
+.PHONY: help demo test oracle bench docs lint types wheel assets weights clean
 
 BIN := .venv/bin
 READY := .venv/.installed
@@ -23,6 +23,13 @@ oracle: $(READY)  ## run the slow tests: closed forms, MNE, exact posteriors
 
 bench: $(READY)  ## run the benchmark
 	@$(TEST_ENV) $(BIN)/python -m tests.bench
+
+# Two pages at a time, each notebook in a process of its own; pages that have not changed stay.
+docs: $(READY)  ## build the site into runs/docs, every notebook and example executed
+	@$(BIN)/python -c "import myst_nb, furo" 2>/dev/null || \
+		$(BIN)/python -m pip install -qq -c constraints.txt -e ".[docs]"
+	@$(TEST_ENV) $(BIN)/python -m sphinx -q -W --keep-going -j 2 -b html reports/docs runs/docs
+	@echo "the site is in runs/docs/index.html"
 
 lint: $(READY)  ## check style and formatting
 	@$(BIN)/ruff check

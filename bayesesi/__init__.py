@@ -35,6 +35,7 @@ _PUBLIC = {
     "load_model": "bayesesi.model",
     "make_report": "bayesesi.report",
     "observe": "bayesesi.observation",
+    "plot_map": "bayesesi.report",
     "read_forward": "bayesesi.forward",
     "read_noise_cov": "bayesesi.noise",
     "read_prior": "bayesesi.prior",
@@ -67,6 +68,7 @@ __all__ = [
     "load_model",
     "make_report",
     "observe",
+    "plot_map",
     "read_forward",
     "read_noise_cov",
     "read_prior",
@@ -94,7 +96,7 @@ if TYPE_CHECKING:
     from bayesesi.noise import NoiseCovariance, read_noise_cov
     from bayesesi.observation import Observation, observe, read_recording
     from bayesesi.prior import read_prior
-    from bayesesi.report import make_report
+    from bayesesi.report import make_report, plot_map
     from bayesesi.result import CredibleSet, Result, read_result
     from bayesesi.simulator import read_simulation, read_simulator
     from bayesesi.trust import Trust

@@ -37,6 +37,8 @@ _KEYS = (
     "calibration",
 )
 _WORDS = ("mean", "sd", "probability")
+#: What a result may say of itself and its plain table repeats.
+_SAID = ("evidence", "sensitivity", "targets", "rise", "truth", "foreseen", "conclusion")
 #: Of what a reader concludes: paragraphs, and characters of one and of a name.
 PARAGRAPHS, LONGEST, NAME = 20, 600, 80
 
@@ -306,7 +308,7 @@ class Result:
         )
         table = {key: self.about[key] for key in keys if key in self.about}
         table |= {"localisable": self.localisable, "model": self.about["model"]}
-        for key in ("evidence", "sensitivity", "targets", "rise", "truth", "foreseen", "conclusion"):
+        for key in _SAID:
             if self.about.get(key):
                 table |= {key: self.about[key]}
         if self.has_dipoles:

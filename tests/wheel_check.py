@@ -81,6 +81,21 @@ def check_templates(site: Path) -> int:
     return len(templates)
 
 
+def check_notebooks(site: Path) -> int:
+    """Every notebook of the checkout is in the wheel, bit for bit."""
+    from bayesesi.spec import shipped_notebooks
+
+    found = shipped_notebooks()
+    wanted = sorted((CHECKOUT / "reports" / "notebooks").glob("*.ipynb"))
+    for notebook in wanted:
+        shipped = found.get(notebook.stem)
+        if shipped is None or not shipped.resolve().is_relative_to(site):
+            raise SystemExit(f"the wheel lacks {notebook.name}")
+        if sha256(shipped) != sha256(notebook):
+            raise SystemExit(f"{notebook.name} in the wheel differs from the checkout's")
+    return len(wanted)
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -92,10 +107,10 @@ def main(site: Path) -> None:
     check_import(site)
     check_command_line(site)
     assets, specs = check_assets(site), check_specs(site)
-    templates = check_templates(site)
+    templates, notebooks = check_templates(site), check_notebooks(site)
     print(
         f"the wheel imports, runs, and carries {assets} assets, {specs} specs and {templates} "
-        "templates unchanged"
+        f"templates and {notebooks} notebooks unchanged"
     )
 
 

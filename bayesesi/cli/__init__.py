@@ -1,6 +1,17 @@
 """The command line: the verbs of the Python interface, nothing more."""
 
-from bayesesi.cli import cohort, head, localize, models, plan, report, simulate, specs
+from bayesesi.cli import cohort, head, localize, models, notebooks, plan, report, simulate, specs
 from bayesesi.cli.app import app
 
-__all__ = ["app", "cohort", "head", "localize", "models", "plan", "report", "simulate", "specs"]
+__all__ = [
+    "app",
+    "cohort",
+    "head",
+    "localize",
+    "models",
+    "notebooks",
+    "plan",
+    "report",
+    "simulate",
+    "specs",
+]

@@ -76,7 +76,7 @@ def report(
 
     bayesesi report out/result-post.nc --bids derivatives/bayesesi --subject 01 --task spikes
 
-    Nothing is computed anew. A PDF needs the extra bayesesi[pdf]; without it HTML and JSON are
+    Nothing is computed anew. A PDF needs the extra named pdf; without it HTML and JSON are
     still written.
     """
     import bayesesi

@@ -69,13 +69,20 @@ class Report:
 
     def add_to(self, report: mne.Report, title: str = "Source imaging", section: str = "") -> None:
         """To a report of MNE-Python, as one entry, in a frame of its own: styles do not mix."""
+        report.add_html(self._frame(title), title, section=section or None)
+
+    def _repr_html_(self) -> str:
+        """In a notebook."""
+        return self._frame("Source imaging")
+
+    def _frame(self, title: str) -> str:
+        """Nothing runs in it, and the page around it is out of its reach."""
         import html
 
-        frame = (
+        return (
             f'<iframe title="{html.escape(title)}" sandbox="" style="width:100%;height:80vh;'
             f'border:0" srcdoc="{html.escape(self.html)}"></iframe>'
         )
-        report.add_html(frame, title, section=section or None)
 
     def _html(self) -> bytes:
         return self.html.encode("utf-8")

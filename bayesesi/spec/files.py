@@ -122,6 +122,12 @@ def templates_folder() -> Path:
     return specs_folder() / "reports" / "templates"
 
 
+def shipped_notebooks() -> dict[str, Path]:
+    """Every notebook that ships and its file."""
+    folder = specs_folder() / "reports" / "notebooks"
+    return {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
+
+
 def read_spec(name_or_path: str | Path, folder: Path | None = None) -> Spec:
     """A spec by its name among those that ship, or a TOML file of your own.
 
