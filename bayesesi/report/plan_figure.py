@@ -32,6 +32,7 @@ def plot_plans(plans: Sequence[Plan]) -> Figure:
         for column, (side, view) in enumerate(_VIEWS):
             axis = figure.add_subplot(grid[row, column], projection="3d")
             plot_cortex(axis, colours.copy(), side, view)
+            axis.collections[0].set_clip_on(False)
             words = "outside" if view == "lateral" else "inside"
             name = f"{each.montage}\n" if column == 0 else ""
             axis.set_title(f"{name}{side}, from {words}", fontsize=8)

@@ -235,12 +235,12 @@ def test_the_command_calibrates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 @pytest.mark.filterwarnings("ignore:Maximum number of epochs:UserWarning")
-def test_the_examples_of_the_readme_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_examples_of_solvers_run() -> None:
     """As they stand, on fewer cases."""
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-    section = readme.split("## Is the sureness earned?")[1].split("\n## ")[0]
-    blocks = [part.split("```")[0] for part in section.split("```python")[1:]]
-    assert len(blocks) == 2
+    page = Path(__file__).resolve().parents[2] / "reports" / "docs" / "own.md"
+    section = page.read_text(encoding="utf-8").split("## A solver")[1].split("\n## ")[0]
+    blocks = [part.split("```")[0] for part in section.split("```python")[1:]][:3]
+    assert ["eloreta" in blocks[0], "NPE" in blocks[1], "held" in blocks[2]] == [True] * 3
     code = "\n".join(blocks).replace("1000", "40").replace("2000", "80").replace("=100)", "=3)")
     obs = read_simulator("frame-any-cap", session=1).simulate(1, 5, "validate").observation(0)
     space: dict[str, object] = {"bayesesi": bayesesi, "obs": obs}
@@ -249,6 +249,7 @@ def test_the_examples_of_the_readme_run(monkeypatch: pytest.MonkeyPatch) -> None
     rule = space["rule"]
     assert isinstance(rule, ConformalRule)
     assert rule.n > 30
+    assert 0.5 < float(str(space["held"])) <= 1
 
 
 def test_solvers_that_cannot_be_known_again_share_no_trials(tmp_path: Path) -> None:
