@@ -200,7 +200,7 @@ def trial_of(
             f"({type(error).__name__}: {said}); mend it and go on"
         ) from error
     row: dict[str, Any] = {"seconds": np.float32(time.perf_counter() - began)}
-    row |= {"scores": scores, "strata": _strata(batch, k, obs, simulator), **_true(batch, k)}
+    row |= {"scores": scores, "strata": strata_of(batch, k, obs, simulator), **_true(batch, k)}
     row |= _unsaid(len(scores)) if posterior is None else _said(posterior, batch, k, seed)
     return Trials.of_arrays({name: np.asarray(value)[None] for name, value in row.items()})
 
@@ -385,7 +385,8 @@ def _scalp() -> KDTree:
     return KDTree(template_surfaces(4).scalp.vertices)
 
 
-def _strata(batch: Batch, k: int, obs: Observation, simulator: int) -> NDArray[np.float32]:
+def strata_of(batch: Batch, k: int, obs: Observation, simulator: int) -> NDArray[np.float32]:
+    """(G,) what kind of case it is: ``STRATA``."""
     energy = np.asarray(batch.energy[[k]].toarray())[0]
     fine = template_parcellation(5).source_space
     place = fine.positions[energy.argmax()]

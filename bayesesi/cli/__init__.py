@@ -1,10 +1,22 @@
 """The command line: the verbs of the Python interface, nothing more."""
 
-from bayesesi.cli import cohort, head, localize, models, notebooks, plan, report, simulate, specs
+from bayesesi.cli import (
+    benchmark,
+    cohort,
+    head,
+    localize,
+    models,
+    notebooks,
+    plan,
+    report,
+    simulate,
+    specs,
+)
 from bayesesi.cli.app import app
 
 __all__ = [
     "app",
+    "benchmark",
     "cohort",
     "head",
     "localize",

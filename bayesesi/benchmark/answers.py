@@ -1,0 +1,123 @@
+"""What a method may answer, made comparable: a map, and where there are draws, scores of regions.
+
+Anything that a callable of an observation and a seed returns is one of: a ``Posterior``; draws
+(D, S[, 3], R) of the field; moments or a statistic (S[, 3], R); a map (S,) not below 0; scores (P,)
+of regions; or an object with ``mean`` (S[, 3], R) and ``draws(n, seed)``, as rivals give.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import template_parcellation
+from bayesesi.benchmark.baselines import power_of
+from bayesesi.calibration.trials import SCORE_DRAWS, Drawn
+from bayesesi.errors import InputError
+from bayesesi.observation import Observation
+from bayesesi.posterior import Posterior
+from bayesesi.posterior.scores import region_scores
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """Of one case.
+
+    Attributes
+    ----------
+    size : (S,) root of the power of the mean over the window; None of scores alone.
+    moments : (S[, 3], R) A m or a statistic; None of a map. draws : (D, S[, 3], R) A m, or None.
+    scores : (P,) larger where a region is more plausible; none in a volume.
+    probability : (P,) that a region is active, of draws; else None.
+    """
+
+    size: NDArray[np.float64] | None
+    moments: NDArray[np.float64] | None
+    draws: NDArray[np.float64] | None
+    scores: NDArray[np.float64]
+    probability: NDArray[np.float64] | None
+
+
+def answer_of(found: Any, obs: Observation, seed: int) -> Answer:
+    """What ``found`` says.
+
+    Raises
+    ------
+    InputError : of another shape, not finite, a map of zeros.
+    """
+    if isinstance(found, Posterior):
+        return _of_draws(obs, found.sample(SCORE_DRAWS, seed), found.mean(), found)
+    if hasattr(found, "draws") and hasattr(found, "mean"):
+        return _of_draws(obs, found.draws(SCORE_DRAWS, seed), np.asarray(found.mean), None)
+    values = _finite(found)
+    field = (*obs.leadfield.shape[1:], obs.n_functions)
+    if values.shape[1:] == field and len(values) >= SCORE_DRAWS:
+        return _of_draws(obs, values, values.mean(axis=0), None)
+    if values.shape == field:
+        size = np.sqrt(power_of(obs, values))
+        return Answer(_seen(size), values, None, _region_sizes(size, obs), None)
+    if values.shape == field[:1]:
+        return Answer(_seen(np.abs(values)), None, None, _region_sizes(np.abs(values), obs), None)
+    regions = _n_regions(obs)
+    if values.shape == (regions,) and regions:
+        return Answer(None, None, None, values, None)
+    raise InputError(
+        f"a method answers a posterior, {SCORE_DRAWS} draws or more of shape {field}, moments "
+        f"{field}, a map {field[:1]} or scores ({regions},), not an array {values.shape}"
+    )
+
+
+def _of_draws(
+    obs: Observation,
+    draws: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    posterior: Posterior | None,
+) -> Answer:
+    draws, mean = _finite(draws), _finite(mean)
+    size = np.sqrt(power_of(obs, mean))
+    if not _n_regions(obs):
+        return Answer(_seen(size), mean, draws, np.zeros(0), None)
+    summary = (posterior or Drawn(obs, draws)).sum_up(draws)
+    scores = region_scores(summary.region_energy[None], template_parcellation(_level(obs)))[0]
+    return Answer(_seen(size), mean, draws, scores, summary.active.mean(axis=0))
+
+
+def _finite(found: Any) -> NDArray[np.float64]:
+    try:
+        values = np.asarray(found, float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"an answer is an array of numbers, not {type(found).__name__}") from error
+    if not np.isfinite(values).all():
+        raise InputError(f"{int((~np.isfinite(values)).sum())} numbers of it are not finite")
+    return values
+
+
+def _seen(size: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not size.any():
+        raise InputError("it is 0 everywhere, though something is active")
+    return size
+
+
+def _level(obs: Observation) -> int:
+    level = obs.source_space.level
+    if level is None:
+        raise InputError("regions are those of the template's cortex")
+    return level
+
+
+def _n_regions(obs: Observation) -> int:
+    level = obs.source_space.level
+    return 0 if level is None else len(template_parcellation(level).names)
+
+
+def _region_sizes(size: NDArray[np.float64], obs: Observation) -> NDArray[np.float64]:
+    """(P,) largest of each region, over the largest of all."""
+    if not _n_regions(obs):
+        return np.zeros(0)
+    regions = template_parcellation(_level(obs))
+    inside, largest = regions.labels >= 0, np.zeros(len(regions.names))
+    np.maximum.at(largest, regions.labels[inside], size[inside])
+    return largest / max(float(size.max()), 1e-300)
