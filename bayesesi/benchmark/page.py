@@ -79,7 +79,7 @@ def summary_table(found: Benchmark, command: str) -> dict[str, Any]:
 
 
 def write_benchmark(found: Benchmark, folder: str | Path, command: str) -> tuple[Path, ...]:
-    """``TASK.html``, ``.md``, ``.json`` and ``.parquet``, each whole or not at all.
+    """``TASK.html``, ``.md``, ``.json``, ``.png`` and ``.parquet``, each whole or not at all.
 
     Raises
     ------
@@ -100,6 +100,9 @@ def write_benchmark(found: Benchmark, folder: str | Path, command: str) -> tuple
         written.append(folder / f"{found.task.name}.{ending}")
         with draft_file(written[-1]) as draft:
             draft.write_text(text, encoding="utf-8")
+    written.append(folder / f"{found.task.name}.png")
+    with draft_file(written[-1]) as draft:
+        plot_means(found).savefig(draft, dpi=110, format="png")
     written.append(folder / f"{found.task.name}.parquet")
     with draft_file(written[-1]) as draft:
         try:

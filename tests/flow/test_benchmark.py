@@ -101,14 +101,14 @@ def test_methods_that_misbehave_are_rows_with_reasons(
 
 def test_the_page_and_its_files_say_the_same(found: Benchmark, tmp_path: Path) -> None:
     written = write_benchmark(found, tmp_path, "bayesesi benchmark x")
-    assert [path.suffix for path in written] == [".json", ".md", ".html", ".parquet"]
+    assert [path.suffix for path in written] == [".json", ".md", ".html", ".png", ".parquet"]
     table = json.loads(written[0].read_text(encoding="utf-8"))
     html = page(table, found)
     for name, each in table["methods"].items():
         assert name in html
         for measured in each.values():
             assert str(Mean(**measured)) in html
-    tidy = pd.read_parquet(written[3])
+    tidy = pd.read_parquet(written[4])
     assert len(tidy) == 24
     assert table["failures"]["LCMV"]["n"] == 6
 

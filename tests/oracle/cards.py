@@ -7,7 +7,7 @@ python -m tests.oracle.cards
 from __future__ import annotations
 
 from bayesesi import list_models, load_model
-from bayesesi.calibration import card_of
+from bayesesi.calibration import CalibrationCard, card_of
 from bayesesi.report.card_figure import plot_card
 from tests.oracle.sets import HERE
 
@@ -28,28 +28,34 @@ HEADER = (
 
 def main() -> None:
     HERE.mkdir(parents=True, exist_ok=True)
-    cards = {}
-    for name in list_models():
-        card = card_of(load_model(name))
-        if card is not None:
-            cards[name] = card
-            plot_card(card).savefig(HERE / f"{name}.png", dpi=100)
-    rows = {name: card.summary() for name, card in cards.items()}
+    for name, card in cards().items():
+        plot_card(card).savefig(HERE / f"{name}.png", dpi=100)
+    (HERE / "README.md").write_text("\n".join(lines()) + "\n")
+
+
+def cards() -> dict[str, CalibrationCard]:
+    """Those that ship."""
+    found = {name: card_of(load_model(name)) for name in list_models()}
+    return {name: card for name, card in found.items() if card is not None}
+
+
+def lines() -> list[str]:
+    """What the folder's README says of them."""
+    known = cards()
+    rows = {name: card.summary() for name, card in known.items()}
     keys = list(dict.fromkeys(key for row in rows.values() for key in row))
-    lines = [*HEADER, f"| | {' | '.join(cards)} |", "|---" * (1 + len(cards)) + "|"]
-    lines += [
-        f"| {key} | {' | '.join(row.get(key, '') for row in rows.values())} |" for key in keys
-    ]
-    for name, card in cards.items():
+    told = [*HEADER, f"| | {' | '.join(known)} |", "|---" * (1 + len(known)) + "|"]
+    told += [f"| {key} | {' | '.join(row.get(key, '') for row in rows.values())} |" for key in keys]
+    for name, card in known.items():
         worst = [c for c in card.sets if c.p_value is not None and c.p_value < 0.01]
-        lines += [
+        told += [
             "",
             f"Sets of `{name}` that fail the law of a split: {len(worst)} of "
             f"{sum(c.p_value is not None for c in card.sets)}.",
             "",
             f"![Card of {name}]({name}.png)",
         ]
-    (HERE / "README.md").write_text("\n".join(lines) + "\n")
+    return told
 
 
 if __name__ == "__main__":

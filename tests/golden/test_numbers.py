@@ -1,0 +1,36 @@
+"""Numbers that are written in more than one place are the same in all of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bayesesi.benchmark.page import rows_of
+from tests.oracle import cards, readme
+
+ROOT = Path(__file__).parents[2]
+RUNS = sorted((ROOT / "reports" / "benchmark").glob("*.json"))
+
+
+def test_the_readme_has_the_numbers_of_the_benchmark() -> None:
+    """Made anew by `python -m tests.oracle.readme`."""
+    text = readme.README.read_text(encoding="utf-8")
+    assert readme.filled(text, readme.table(json.loads(readme.FOUND.read_text()))) == text
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_tables_of_the_benchmark_have_the_numbers_of_its_run(path: Path) -> None:
+    table = json.loads(path.read_text(encoding="utf-8"))
+    text, page = (path.with_suffix(end).read_text(encoding="utf-8") for end in (".md", ".html"))
+    for row in rows_of(table)[1:]:
+        assert "| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" in text
+        assert all(cell in page for cell in row[1:])
+    assert table["command"] in text
+
+
+def test_the_folder_of_cards_says_what_cards_say() -> None:
+    """Made anew by `python -m tests.oracle.cards`."""
+    text = (ROOT / "reports" / "calibration" / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(cards.lines()) + "\n" == text
