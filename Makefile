@@ -28,7 +28,10 @@ bench: $(READY)  ## run the benchmark
 docs: $(READY)  ## build the site into runs/docs, every notebook and example executed
 	@$(BIN)/python -c "import myst_nb, furo" 2>/dev/null || \
 		$(BIN)/python -m pip install -qq -c constraints.txt -e ".[docs]"
-	@$(TEST_ENV) $(BIN)/python -m sphinx -q -W --keep-going -j 2 -b html reports/docs runs/docs
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
+		$(BIN)/python -m sphinx -q -W --keep-going -j 2 -b html reports/docs runs/docs
+	@! grep -rl "&lt;Figure size" runs/docs --include=*.html || \
+		{ echo "a page shows the name of a figure and not the figure"; exit 1; }
 	@echo "the site is in runs/docs/index.html"
 
 lint: $(READY)  ## check style and formatting

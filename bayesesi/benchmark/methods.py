@@ -91,7 +91,7 @@ def _classics() -> list[Method]:
         amplitude, slow = name not in _STATISTICS, name in _SLOW
         found.append(Method(name, "classic", f"{each.setting}: {each.rule}", amplitude, slow=slow))
         if each.grid and not slow:
-            words = f"{each.setting}: least peak error on 32 other cases"
+            words = f"{each.setting}: least peak error on 16 other cases"
             found.append(Method(f"{name}{TUNED}", "classic", words, amplitude))
     return found
 

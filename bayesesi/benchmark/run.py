@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 #: Cases of a condition that are one job; those on which settings are chosen, and their seed.
-PIECE, _N_TUNED, _TUNED_SEED = 5, 32, 21
+PIECE, _N_TUNED, _TUNED_SEED = 5, 16, 21
 #: Characters of a reason.
 _LONGEST = 200
 
