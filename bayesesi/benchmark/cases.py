@@ -158,7 +158,7 @@ def _of_volume(cases: VolumeCases, k: int) -> Case:
     return Case(obs, moments, centres, np.zeros(0, bool), kinds)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _loud_block(simulator: str, block: int, seed: int) -> tuple[Batch, ...]:
     """Those of 256 cases that have an event, a session each."""
     spec = read_spec(simulator)

@@ -103,7 +103,7 @@ def run_benchmark(
             if _read(path, size) is None:
                 setting = settings.get(method.name)
                 jobs.append((task.name, c, first, size, method.name, setting, str(path)))
-    jobs.sort(key=lambda job: job[1:3])  # a case is made once for all methods
+    jobs.sort(key=lambda job: (job[2], job[1]))  # a case is made once for all methods
     for _ in run_jobs(_answer_piece, jobs, workers, scheduler, task.name, progress):
         pass
     return _gathered(task, kept, settings)
@@ -137,8 +137,8 @@ def _settings(
     jobs = [(task.name, name) for name in missing]
     for name, value in run_jobs(_tune, jobs, workers, scheduler, "settings", progress):
         kept[name] = value
-    with draft_file(path) as draft:
-        draft.write_text(json.dumps({"cases": about, "settings": kept}, indent=1))
+        with draft_file(path) as draft:
+            draft.write_text(json.dumps({"cases": about, "settings": kept}, indent=1))
     return {name: kept[name] for name in wanted}
 
 

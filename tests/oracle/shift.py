@@ -240,7 +240,9 @@ HEADER = (
     "cortex; verdicts; held if reliable: of those whose verdict is reliable. Everything is as in "
     "`frame-any-cap` (one moment, 19 to 128 nominal electrodes, -5 to 25 dB) but for what is "
     "shifted. Where a card was made the skull and the cap are unknown already: a skull of one "
-    "value is a part of what it knows.",
+    "value is a part of what it knows. The cards of `cortex` and `parcels` were made on patches "
+    "and smooth fields, moments and windows: here are moments of patches alone, so that their "
+    "first row is a shift already, towards the cases that their sets hold less often.",
     "",
     "| solver | what is shifted | cases with an event | held | area | reliable | caution | abstain "
     "| held if reliable |",
