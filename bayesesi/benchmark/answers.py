@@ -28,7 +28,8 @@ class Answer:
 
     Attributes
     ----------
-    size : (S,) root of the power of the mean over the window; None of scores alone.
+    size : (S,) root of the power of the mean over the window, 0 everywhere of one that says that
+        nothing is active; None of scores alone.
     moments : (S[, 3], R) A m or a statistic; None of a map. draws : (D, S[, 3], R) A m, or None.
     scores : (P,) larger where a region is more plausible; none in a volume.
     probability : (P,) that a region is active, of draws; else None.
@@ -46,7 +47,7 @@ def answer_of(found: Any, obs: Observation, seed: int) -> Answer:
 
     Raises
     ------
-    InputError : of another shape, not finite, a map of zeros.
+    InputError : of another shape, not finite.
     """
     if isinstance(found, Posterior):
         return _of_draws(obs, found.sample(SCORE_DRAWS, seed), found.mean(), found)
@@ -58,9 +59,9 @@ def answer_of(found: Any, obs: Observation, seed: int) -> Answer:
         return _of_draws(obs, values, values.mean(axis=0), None)
     if values.shape == field:
         size = np.sqrt(power_of(obs, values))
-        return Answer(_seen(size), values, None, _region_sizes(size, obs), None)
+        return Answer(size, values, None, _region_sizes(size, obs), None)
     if values.shape == field[:1]:
-        return Answer(_seen(np.abs(values)), None, None, _region_sizes(np.abs(values), obs), None)
+        return Answer(np.abs(values), None, None, _region_sizes(np.abs(values), obs), None)
     regions = _n_regions(obs)
     if values.shape == (regions,) and regions:
         return Answer(None, None, None, values, None)
@@ -79,10 +80,10 @@ def _of_draws(
     draws, mean = _finite(draws), _finite(mean)
     size = np.sqrt(power_of(obs, mean))
     if not _n_regions(obs):
-        return Answer(_seen(size), mean, draws, np.zeros(0), None)
+        return Answer(size, mean, draws, np.zeros(0), None)
     summary = (posterior or Drawn(obs, draws)).sum_up(draws)
     scores = region_scores(summary.region_energy[None], template_parcellation(_level(obs)))[0]
-    return Answer(_seen(size), mean, draws, scores, summary.active.mean(axis=0))
+    return Answer(size, mean, draws, scores, summary.active.mean(axis=0))
 
 
 def _finite(found: Any) -> NDArray[np.float64]:
@@ -93,12 +94,6 @@ def _finite(found: Any) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         raise InputError(f"{int((~np.isfinite(values)).sum())} numbers of it are not finite")
     return values
-
-
-def _seen(size: NDArray[np.float64]) -> NDArray[np.float64]:
-    if not size.any():
-        raise InputError("it is 0 everywhere, though something is active")
-    return size
 
 
 def _level(obs: Observation) -> int:

@@ -63,8 +63,17 @@ def measure(case: Case, answer: Answer, moments: bool, emd: bool) -> dict[str, f
 
 
 def _of_map(case: Case, size: NDArray[np.float64], emd: bool) -> dict[str, float]:
+    """A map of zeros, though something is active, counts as a guess: a flat one, any of whose
+    sources may be its peak."""
     space, truth = case.obs.source_space, case.size
     where = space.positions
+    if not size.any():
+        apart = np.linalg.norm(where[:, None] - case.centres, axis=2).min(axis=1)
+        guess, flat = float(1e3 * apart.mean()), np.ones(len(size))
+        spread = metrics.spatial_dispersion(flat, where, case.centres)
+        found = {"peak_mm": guess, "matched_mm": guess, "dispersion_mm": spread, "auc": 0.5}
+        found |= {"nemd": 1.0} if emd else {}
+        return found if case.parcels is None else found | _of_parcels(flat, *case.parcels)
     found = {
         "peak_mm": metrics.peak_error(size, where, case.centres),
         "matched_mm": float(metrics.matched_peak_errors(size, space, case.centres).mean()),
@@ -88,6 +97,7 @@ def _of_parcels(
     own, largest = labels >= 0, np.zeros(len(active))
     np.maximum.at(largest, labels[own], size[own])
     chosen = largest > otsu_threshold(largest)
+    chosen |= not chosen.any()  # all alike: none is told from the others
     told = precision_recall_f1(chosen, active)
     return {
         "parcel_precision": float(told.precision),

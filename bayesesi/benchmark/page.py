@@ -35,6 +35,14 @@ if TYPE_CHECKING:
 #: Methods whose curves are drawn: more are a tangle.
 _CURVED = 6
 _COLOURS = ("#1d5b8a", "#b3590a", "#5b8a3a", "#7a3b7a", "#8a949e", "#1f2a36")
+#: What is drawn of all methods, if any has it.
+_PANELS = {
+    "peak off, mm": "peak_mm",
+    "earth mover's distance (1: flat)": "nemd",
+    "area under the ROC curve": "auc",
+    "1 - weighted cosine": "cosine",
+}
+_MOST_PANELS = 4
 _OF_KIND = {"learned": "#1d5b8a", "exact": "#5b8a3a", "classic": "#8a949e", "rival": "#b3590a"}
 
 
@@ -208,34 +216,28 @@ def _colour(name: str) -> str:
 
 
 def plot_means(found: Benchmark) -> Figure:
-    """A panel a measure of the first few: dots and intervals, methods best first."""
+    """A panel a measure of the four that tell most: dots and intervals, methods best first."""
     overall, regions = means(found), sets(found)
-    wanted = [headline(found), "dispersion_mm", "nemd", "nmse", "auc", "f1"]
-    wanted = list(dict.fromkeys(wanted))
-    panels = [
-        (MEASURES[m], {n: each[m] for n, each in overall.items() if each[m].n}) for m in wanted
-    ]
-    if regions:
-        panels.append(
-            ("area of 90 % sets, share of cortex", {n: a for n, (_, a) in regions.items()})
-        )
-    panels = [panel for panel in panels if panel[1]]
+    panels = {
+        words: {n: each[m] for n, each in overall.items() if each[m].n}
+        for words, m in _PANELS.items()
+    }
+    panels["area of 90 % sets, share of cortex"] = {n: area for n, (_, area) in regions.items()}
+    shown = [(words, values) for words, values in panels.items() if values][:_MOST_PANELS]
     order = best_first(found, headline(found))
-    figure = new_figure(12, 0.9 + 0.22 * len(order) * -(-len(panels) // 3), layout="constrained")
-    axes = figure.subplots(-(-len(panels) // 3), 3, squeeze=False)
-    for axis, (words, values) in zip(axes.flat, panels, strict=False):
+    figure = new_figure(12.5, 0.9 + 0.19 * len(order), layout="constrained")
+    axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
+    for axis, (words, values) in zip(axes, shown, strict=True):
         for row, name in enumerate(order):
             if name in values:
                 each = values[name]
                 axis.plot([each.low, each.high], [row, row], color=_colour(name), lw=1.5)
                 axis.plot(each.value, row, "o", color=_colour(name), ms=4)
-        axis.set_yticks(range(len(order)), [plain(name, 30) for name in order], fontsize=6.5)
-        axis.set_title(words.split(";")[0][:60], fontsize=8)
-        axis.tick_params(axis="x", labelsize=7)
-        axis.invert_yaxis()
+        axis.set_title(words, fontsize=9)
+        axis.tick_params(axis="x", labelsize=8)
         axis.grid(axis="x", alpha=0.3)
-    for axis in list(axes.flat)[len(panels) :]:
-        axis.remove()
+    axes[0].set_yticks(range(len(order)), [plain(name, 30) for name in order], fontsize=7.5)
+    axes[0].invert_yaxis()
     return figure
 
 

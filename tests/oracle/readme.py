@@ -27,9 +27,14 @@ COLUMNS = {
 
 
 def table(found: dict[str, Any]) -> str:
-    """Every method, the best first."""
+    """The best first; of a classic by its rule and tuned, and of a rival's variants, the better."""
     lines = ["| | n | " + " | ".join(COLUMNS) + " |", "|" + "---|" * (len(COLUMNS) + 2)]
+    seen: set[str] = set()
     for name, each in found["methods"].items():
+        base = name.split(", ")[0]
+        if base in seen and not name.startswith("Gaussian"):
+            continue
+        seen.add(base)
         known = {**each, **found["sets"].get(name, {})}
         cells = [_said(known.get(measure), measure) for measure in COLUMNS.values()]
         n = max((value["n"] for value in each.values()), default=0)
