@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import template_source_space
+from bayesesi.anatomy import template_source_space, template_volume
 from bayesesi.benchmark import metrics
 from bayesesi.benchmark.answers import Answer
 from bayesesi.benchmark.cases import Case
@@ -39,8 +39,8 @@ MEASURES: dict[str, str] = {
     "seconds": "s of one core, lead field given",
 }
 HIGHER = frozenset({"auc", "precision", "recall", "f1", "parcel_precision", "parcel_recall"})
-#: Level of the cortex on which mass is moved.
-_EMD_LEVEL = 3
+#: Level of the cortex, and m between the cells of a volume, on which mass is moved.
+_EMD_LEVEL, _EMD_SPACING = 3, 0.014
 
 
 def measure(case: Case, answer: Answer, moments: bool, emd: bool) -> dict[str, float]:
@@ -107,13 +107,14 @@ def _of_parcels(
 
 
 def _nemd(case: Case, size: NDArray[np.float64]) -> float:
-    """Along the surface; straight in a volume."""
+    """Along the surface, between 1,284 sources; straight in a volume, between cells of 14 mm (on
+    three cases of one blob within 2 % of what the grid of 7 mm gives, in a fortieth of the time).
+    """
     space, truth = case.obs.source_space, case.size
-    where, apart = space.positions, None
-    if space.mesh is not None:
-        coarse = template_source_space(_EMD_LEVEL)
-        size, truth = (metrics.carry(each, space, coarse) for each in (size, truth))
-        where, apart = coarse.positions, _distances()
+    on_surface = space.mesh is not None
+    coarse = template_source_space(_EMD_LEVEL) if on_surface else template_volume(_EMD_SPACING)
+    size, truth = (metrics.carry(each, space, coarse) for each in (size, truth))
+    where, apart = coarse.positions, _distances() if on_surface else None
     key = truth.tobytes()
     if key not in _FLAT:
         if len(_FLAT) >= _KEPT:
