@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from bayesesi.errors import InputError
 from bayesesi.spec.base import Table
@@ -123,7 +124,7 @@ def _slopes(
     x = np.log(p / (1 - p))
     a, b = np.zeros(len(weights)), np.ones(len(weights))
     for _ in range(_STEPS):
-        mean = 1 / (1 + np.exp(-(a[:, None] + b[:, None] * x)))
+        mean = expit(a[:, None] + b[:, None] * x)
         left, spread = weights * (y - mean), weights * mean * (1 - mean)
         s0, s1, s2 = spread.sum(axis=1), spread @ x, spread @ (x**2)
         g0, g1 = left.sum(axis=1), left @ x
