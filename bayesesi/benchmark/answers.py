@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bayesesi.anatomy import template_parcellation
 from bayesesi.benchmark.baselines import power_of
+from bayesesi.benchmark.region_scores import region_sizes
 from bayesesi.calibration.trials import SCORE_DRAWS, Drawn
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
@@ -54,15 +55,15 @@ def answer_of(found: Any, obs: Observation, seed: int) -> Answer:
     if hasattr(found, "draws") and hasattr(found, "mean"):
         return _of_draws(obs, found.draws(SCORE_DRAWS, seed), np.asarray(found.mean), None)
     values = _finite(found)
-    field = (*obs.leadfield.shape[1:], obs.n_functions)
+    field, level = (*obs.leadfield.shape[1:], obs.n_functions), obs.source_space.level
     if values.shape[1:] == field and len(values) >= SCORE_DRAWS:
         return _of_draws(obs, values, values.mean(axis=0), None)
-    if values.shape == field:
-        size = np.sqrt(power_of(obs, values))
-        return Answer(size, values, None, _region_sizes(size, obs), None)
-    if values.shape == field[:1]:
-        return Answer(np.abs(values), None, None, _region_sizes(np.abs(values), obs), None)
-    regions = _n_regions(obs)
+    if values.shape in (field, field[:1]):
+        whole = values.shape == field
+        size = np.sqrt(power_of(obs, values)) if whole else np.abs(values)
+        scores = np.zeros(0) if level is None else region_sizes(size, level)
+        return Answer(size, values if whole else None, None, scores, None)
+    regions = 0 if level is None else len(template_parcellation(level).names)
     if values.shape == (regions,) and regions:
         return Answer(None, None, None, values, None)
     raise InputError(
@@ -79,10 +80,11 @@ def _of_draws(
 ) -> Answer:
     draws, mean = _finite(draws), _finite(mean)
     size = np.sqrt(power_of(obs, mean))
-    if not _n_regions(obs):
+    level = obs.source_space.level
+    if level is None:
         return Answer(size, mean, draws, np.zeros(0), None)
     summary = (posterior or Drawn(obs, draws)).sum_up(draws)
-    scores = region_scores(summary.region_energy[None], template_parcellation(_level(obs)))[0]
+    scores = region_scores(summary.region_energy[None], template_parcellation(level))[0]
     return Answer(size, mean, draws, scores, summary.active.mean(axis=0))
 
 
@@ -94,25 +96,3 @@ def _finite(found: Any) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         raise InputError(f"{int((~np.isfinite(values)).sum())} numbers of it are not finite")
     return values
-
-
-def _level(obs: Observation) -> int:
-    level = obs.source_space.level
-    if level is None:
-        raise InputError("regions are those of the template's cortex")
-    return level
-
-
-def _n_regions(obs: Observation) -> int:
-    level = obs.source_space.level
-    return 0 if level is None else len(template_parcellation(level).names)
-
-
-def _region_sizes(size: NDArray[np.float64], obs: Observation) -> NDArray[np.float64]:
-    """(P,) largest of each region, over the largest of all."""
-    if not _n_regions(obs):
-        return np.zeros(0)
-    regions = template_parcellation(_level(obs))
-    inside, largest = regions.labels >= 0, np.zeros(len(regions.names))
-    np.maximum.at(largest, regions.labels[inside], size[inside])
-    return largest / max(float(size.max()), 1e-300)

@@ -102,7 +102,7 @@ class Condition:
 
 
 def _of_cortex(batch: Batch, level: int) -> Case:
-    obs = batch.observation(0) if level == 4 else _on_level(batch, level)
+    obs = batch.observation(0) if level == 4 else on_level(batch, 0, level)
     fine, truth = template_source_space(5), batch.truth(0)
     centres = fine.positions[truth.centres]
     if not len(centres):  # a field has no centre but its strongest place
@@ -128,8 +128,8 @@ def _parcels(
     return prior.cells_of_mesh[space.vertices], prior.middles, of_parcel > 0
 
 
-def _on_level(batch: Batch, level: int) -> Observation:
-    """The case seen with another number of sources assumed."""
+def on_level(batch: Batch, k: int, level: int) -> Observation:
+    """Case k seen with another number of sources assumed."""
     sensors = batch.session.forward.sensors
     assert sensors is not None
     banked = BankedHead(template_bank(), HeadSetting(), sensors.positions, level)
@@ -140,7 +140,7 @@ def _on_level(batch: Batch, level: int) -> Observation:
         banked=banked,
     )
     session = replace(batch.session, forward=forward)
-    return session.observe(batch.volts[0], float(batch.noise_scale[0]), "coarse")
+    return session.observe(batch.volts[k], float(batch.noise_scale[k]), "coarse")
 
 
 def _of_volume(cases: VolumeCases, k: int) -> Case:

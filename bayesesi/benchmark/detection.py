@@ -30,13 +30,12 @@ def auc(estimate: NDArray[np.floating], active: NDArray[np.bool_]) -> float:
     ------
     InputError : no source active, or all.
     """
-    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
     size, active = sizes_of(estimate), np.asarray(active, bool)
-    n, m = int(active.sum()), int((~active).sum())
-    if not (n and m):
+    if active.all() or not active.any():
         raise InputError("an ROC curve needs active and inactive sources; leave this case out")
-    return float((rankdata(size)[active].sum() - n * (n + 1) / 2) / (n * m))
+    return float(roc_auc_score(active, size))
 
 
 def auc_close_and_far(

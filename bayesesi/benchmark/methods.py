@@ -11,20 +11,28 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bayesesi.benchmark.baselines import BASELINES
+from bayesesi import __version__
+from bayesesi.benchmark.baselines import BASELINES, Baseline
 from bayesesi.benchmark.rivals import RIVALS
+from bayesesi.calibration.run import solver_name
 from bayesesi.errors import InputError, some
 from bayesesi.model import load_model
 from bayesesi.observation import Observation
+from bayesesi.posterior import blob_posterior, gaussian_posterior, make_blob_atoms
+from bayesesi.posterior.gaussian import Shape
 
 GROUP = "bayesesi.methods"
 #: Ends the name of a baseline whose setting is chosen on other cases.
 TUNED = ", tuned"
+#: Of an observation, a seed and a setting (None for a method's own).
+Solve = Callable[[Observation, int, float | None], Any]
 
 
 @dataclass(frozen=True)
@@ -33,56 +41,46 @@ class Method:
     ----------
     name : as tables call it. kind : ``"classic"``, ``"learned"``, ``"exact"``, ``"rival"`` or
         ``"other"``. words : what it is.
+    solve : of an observation, a seed and a setting, what ``answers.answer_of`` takes.
     amplitude : whether its numbers are A m. level : of the cortex that it is given.
     slow : whether it is run on the first few cases. places : ``"cortex"``, ``"volume"``, both.
+    model : that ships, whose weights an answer hangs on; empty of others.
+    needs : package that has to be installed.
     """
 
     name: str
     kind: str
     words: str
+    solve: Solve
     amplitude: bool = True
     level: int = 4
     slow: bool = False
     places: tuple[str, ...] = ("cortex", "volume")
-
-    def __call__(self, obs: Observation, seed: int, setting: float | None = None) -> Any:
-        """What the method answers: see ``answers.answer_of``."""
-        if self.kind == "classic":
-            return BASELINES[self.name.removesuffix(TUNED)](obs, setting)
-        if self.kind == "rival":
-            return RIVALS[self.name](obs, seed)
-        if self.kind == "other":
-            return _others()[self.name](obs, seed)
-        solve = _EXACT.get(self.name)
-        return load_model(self.name).posterior(obs, seed) if solve is None else solve(obs, seed)
+    model: str = ""
+    needs: str = ""
 
     @property
     def fingerprint(self) -> str:
         """What an answer hangs on beside the case."""
-        from bayesesi import __version__
-        from bayesesi.calibration.run import solver_name
-
-        if self.kind in ("learned", "exact") and self.name not in _EXACT:
-            return solver_name(self.name)
-        return f"{self.name} {__version__}"
+        return solver_name(self.model) if self.model else f"{self.name} {__version__}"
 
 
-def _depth(obs: Observation, seed: int) -> Any:
-    from bayesesi.posterior import gaussian_posterior
+def _model(name: str, kind: str, words: str, slow: bool = False) -> Method:
+    def solve(obs: Observation, seed: int, setting: float | None) -> Any:
+        return load_model(name).posterior(obs, seed)
 
-    return gaussian_posterior(obs, "depth")
-
-
-def _smooth(obs: Observation, seed: int) -> Any:
-    from bayesesi.posterior import gaussian_posterior
-
-    return gaussian_posterior(obs, "smooth")
+    return Method(name, kind, words, solve, slow=slow, places=("cortex",), model=name)
 
 
-def _blobs(obs: Observation, seed: int) -> Any:
+def _gaussian(shape: Shape, words: str, places: tuple[str, ...]) -> Method:
+    def solve(obs: Observation, seed: int, setting: float | None) -> Any:
+        return gaussian_posterior(obs, shape)
+
+    return Method(f"Gaussian, {shape}", "exact", words, solve, places=places)
+
+
+def _blobs(obs: Observation, seed: int, setting: float | None) -> Any:
     """One to ten, as many as there may be; sizes unknown, the assumed head."""
-    from bayesesi.posterior import blob_posterior, make_blob_atoms
-
     key = zlib.crc32(np.ascontiguousarray(obs.forward.leadfield).tobytes())
     if key not in _ATOMS:
         _ATOMS.clear()
@@ -92,11 +90,6 @@ def _blobs(obs: Observation, seed: int) -> Any:
 
 #: Topographies of all blobs of one lead field: half a minute to make.
 _ATOMS: dict[int, Any] = {}
-_EXACT: dict[str, Callable[[Observation, int], Any]] = {
-    "Gaussian, depth": _depth,
-    "Gaussian, smooth": _smooth,
-    "blobs": _blobs,
-}
 #: Those whose map is a statistic and not of A m.
 _STATISTICS = ("dSPM", "sLORETA", "eLORETA", "LCMV", "RAP-MUSIC")
 _SLOW = ("dipole fit",)
@@ -105,44 +98,52 @@ _SLOW = ("dipole fit",)
 def _classics() -> list[Method]:
     found = []
     for name, each in BASELINES.items():
+
+        def solve(
+            obs: Observation, seed: int, setting: float | None, each: Baseline = each
+        ) -> NDArray[np.float64]:
+            return each(obs, setting)
+
         amplitude, slow = name not in _STATISTICS, name in _SLOW
-        found.append(Method(name, "classic", f"{each.setting}: {each.rule}", amplitude, slow=slow))
-        if each.grid and not slow:
+        words = f"{each.setting}: {each.rule}"
+        found.append(Method(name, "classic", words, solve, amplitude, slow=slow))
+        if each.grid:
             words = f"{each.setting}: least peak error on 16 other cases"
-            found.append(Method(f"{name}{TUNED}", "classic", words, amplitude))
+            found.append(Method(f"{name}{TUNED}", "classic", words, solve, amplitude))
     return found
+
+
+def _rival(name: str) -> Method:
+    def solve(obs: Observation, seed: int, setting: float | None) -> Any:
+        return RIVALS[name](obs, seed)
+
+    needs = "sesameeg" if name == "SESAME" else "calibrain"
+    words = f"of the package {needs}"
+    return Method(name, "rival", words, solve, level=3, slow=True, places=("cortex",), needs=needs)
+
+
+def _other(point: EntryPoint) -> Method:
+    def solve(obs: Observation, seed: int, setting: float | None) -> Any:
+        return point.load()(obs, seed)
+
+    return Method(point.name[:80], "other", "an entry point", solve)
 
 
 @cache
 def methods() -> dict[str, Method]:
     """Every method that there is, by name, ours first."""
     own = [
-        Method("atoms", "learned", "few patches, amortized", places=("cortex",)),
-        Method("cortex", "learned", "patches or a field, diffusion", places=("cortex",)),
-        Method("parcels", "learned", "parcels, normalizing flow", places=("cortex",)),
-        Method("patches", "exact", "few patches, heads drawn", slow=True, places=("cortex",)),
-        Method("blobs", "exact", "one to ten blobs in a volume, by chains", places=("volume",)),
-        Method("Gaussian, depth", "exact", "exact, sources alike but for depth"),
-        Method("Gaussian, smooth", "exact", "exact, smooth fields", places=("cortex",)),
+        _model("atoms", "learned", "few patches, amortized"),
+        _model("cortex", "learned", "patches or a field, diffusion"),
+        _model("parcels", "learned", "parcels, normalizing flow"),
+        _model("patches", "exact", "few patches, heads drawn", slow=True),
+        Method("blobs", "exact", "one to ten blobs, by chains", _blobs, places=("volume",)),
+        _gaussian("depth", "sources alike but for depth", ("cortex", "volume")),
+        _gaussian("smooth", "smooth fields", ("cortex",)),
     ]
-    rivals = [
-        Method(name, "rival", "of the extra rivals", level=3, slow=True, places=("cortex",))
-        for name in RIVALS
-    ]
-    others = [Method(name, "other", "an entry point") for name in _others()]
-    return {each.name: each for each in (*own, *_classics(), *rivals, *others)}
-
-
-@cache
-def _others() -> dict[str, Callable[[Observation, int], Any]]:
-    return {each.name[:80]: _loaded(each) for each in entry_points(group=GROUP)}
-
-
-def _loaded(point: Any) -> Callable[[Observation, int], Any]:
-    def late(obs: Observation, seed: int) -> Any:
-        return point.load()(obs, seed)
-
-    return late
+    others = [_other(each) for each in entry_points(group=GROUP)]
+    every = (*own, *_classics(), *map(_rival, RIVALS), *others)
+    return {each.name: each for each in every}
 
 
 def chosen(names: list[str] | None, places: str) -> list[Method]:
@@ -154,11 +155,8 @@ def chosen(names: list[str] | None, places: str) -> list[Method]:
     """
     known = methods()
     if names is None:
-        from importlib.util import find_spec
-
-        needs = {name: "sesameeg" if name == "SESAME" else "calibrain" for name in RIVALS}
-        here = [m for m in known.values() if m.name not in needs or find_spec(needs[m.name])]
-        return [method for method in here if places in method.places]
+        own = [method for method in known.values() if places in method.places]
+        return [method for method in own if not method.needs or find_spec(method.needs)]
     unknown = [name for name in names if name not in known]
     if unknown:
         raise InputError(f"no method {some(unknown)}; there are {some(known, 60)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,7 @@ def write_benchmark(found: Benchmark, folder: str | Path, command: str) -> tuple
     ------
     InputError : a folder that cannot be written; Parquet's library is missing.
     """
+    check_parquet()
     folder, table = Path(folder), summary_table(found, command)
     parts = {
         "json": json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False),
@@ -113,14 +115,21 @@ def write_benchmark(found: Benchmark, folder: str | Path, command: str) -> tuple
         plot_means(found).savefig(draft, dpi=110, format="png")
     written.append(folder / f"{found.task.name}.parquet")
     with draft_file(written[-1]) as draft:
-        try:
-            found.rows.to_parquet(draft, engine="pyarrow", index=False)
-        except ImportError as error:
-            raise InputError(
-                "a tidy table is Parquet; install its library with pip install 'bayesesi"
-                "[benchmark]'"
-            ) from error
+        found.rows.to_parquet(draft, engine="pyarrow", index=False)
     return tuple(written)
+
+
+def check_parquet() -> None:
+    """That the tidy table can be written, before anything long is begun.
+
+    Raises
+    ------
+    InputError : its library is missing.
+    """
+    if find_spec("pyarrow") is None:
+        raise InputError(
+            "the tidy table is Parquet; install its library with pip install 'bayesesi[benchmark]'"
+        )
 
 
 def rows_of(table: dict[str, Any], condition: str | None = None) -> list[list[str]]:

@@ -27,12 +27,16 @@ def linear_scores(
     level = obs.source_space.level
     if level is None:
         raise InputError("scores of regions are on the template's cortex; use template_forward")
-    size = np.sqrt(power_map(obs, method, lambda2))
+    return region_sizes(np.sqrt(power_map(obs, method, lambda2)), level)
+
+
+def region_sizes(size: NDArray[np.float64], level: int) -> NDArray[np.float64]:
+    """(P,) largest of a map (S,) in each region of the template, over the largest of all."""
     regions = template_parcellation(level)
     largest = np.zeros(len(regions.regions))
     inside = regions.labels >= 0
     np.maximum.at(largest, regions.labels[inside], size[inside])
-    return largest / max(float(size.max()), 1e-300)
+    return np.asarray(largest / max(float(size.max()), 1e-300))
 
 
 def eloreta(obs: Observation, seed: int = 0) -> NDArray[np.float64]:

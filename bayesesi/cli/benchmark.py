@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from bayesesi.cli.app import app, one_sentence, show
-from bayesesi.errors import InputError
 
 
 @app.command()
@@ -45,14 +44,11 @@ def benchmark(
     shown by its rule and, as NAME, tuned, chosen on other cases of the task. A method of your own
     joins by an entry point of the group bayesesi.methods.
     """
-    from importlib.util import find_spec
-
-    from bayesesi.benchmark.page import headline, write_benchmark
+    from bayesesi.benchmark.page import check_parquet, headline, write_benchmark
     from bayesesi.benchmark.run import run_benchmark
     from bayesesi.benchmark.summary import best_first, means
 
-    if find_spec("pyarrow") is None:
-        raise InputError("the tidy table is Parquet; install its library with pip install pyarrow")
+    check_parquet()
     names = [each.strip() for each in methods.split(";") if each.strip()] or None
     found = run_benchmark(
         task, names, work, n, n_slow, workers=workers, scheduler=scheduler, progress=True

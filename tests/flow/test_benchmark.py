@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,8 @@ def test_two_runs_give_one_table_and_a_stopped_one_goes_on(
 def test_methods_that_misbehave_are_rows_with_reasons(
     patched: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(of, "_others", lambda: BAD)
+    points = [SimpleNamespace(name=name, load=lambda each=each: each) for name, each in BAD.items()]
+    monkeypatch.setattr(of, "entry_points", lambda group: points)
     methods.cache_clear()
     found = run_benchmark(patched, [*BAD, "sLORETA"], tmp_path, n=2)
     methods.cache_clear()

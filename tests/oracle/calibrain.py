@@ -14,14 +14,13 @@ is repaired by its isotonic map of levels, fitted on one half of the cases, told
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import template_source_space
+from bayesesi.benchmark.cases import on_level
 from bayesesi.calibration import (
     Mixture,
     Trials,
@@ -32,7 +31,6 @@ from bayesesi.calibration import (
     split_of,
 )
 from bayesesi.calibration.trials import CLOSED_LEVELS
-from bayesesi.forward import BankedHead, ForwardOperator, HeadSetting, template_bank
 from bayesesi.observation import Observation
 from bayesesi.simulator import Batch
 from tests.oracle.sets import HERE
@@ -44,17 +42,7 @@ _NANO = 1e-9
 
 def coarse(batch: Batch, k: int) -> Observation:
     """The case on 1,284 sources."""
-    sensors = batch.session.forward.sensors
-    assert sensors is not None
-    banked = BankedHead(template_bank(), HeadSetting(), sensors.positions, LEVEL)
-    forward = ForwardOperator(
-        banked.leadfield(HeadSetting()),
-        template_source_space(LEVEL),
-        sensors=sensors,
-        banked=banked,
-    )
-    session = replace(batch.session, forward=forward)
-    return session.observe(batch.volts[k], float(batch.noise_scale[k]), "coarse")
+    return on_level(batch, k, LEVEL)
 
 
 def minimum_norm(obs: Observation, seed: int) -> NDArray[np.float64]:
