@@ -93,7 +93,7 @@ def infer(
             r_hat=posterior.r_hat,
             sample_efficiency=posterior.sample_efficiency,
             outside=posterior.outside,
-            caveat=posterior.caveat if earned.card is None else earned.off,
+            caveat=(posterior.caveat or _own_head(obs)) if earned.card is None else earned.off,
             unusual=earned.unusual,
             odd=earned.odd,
             set_share=earned.set_share,
@@ -136,6 +136,16 @@ def infer(
                 found = changes(obs, model, posterior, seed, progress)
                 about["sensitivity"] = [change.to_dict() for change in found]
     return _result(groups, about)
+
+
+def _own_head(obs: Observation) -> str:
+    """What a head that cannot be drawn anew leaves unsaid, where no card speaks either."""
+    if obs.forward.banked is not None:
+        return ""
+    return (
+        "the head is taken for known, and nothing was measured of answers in it: where it is "
+        "another, they are too sure"
+    )
 
 
 def _foreseen(

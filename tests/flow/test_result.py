@@ -40,7 +40,8 @@ def test_the_table_names_the_source(result: Result) -> None:
     assert result.credible_set.regions == tuple(table["region"][table["in_set"]])
     assert 0 < result.credible_set.share < 1
     assert result.region_set is None
-    assert result.trust.verdict is Verdict.RELIABLE
+    assert result.trust.verdict is Verdict.CAUTION  # a head of its own, and no card
+    assert "the head is taken for known" in result.trust.reasons[0].sentence
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.99])
