@@ -42,7 +42,7 @@ def run_jobs(
     if workers < 1:
         raise InputError(f"workers are 1 or more, not {workers}")
     done = _run(work, jobs, min(workers, max(len(jobs), 1)), scheduler)
-    yield from track(done, doing, total=len(jobs), disable=not progress)
+    yield from track(done, doing, total=len(jobs), disable=not (progress and jobs))
 
 
 def _run(

@@ -22,7 +22,7 @@ from bayesesi.observation import Observation
 from bayesesi.prior import BLOCK, make_prior
 from bayesesi.prior.parcel import ParcelPrior
 from bayesesi.simulator import Batch, Simulator, VolumeCases, VolumeSimulator
-from bayesesi.spec import ParcelSpec, SimulatorSpec, VolumeFrameSpec, read_spec
+from bayesesi.spec import ParcelSpec, SimulatorSpec, VolumeFrameSpec, read_spec, spec_hash
 from bayesesi.spec.quantity import Quantity
 
 #: Purpose of the random numbers: no network, card or choice of a setting has met them.
@@ -42,6 +42,7 @@ class Case:
     active : (P,) regions; none in a volume. kinds : (len(KINDS),), NaN where it has none.
     parcels : (S,) the piece of cortex that each source is in, where events are made of such, -1
         in none; with their middles (Q, 3) m and which are active (Q,).
+    places_only : the truth says where and not how much: ``moments`` are 1 and 0.
     """
 
     obs: Observation
@@ -50,6 +51,7 @@ class Case:
     active: NDArray[np.bool_]
     kinds: NDArray[np.float64]
     parcels: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]] | None = None
+    places_only: bool = False
 
     @property
     def size(self) -> NDArray[np.float64]:
@@ -85,6 +87,11 @@ class Condition:
                 changed["n_sources"] = (self.n_sources,)
             spec = spec.model_copy(update=changed)
         return spec
+
+    @property
+    def fingerprint(self) -> str:
+        """What the cases hang on beside the seed."""
+        return spec_hash(self.spec)
 
     def case(self, i: int, seed: int, level: int = 4) -> Case:
         """The i-th with an event, on the assumed cortex of a level."""

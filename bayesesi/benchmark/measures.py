@@ -53,11 +53,11 @@ def measure(case: Case, answer: Answer, moments: bool, emd: bool) -> dict[str, f
     found: dict[str, float] = {}
     if answer.size is not None:
         found |= _of_map(case, answer.size, emd)
-    if moments and answer.moments is not None:
+    if moments and answer.moments is not None and not case.places_only:
         found |= _of_moments(case, answer.moments)
     if len(case.active):
         found |= _of_regions(case.active, answer)
-    if answer.draws is not None:
+    if answer.draws is not None and not case.places_only:
         found["closed90"] = _closed(case, answer.draws)
     return found
 
@@ -71,15 +71,18 @@ def _of_map(case: Case, size: NDArray[np.float64], emd: bool) -> dict[str, float
         apart = np.linalg.norm(where[:, None] - case.centres, axis=2).min(axis=1)
         guess, flat = float(1e3 * apart.mean()), np.ones(len(size))
         spread = metrics.spatial_dispersion(flat, where, case.centres)
-        found = {"peak_mm": guess, "matched_mm": guess, "dispersion_mm": spread, "auc": 0.5}
+        found = {"peak_mm": guess, "dispersion_mm": spread, "auc": 0.5}
+        found |= {} if case.places_only else {"matched_mm": guess}
         found |= {"nemd": 1.0} if emd else {}
         return found if case.parcels is None else found | _of_parcels(flat, *case.parcels)
     found = {
         "peak_mm": metrics.peak_error(size, where, case.centres),
-        "matched_mm": float(metrics.matched_peak_errors(size, space, case.centres).mean()),
         "dispersion_mm": metrics.spatial_dispersion(size, where, case.centres),
         "auc": auc(size, truth >= 0.5 * truth.max()),
     }
+    if not case.places_only:
+        matched = metrics.matched_peak_errors(size, space, case.centres)
+        found["matched_mm"] = float(matched.mean())
     if emd:
         found["nemd"] = _nemd(case, size)
     if case.parcels is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ from bayesesi.benchmark.summary import (
 )
 from bayesesi.draft import draft_file
 from bayesesi.errors import InputError
+from bayesesi.report.map_figure import plot_map_rows
 from bayesesi.report.report import page_environment
 from bayesesi.report.result_figure import data_uri, new_figure
 from bayesesi.report.words import plain
@@ -44,6 +46,12 @@ _PANELS = {
     "1 - weighted cosine": "cosine",
 }
 _MOST_PANELS = 4
+#: Rows of maps, of so many sources.
+_MAPPED, _SOURCES = 14, 5124
+_ELSEWHERE = (
+    "Earth mover's distance over that of a flat map, with 95 % intervals over cases. Dashed and "
+    "hollow: numbers that others published, of another head and other cases; not measured here."
+)
 _OF_KIND = {"learned": "#1d5b8a", "exact": "#5b8a3a", "classic": "#8a949e", "rival": "#b3590a"}
 
 
@@ -69,6 +77,10 @@ def summary_table(found: Benchmark, command: str) -> dict[str, Any]:
         "created": datetime.now(UTC).date().isoformat(),
         "measures": MEASURES,
         "settings": found.settings,
+        "published": [
+            {"method": p.method, "measure": p.measure, "values": dict(p.values), "source": p.source}
+            for p in found.task.published
+        ],
         "methods": {name: row(overall[name]) for name in order},
         "conditions": {
             condition.name: {name: row(each) for name, each in means(found, condition.name).items()}
@@ -95,11 +107,31 @@ def write_benchmark(found: Benchmark, folder: str | Path, command: str) -> tuple
     InputError : a folder that cannot be written; Parquet's library is missing.
     """
     check_parquet()
-    folder, table = Path(folder), summary_table(found, command)
+    table, pictures = summary_table(found, command), pictures_of(found)
+    written = write_page(table, pictures, plot_means(found), folder)
+    parquet = Path(folder) / f"{found.task.name}.parquet"
+    with draft_file(parquet) as draft:
+        found.rows.to_parquet(draft, engine="pyarrow", index=False)
+    return (*written, parquet)
+
+
+def write_page(
+    table: dict[str, Any],
+    pictures: Sequence[tuple[Figure | None, str]],
+    first: Figure,
+    folder: str | Path,
+) -> tuple[Path, ...]:
+    """All but the tidy table: numbers thrice, the pictures, and the ``first`` on its own.
+
+    Raises
+    ------
+    InputError : a folder that cannot be written.
+    """
+    folder, name = Path(folder), str(table["task"])
     parts = {
         "json": json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False),
-        "md": markdown(table, found),
-        "html": page(table, found),
+        "md": markdown(table),
+        "html": page(table, pictures),
     }
     written = []
     try:
@@ -107,15 +139,12 @@ def write_benchmark(found: Benchmark, folder: str | Path, command: str) -> tuple
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror})") from error
     for ending, text in parts.items():
-        written.append(folder / f"{found.task.name}.{ending}")
+        written.append(folder / f"{name}.{ending}")
         with draft_file(written[-1]) as draft:
             draft.write_text(text, encoding="utf-8")
-    written.append(folder / f"{found.task.name}.png")
+    written.append(folder / f"{name}.png")
     with draft_file(written[-1]) as draft:
-        plot_means(found).savefig(draft, dpi=110, format="png")
-    written.append(folder / f"{found.task.name}.parquet")
-    with draft_file(written[-1]) as draft:
-        found.rows.to_parquet(draft, engine="pyarrow", index=False)
+        first.savefig(draft, dpi=110, format="png")
     return tuple(written)
 
 
@@ -135,7 +164,7 @@ def check_parquet() -> None:
 def rows_of(table: dict[str, Any], condition: str | None = None) -> list[list[str]]:
     """Header and rows: methods, best first, by measures that any of them has."""
     found = table["methods"] if condition is None else table["conditions"][condition]
-    known = [name for name in MEASURES if any(name in each for each in found.values())]
+    known = [name for name in table["measures"] if any(name in each for each in found.values())]
     header = ["method", *known]
     areas = table["sets"] if condition is None else {}
     if areas:
@@ -155,21 +184,27 @@ def _said(mean: dict[str, Any]) -> str:
     return str(Mean(**mean))
 
 
-def markdown(table: dict[str, Any], found: Benchmark) -> str:
+def markdown(table: dict[str, Any]) -> str:
     """The same numbers as text."""
     lines = [f"# {table['task']}", "", table["words"], ""]
     lines += [f"Inverse crime: {table['inverse_crime']}.", ""]
     lines += [f"Made by `{table['command']}` on {table['created']}.", ""]
     lines += _markdown_rows(rows_of(table))
     lines += ["", "Means over cases with 95 % intervals of cases drawn again.", ""]
-    if len(found.task.conditions) > 1:
-        for condition in found.task.conditions:
-            lines += [f"## {condition.name}", "", *_markdown_rows(rows_of(table, condition.name))]
-            lines.append("")
+    for name in _told_apart(table):
+        lines += [f"## {name}", "", *_markdown_rows(rows_of(table, name)), ""]
     if table["reliability"]:
         lines += ["## Probabilities of regions", ""]
         own = [["method", "slope", "ECE on .05 to .95", "Brier skill"]]
         own += [[name, *each.values()] for name, each in table["reliability"].items()]
+        lines += [*_markdown_rows(own), ""]
+    if table["published"]:
+        lines += ["## What others published, of another head and other cases", ""]
+        names = list(table["conditions"])
+        own = [["method", "measure", *names]]
+        for each in table["published"]:
+            cells = [f"{each['values'][n]:g}" if n in each["values"] else "–" for n in names]
+            own.append([f"{each['method']} ({each['source']})", each["measure"], *cells])
         lines += [*_markdown_rows(own), ""]
     if table["failures"]:
         lines += ["## What failed", ""]
@@ -180,7 +215,7 @@ def markdown(table: dict[str, Any], found: Benchmark) -> str:
         said = ", ".join(f"{name} {value:.3g}" for name, value in table["settings"].items())
         lines += [f"Settings chosen on other cases: {said}.", ""]
     lines += ["| measure | what it is |", "|---|---|"]
-    lines += [f"| {name} | {words} |" for name, words in MEASURES.items()]
+    lines += [f"| {name} | {words} |" for name, words in table["measures"].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -191,32 +226,40 @@ def _markdown_rows(rows: list[list[str]]) -> list[str]:
     return [line(rows[0]), "|" + "---|" * len(rows[0]), *map(line, rows[1:])]
 
 
-def page(table: dict[str, Any], found: Benchmark) -> str:
+def page(table: dict[str, Any], pictures: Sequence[tuple[Figure | None, str]]) -> str:
     """HTML that needs nothing beside itself."""
     from bayesesi import __version__
 
-    main = headline(found)
-    pictures = [
-        (plot_means(found), "Means with 95 % intervals over cases; colours are kinds of method."),
-        (plot_spread(found), f"{MEASURES[main]}: how cases differ. Box: quartiles; bar: median."),
-        (plot_curves(found), f"{MEASURES[main]}, by the kind of case; bars: 95 % intervals."),
-        (plot_wins(found), f"Share of cases in which the row does better: {MEASURES[main]}."),
-    ]
     return (
         page_environment()
         .get_template("benchmark.html")
         .render(
             table=table,
             rows=rows_of(table),
-            conditions=[
-                (c.name, rows_of(table, c.name))
-                for c in found.task.conditions
-                if len(found.task.conditions) > 1
-            ],
+            conditions=[(name, rows_of(table, name)) for name in _told_apart(table)],
             pictures=[(data_uri(figure, 110), words) for figure, words in pictures if figure],
             version=__version__,
         )
     )
+
+
+def _told_apart(table: dict[str, Any]) -> list[str]:
+    """Conditions that have a table of their own: all, unless there is but one."""
+    names = list(table["conditions"])
+    return names if len(names) > 1 else []
+
+
+def pictures_of(found: Benchmark) -> list[tuple[Figure | None, str]]:
+    """With their words, in the order of the page."""
+    main = headline(found)
+    return [
+        (plot_published(found), _ELSEWHERE),
+        (plot_means(found), "Means with 95 % intervals over cases; colours are kinds of method."),
+        (plot_spread(found), f"{MEASURES[main]}: how cases differ. Box: quartiles; bar: median."),
+        (plot_curves(found), f"{MEASURES[main]}, by the kind of case; bars: 95 % intervals."),
+        (plot_wins(found), f"Share of cases in which the row does better: {MEASURES[main]}."),
+        *plots_of_maps(found),
+    ]
 
 
 def _colour(name: str) -> str:
@@ -248,6 +291,65 @@ def plot_means(found: Benchmark) -> Figure:
     axes[0].set_yticks(range(len(order)), [plain(name, 30) for name in order], fontsize=7.5)
     axes[0].invert_yaxis()
     return figure
+
+
+def plot_published(found: Benchmark) -> Figure | None:
+    """The best of each kind by condition, beside what others published of their own head."""
+    if not found.task.published:
+        return None
+    measure = found.task.published[0].measure
+    names = [condition.name for condition in found.task.conditions]
+    order, tables = best_first(found, measure)[:_CURVED], [means(found, name) for name in names]
+    figure = new_figure(9.5, 4.4, layout="constrained")
+    axis = figure.subplots()
+    for k, (name, colour) in enumerate(zip(order, _COLOURS, strict=False)):
+        own = [table[name][measure] for table in tables]
+        value, low, high = (
+            np.array([getattr(mean, end) for mean in own]) for end in ("value", "low", "high")
+        )
+        places = np.arange(len(names)) + 0.06 * (k - len(order) / 2)
+        bars = value - low, high - value
+        axis.errorbar(
+            places, value, bars, fmt="o-", ms=4, lw=1.2, color=colour, label=plain(name, 30)
+        )
+    for each, marker in zip(found.task.published, "Ds^v", strict=False):
+        known = dict(each.values)
+        at = [k for k, name in enumerate(names) if name in known]
+        axis.plot(
+            at,
+            [known[names[k]] for k in at],
+            marker=marker,
+            ls="--",
+            lw=1,
+            mfc="none",
+            color="#b3005a",
+            label=f"{each.method}: another head",
+        )
+    axis.set_xticks(range(len(names)), names, fontsize=8)
+    axis.set_ylabel(MEASURES[measure], fontsize=8)
+    axis.grid(axis="y", alpha=0.3)
+    axis.legend(fontsize=7, frameon=False, ncols=2)
+    return figure
+
+
+def plots_of_maps(found: Benchmark) -> list[tuple[Figure, str]]:
+    """Of recordings: what each method says, with a line around where it is known to be."""
+    drawn = []
+    for condition in found.task.conditions if found.maps else ():
+        rows = found.rows[found.rows["condition"] == condition.name]
+        order = [
+            name
+            for name in rows.sort_values(headline(found), kind="stable")["method"]
+            if len(found.maps.get((name, condition.name), ())) == _SOURCES
+        ]
+        maps = {name: [found.maps[name, condition.name]] for name in order[:_MAPPED]}
+        if maps:
+            words = (
+                f"{condition.name}: maps in shares of their largest value, the nearest peak first; "
+                "black: around what is known."
+            )
+            drawn.append((plot_map_rows(maps, outline=condition.case(0, 0).size > 0), words))
+    return drawn
 
 
 def plot_spread(found: Benchmark) -> Figure:

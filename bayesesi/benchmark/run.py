@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import template_parcellation
 from bayesesi.benchmark.answers import answer_of
 from bayesesi.benchmark.baselines import BASELINES, best_setting
-from bayesesi.benchmark.cases import KINDS, Case, Condition
+from bayesesi.benchmark.cases import KINDS, Case
 from bayesesi.benchmark.measures import MEASURES, measure
 from bayesesi.benchmark.methods import TUNED, Method, chosen, methods
 from bayesesi.benchmark.tasks import SEED, Task, task_of
@@ -24,7 +24,6 @@ from bayesesi.draft import draft_file
 from bayesesi.errors import InputError
 from bayesesi.jobs import run_jobs
 from bayesesi.observation import Observation
-from bayesesi.spec import spec_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +45,8 @@ class Benchmark:
     rows : a row a case of a method: ``method``, ``condition``, ``case``, the measures (NaN where
         it has none), the kind of case, and ``reason`` where it failed.
     scores, probability, active : (len(rows), P); NaN where a method has none.
+    maps : of a method and a condition, (S,) in shares of its largest value, where the task keeps
+        them.
     """
 
     task: Task
@@ -53,6 +54,7 @@ class Benchmark:
     scores: NDArray[np.float64] = field(repr=False)
     probability: NDArray[np.float64] = field(repr=False)
     active: NDArray[np.bool_] = field(repr=False)
+    maps: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict, repr=False)
     settings: dict[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -67,6 +69,7 @@ def run_benchmark(
     n: int | None = None,
     n_slow: int | None = None,
     *,
+    data: str | Path | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     progress: bool = False,
@@ -77,25 +80,28 @@ def run_benchmark(
     ----------
     names : of methods; all that belong to the task if not given. out : folder of what is finished.
     n, n_slow : cases of fast methods, of slow ones; the task's own if not given.
+    data : folder of recordings, of the task ``real``.
     workers, scheduler : see ``jobs.run_jobs``.
 
     Raises
     ------
-    InputError : no such task or method, fewer cases than one.
+    InputError : no such task or method, fewer cases than one, no recordings.
     """
-    task = task_of(task) if isinstance(task, str) else task
+    task = task_of(task, data) if isinstance(task, str) else task
     found = chosen(names, task.places)
     if names is None:
         found = [method for method in found if method.name not in task.skip]
     sizes = {False: task.n if n is None else n, True: task.n_slow if n_slow is None else n_slow}
     if min(sizes.values()) < 1:
         raise InputError(f"a benchmark is of one case or more, not {min(sizes.values())}")
+    if task.places_only:  # a recording is one case
+        sizes = dict.fromkeys(sizes, len(task.conditions))
     sizes[True] = min(sizes.values())
     place = Path(out).absolute() / task.name
     jobs, kept = [], []
     settings = _settings(task, found, place, workers, scheduler, progress)
     for method in found:
-        own = place / _slug(method.name)
+        own = place / slug(method.name)
         about = _about(task, method, settings.get(method.name))
         _claim(own, about)
         for c, first, size in _pieces(task, sizes[method.slow]):
@@ -103,7 +109,7 @@ def run_benchmark(
             kept.append((method, path, size))
             if _read(path, size) is None:
                 setting = settings.get(method.name)
-                jobs.append((task.name, c, first, size, method.name, setting, str(path)))
+                jobs.append((task, c, first, size, method.name, setting, str(path)))
     jobs.sort(key=lambda job: (job[2], job[1]))  # a case is made once for all methods
     for _ in run_jobs(_answer_piece, jobs, workers, scheduler, task.name, progress):
         pass
@@ -131,11 +137,11 @@ def _settings(
     wanted = [method.name for method in found if method.name.endswith(TUNED)]
     place.mkdir(parents=True, exist_ok=True)
     path = place / "settings.json"
-    about = [spec_hash(condition.spec) for condition in task.conditions]
+    about = [condition.fingerprint for condition in task.tuning]
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     kept = dict(known["settings"]) if known.get("cases") == about else {}
     missing = [name for name in wanted if name not in kept]
-    jobs = [(task.name, name) for name in missing]
+    jobs = [(task, name) for name in missing]
     for name, value in run_jobs(_tune, jobs, workers, scheduler, "settings", progress):
         kept[name] = value
         with draft_file(path) as draft:
@@ -143,13 +149,12 @@ def _settings(
     return {name: kept[name] for name in wanted}
 
 
-def _tune(task_name: str, name: str) -> tuple[str, float]:
-    task, base = task_of(task_name), name.removesuffix(TUNED)
-    share = -(-_N_TUNED // len(task.conditions))
+def _tune(task: Task, name: str) -> tuple[str, float]:
+    base, share = name.removesuffix(TUNED), -(-_N_TUNED // len(task.tuning))
     least = BASELINES[base].least
 
     def cases() -> Iterator[tuple[Observation, NDArray[np.float64]]]:
-        for condition in task.conditions:
+        for condition in task.tuning:
             for i in range(share):
                 case = condition.case(i, _TUNED_SEED)
                 if case.obs.n_functions >= least:
@@ -164,7 +169,7 @@ def _tune(task_name: str, name: str) -> tuple[str, float]:
 
 
 def _answer_piece(
-    task_name: str,
+    task: Task,
     c: int,
     first: int,
     size: int,
@@ -173,22 +178,27 @@ def _answer_piece(
     path: str,
 ) -> None:
     """The unit of work: it never fails, it says why."""
-    task, method = task_of(task_name), methods()[method_name]
-    condition, rows = task.conditions[c], []
+    method, condition, rows = methods()[method_name], task.conditions[c], []
     n_emd = -(-task.n_emd // len(task.conditions))
     for i in range(first, first + size):
         case = condition.case(i, SEED, method.level)
-        rows.append(_answered(method, setting, case, condition, i, i < n_emd))
+        rows.append(_answered(task, method, setting, case, condition.name, i, i < n_emd))
     with draft_file(path) as draft:
         draft.write_text(json.dumps(rows, allow_nan=True))
 
 
 def _answered(
-    method: Method, setting: float | None, case: Case, condition: Condition, i: int, emd: bool
+    task: Task,
+    method: Method,
+    setting: float | None,
+    case: Case,
+    condition: str,
+    i: int,
+    emd: bool,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "method": method.name,
-        "condition": condition.name,
+        "condition": condition,
         "case": i,
         "reason": "",
         "kinds": [float(value) for value in case.kinds],
@@ -204,6 +214,9 @@ def _answered(
         row["scores"] = [float(value) for value in answer.scores]
         if answer.probability is not None:
             row["probability"] = [float(value) for value in answer.probability]
+        if task.places_only and answer.size is not None:
+            largest = float(answer.size.max()) or 1.0
+            row["map"] = [round(float(value) / largest, 4) for value in answer.size]
     except Exception as error:  # a method that fails is a row with its reason
         said = str(error).splitlines()[0] if str(error) else ""
         kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
@@ -214,7 +227,7 @@ def _answered(
 def _about(task: Task, method: Method, setting: float | None) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
-        "cases": [spec_hash(condition.spec) for condition in task.conditions],
+        "cases": [condition.fingerprint for condition in task.conditions],
         "seed": SEED,
         "method": method.fingerprint,
         "setting": setting,
@@ -261,13 +274,15 @@ def _gathered(
     n = len(rows)
     scores, probability = np.full((n, regions), np.nan), np.full((n, regions), np.nan)
     active = np.zeros((n, regions), bool)
-    table = []
+    table, maps = [], {}
     for k, row in enumerate(rows):
         active[k, row["active"]] = True
         if regions and row.get("scores"):
             scores[k] = row["scores"]
         if row.get("probability"):
             probability[k] = row["probability"]
+        if row.get("map"):
+            maps[row["method"], row["condition"]] = np.array(row["map"])
         table.append(
             {
                 **{name: row[name] for name in ("method", "condition", "case", "reason")},
@@ -275,10 +290,10 @@ def _gathered(
                 **dict(zip(KINDS, row["kinds"], strict=True)),
             }
         )
-    return Benchmark(task, pd.DataFrame(table), scores, probability, active, settings)
+    return Benchmark(task, pd.DataFrame(table), scores, probability, active, maps, settings)
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """A folder's name that no method can make dangerous."""
     import re
     import zlib

@@ -60,6 +60,8 @@ class Mean:
     def __str__(self) -> str:
         if not self.n:
             return "–"
+        if self.n == 1:
+            return f"{self.value:.3g}"
         return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
 
 

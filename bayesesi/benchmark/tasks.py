@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from bayesesi.benchmark.cases import Condition
+from bayesesi.benchmark.recordings import Recording, recordings
 from bayesesi.errors import InputError, some
 
 #: Of every task: no card, choice or training has met these cases.
 SEED = 20
+#: The task of recordings.
+REAL = "real"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What others found with their head and their cases: not measured here.
+
+    Attributes
+    ----------
+    method : as they call it. measure : of ``MEASURES``, by the same definition.
+    values : condition -> mean over their cases. source : where it was read.
+    """
+
+    method: str
+    measure: str
+    values: tuple[tuple[str, float], ...]
+    source: str
 
 
 @dataclass(frozen=True)
@@ -19,17 +39,32 @@ class Task:
     n, n_slow : cases of fast methods, and the first of them that slow ones are given; n_emd :
         those on which mass is moved. crime : whether data are made as they are inverted.
     words : what the task is, for a page. skip : methods that are not asked unless named.
+    tuned_on : conditions on whose other cases settings are chosen; the task's own if none.
+    published : numbers of others, for the same picture.
     """
 
     name: str
     words: str
     crime: str
-    conditions: tuple[Condition, ...]
+    conditions: tuple[Condition | Recording, ...]
     places: str = "cortex"
     n: int = 200
     n_slow: int = 30
     n_emd: int = 60
     skip: tuple[str, ...] = ()
+    tuned_on: tuple[Condition, ...] = ()
+    published: tuple[Published, ...] = ()
+
+    @property
+    def places_only(self) -> bool:
+        """Whether cases are recordings, of which it is known where and not how much."""
+        return any(isinstance(each, Recording) for each in self.conditions)
+
+    @property
+    def tuning(self) -> tuple[Condition, ...]:
+        """Conditions whose other cases settings are chosen on."""
+        own = tuple(each for each in self.conditions if isinstance(each, Condition))
+        return self.tuned_on or own
 
 
 _HEADS = (
@@ -40,6 +75,27 @@ _SINGLE = tuple(
     Condition("piu-61", f"one source, {snr:.0f} dB", snr, 1) for snr in (0.0, 5.0, 20.0)
 )
 _MANY = tuple(Condition("piu-61", f"{k} sources, 20 dB", 20.0, k) for k in (2, 3, 5, 10))
+_CORTEX = (Condition("frame-any-cap", "one moment"), Condition("event-any-cap", "a window"))
+#: Means of 2,000 cases a condition, read off the figures of arXiv:2411.00143.
+_MORIK = "Morik et al. 2024, arXiv:2411.00143, read off its figures; its own head and cases"
+_PIU_ROWS = ("one source, 20 dB", *(each.name for each in _MANY))
+_PUBLISHED = (
+    Published(
+        "3D-PIUNet",
+        "nemd",
+        (
+            *(("one source, 0 dB", 0.57), ("one source, 5 dB", 0.355)),
+            *zip(_PIU_ROWS, (0.18, 0.33, 0.43, 0.56, 0.77), strict=True),
+        ),
+        _MORIK,
+    ),
+    Published(
+        "eLORETA, as published",
+        "nemd",
+        tuple(zip(_PIU_ROWS, (0.60, 0.62, 0.61, 0.64, 0.70), strict=True)),
+        _MORIK,
+    ),
+)
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -48,7 +104,7 @@ TASKS: dict[str, Task] = {
             "One to three patches, 19 to 128 electrodes, one moment or a tenth of a second, -10 to "
             "25 dB, in a head that is not known.",
             _HEADS,
-            (Condition("frame-any-cap", "one moment"), Condition("event-any-cap", "a window")),
+            _CORTEX,
         ),
         Task(
             "distributed",
@@ -98,18 +154,34 @@ TASKS: dict[str, Task] = {
                 *("MxNE", "irMxNE", "MxNE, tuned", "irMxNE, tuned"),
                 *("gamma-MAP, tuned", "dSPM", "dSPM, tuned"),
             ),
+            published=_PUBLISHED,
+        ),
+        Task(
+            REAL,
+            "Recordings of which it is known where they came from: the occipital cortex of the "
+            "other side for a checkerboard in half of the visual field (MNE-Python's test files, "
+            "BSD-3-Clause), what surgery removed for a seizure's onset (DeepSIF, Sun et al. 2022, "
+            "Clear BSD). One case each, so no statistic. Active regions are those that are so by "
+            "half; errors are to the nearest of what is known.",
+            "none: these are measurements, in the template's head",
+            (),
+            n=3,
+            n_slow=3,
+            n_emd=0,
+            tuned_on=_CORTEX,
         ),
     )
 }
 
 
-def task_of(name: str) -> Task:
-    """By its name.
+def task_of(name: str, data: str | Path | None = None) -> Task:
+    """By its name; the recordings of ``real`` are in the folder ``data``.
 
     Raises
     ------
-    InputError : no such task.
+    InputError : no such task, no recordings.
     """
     if name not in TASKS:
         raise InputError(f"no task {some([name])}; there are {', '.join(TASKS)}")
-    return TASKS[name]
+    task = TASKS[name]
+    return replace(task, conditions=recordings(data)) if name == REAL else task

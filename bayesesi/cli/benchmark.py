@@ -5,16 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from bayesesi.cli.app import app, one_sentence, show
+from bayesesi.errors import InputError
 
 
 @app.command()
 @one_sentence
 def benchmark(
     task: Annotated[
-        str, typer.Argument(help="cortex-focal, distributed, shift, sif-994, cal or piu-61.")
+        str,
+        typer.Argument(
+            help="cortex-focal, distributed, shift, sif-994, cal, piu-61; real, of recordings; or "
+            "resolution: what becomes of single sources, as maps."
+        ),
     ],
     methods: Annotated[
         str, typer.Option(help="Names with semicolons between; all that belong there if none.")
@@ -28,6 +34,10 @@ def benchmark(
     n: Annotated[int | None, typer.Option("-n", help="Cases; the task's own if none.")] = None,
     n_slow: Annotated[
         int | None, typer.Option(help="Cases of slow methods, the first of them.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with visual_evoked or ictal_p2, for the task real."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes on this machine (Dask).")] = 1,
     scheduler: Annotated[
@@ -46,20 +56,57 @@ def benchmark(
     """
     from bayesesi.benchmark.page import check_parquet, headline, write_benchmark
     from bayesesi.benchmark.run import run_benchmark
+    from bayesesi.benchmark.single_sources import RESOLUTION
     from bayesesi.benchmark.summary import best_first, means
 
     check_parquet()
-    names = [each.strip() for each in methods.split(";") if each.strip()] or None
+    if task == RESOLUTION:
+        if n is not None or n_slow is not None or data is not None:
+            raise InputError("resolution has no cases: leave -n, --n-slow and --data off")
+        _resolution(methods, out, work, workers, scheduler)
+        return
+    names = _named(methods)
     found = run_benchmark(
-        task, names, work, n, n_slow, workers=workers, scheduler=scheduler, progress=True
+        task,
+        names,
+        work,
+        n,
+        n_slow,
+        data=data,
+        workers=workers,
+        scheduler=scheduler,
+        progress=True,
     )
     command = f"bayesesi benchmark {task}"
     command += f" --methods {methods!r}" if names else ""
     command += f" -n {n}" if n is not None else ""
     command += f" --n-slow {n_slow}" if n_slow is not None else ""
+    command += f" --data {data}" if data is not None else ""
     written = write_benchmark(found, out, command)
     main, overall = headline(found), means(found)
     rows = {name: str(overall[name][main]) for name in best_first(found, main)}
     failed = int((found.rows["reason"] != "").sum())
     rows |= {"failed": str(failed), "written": ", ".join(str(path) for path in written)}
     show(rows, f"{task}: {main}")
+
+
+def _resolution(methods: str, out: Path, work: Path, workers: int, scheduler: str | None) -> None:
+    from bayesesi.benchmark.resolution_page import write_resolution
+    from bayesesi.benchmark.single_sources import RESOLUTION, run_single_sources
+
+    found = run_single_sources(
+        _named(methods), work, workers=workers, scheduler=scheduler, progress=True
+    )
+    command = f"bayesesi benchmark {RESOLUTION}" + (f" --methods {methods!r}" if methods else "")
+    written = write_resolution(found, out, command)
+    rows = {
+        name: f"peak off {np.nanmean(own.peak_error):.1f} mm, spread {np.nanmean(own.spread):.1f}"
+        for name, own in found.psf.items()
+    }
+    rows |= {name: f"failed: {why}" for name, why in found.reasons.items()}
+    rows["written"] = ", ".join(str(path) for path in written)
+    show(rows, f"{RESOLUTION}: point-spread functions")
+
+
+def _named(methods: str) -> list[str] | None:
+    return [each.strip() for each in methods.split(";") if each.strip()] or None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError
@@ -39,8 +41,85 @@ def plot_map(
     ------
     InputError : a number of values that no level of the template has, or that are not finite.
     """
-    from bayesesi.report.cortex_picture import edge_on_template, on_template
     from bayesesi.report.result_figure import plot_maps
+
+    shown, edge = _shown(values, outline)
+    end = float(np.max(values)) if limit is None else float(limit)
+    return plot_maps(shown, end or 1.0, label, edge, percent=percent)
+
+
+@dataclass(frozen=True)
+class Column:
+    """Of a grid of maps: which map of a row it shows, from where, up to what value.
+
+    ``view`` is ``"lateral"`` or ``"medial"`` of the ``side`` ``"left"`` or ``"right"``.
+    """
+
+    title: str
+    of: int
+    side: str
+    view: str
+    limit: float
+
+
+#: Both sides from outside and inside, of rows of one map.
+FOUR = tuple(
+    Column(f"{side}, from {words}", 0, side, view, 1.0)
+    for side in ("left", "right")
+    for view, words in (("lateral", "outside"), ("medial", "inside"))
+)
+
+
+def plot_map_rows(
+    rows: Mapping[str, Sequence[ArrayLike]],
+    columns: Sequence[Column] = FOUR,
+    outline: ArrayLike | None = None,
+) -> Figure:
+    """Small multiples: a row a name, its maps from the sides that ``columns`` say.
+
+    Parameters
+    ----------
+    rows : name -> maps (S,), as ``plot_map`` takes them.
+    outline : (S,) sources around which a black line is drawn in all of them.
+
+    Raises
+    ------
+    InputError : see ``plot_map``.
+    """
+    from bayesesi.report.cortex_picture import plot_cortex, sequential_colours
+    from bayesesi.report.result_figure import new_figure
+
+    edge = None if outline is None else _shown(np.asarray(outline, float), outline)[1]
+    wide, high, left, head = 1.6, 1.1, 1.9, 0.45
+    width, height = left + wide * len(columns), head + high * len(rows)
+    figure = new_figure(width, height)
+    for i, (name, maps) in enumerate(rows.items()):
+        foot = height - head - (i + 1) * high
+        figure.text(0.1 / width, (foot + high / 2) / height, name[:30], va="center", fontsize=8)
+        drawn = {
+            (column.of, column.limit): sequential_colours(
+                _shown(maps[column.of], None)[0], column.limit, edge
+            )
+            for column in columns
+        }
+        for k, column in enumerate(columns):
+            # a cortex fills little of its axes: they overlap, and nothing is drawn between
+            box = ((left + (k - 0.2) * wide) / width, (foot - 0.25 * high) / height)
+            axis = figure.add_axes((*box, 1.4 * wide / width, 1.5 * high / height), projection="3d")
+            axis.patch.set_alpha(0)
+            plot_cortex(axis, drawn[column.of, column.limit].copy(), column.side, column.view)
+            axis.collections[0].set_clip_on(False)
+    for k, column in enumerate(columns):
+        middle = (left + (k + 0.5) * wide) / width
+        figure.text(middle, 1 - 0.15 / height, column.title, ha="center", va="top", fontsize=7.5)
+    return figure
+
+
+def _shown(
+    values: ArrayLike, outline: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+    """(20484,) values, and the edge of a set, of a map of any level."""
+    from bayesesi.report.cortex_picture import edge_on_template, on_template
 
     shown = np.asarray(values, float)
     sizes = {template_source_space(level).n_sources: level for level in _LEVELS}
@@ -56,5 +135,4 @@ def plot_map(
     edge = None
     if outline is not None:
         edge = edge_on_template(np.asarray(outline, bool), vertices)
-    end = float(shown.max()) if limit is None else float(limit)
-    return plot_maps(on_template(shown, vertices), end or 1.0, label, edge, percent=percent)
+    return on_template(shown, vertices), edge

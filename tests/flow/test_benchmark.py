@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,16 +13,30 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from bayesesi.anatomy import template_parcellation
 from bayesesi.benchmark import methods as of
 from bayesesi.benchmark import run as harness
+from bayesesi.benchmark import single_sources as of_sources
 from bayesesi.benchmark.answers import answer_of
+from bayesesi.benchmark.baselines import prepare, snr_lambda2
 from bayesesi.benchmark.cases import Condition
 from bayesesi.benchmark.measures import MEASURES, measure
 from bayesesi.benchmark.methods import Method, chosen, methods
-from bayesesi.benchmark.page import markdown, page, summary_table, write_benchmark
+from bayesesi.benchmark.page import (
+    markdown,
+    page,
+    pictures_of,
+    plot_published,
+    summary_table,
+    write_benchmark,
+)
+from bayesesi.benchmark.recordings import OCCIPITAL, recordings
+from bayesesi.benchmark.resolution import resolution_matrix, single_source
+from bayesesi.benchmark.resolution_page import write_resolution
 from bayesesi.benchmark.run import Benchmark, run_benchmark
+from bayesesi.benchmark.single_sources import responses, run_single_sources
 from bayesesi.benchmark.summary import Mean, sets, wins
-from bayesesi.benchmark.tasks import TASKS, Task
+from bayesesi.benchmark.tasks import REAL, TASKS, Task, task_of
 from bayesesi.cli import app
 from bayesesi.errors import InputError
 
@@ -100,7 +115,7 @@ def test_methods_that_misbehave_are_rows_with_reasons(
     assert guess["peak_mm"].between(40, 120).all()
     assert (guess["nemd"] == 1).all()
     assert "not str" in reasons["word"]
-    text = markdown(summary_table(found, "x"), found)
+    text = markdown(summary_table(found, "x"))
     assert "KeyError" in text
 
 
@@ -108,7 +123,7 @@ def test_the_page_and_its_files_say_the_same(found: Benchmark, tmp_path: Path) -
     written = write_benchmark(found, tmp_path, "bayesesi benchmark x")
     assert [path.suffix for path in written] == [".json", ".md", ".html", ".png", ".parquet"]
     table = json.loads(written[0].read_text(encoding="utf-8"))
-    html = page(table, found)
+    html = page(table, pictures_of(found))
     for name, each in table["methods"].items():
         assert name in html
         for measured in each.values():
@@ -161,6 +176,89 @@ def test_a_volume_has_its_own_measures() -> None:
     told = measure(case, answer_of(case.moments, case.obs, 0), moments=True, emd=False)
     assert told["cosine"] < 1e-6
     assert "f1" not in told
+
+
+def test_numbers_of_others_stand_beside_ours_and_are_called_so(
+    found: Benchmark, patched: Task
+) -> None:
+    others = TASKS["piu-61"].published[0]
+    own = replace(others, values=(("one moment", 0.5),))
+    figure = plot_published(replace(found, task=replace(patched, published=(own,))))
+    assert figure is not None
+    words = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert words[0] == "3D-PIUNet: another head"
+    table = summary_table(replace(found, task=replace(patched, published=(own,))), "x")
+    assert "another head and other cases" in markdown(table)
+    assert "0.5 " in markdown(table).partition("published")[2]
+    known = {condition.name for condition in TASKS["piu-61"].conditions}
+    assert all({name for name, _ in each.values} <= known for each in TASKS["piu-61"].published)
+
+
+def test_single_sources_are_the_resolution_matrix_of_a_linear_method() -> None:
+    """Its kernel at the lambda2 that the data's own power says, as exact as numbers are; twice the
+    lambda2 is another matrix."""
+    case, sources = Condition("single-frame", "x").case(0, 20), [5, 700, 5000]
+    found = responses("MNE", case.obs, sources, 10.0)
+    lambda2 = snr_lambda2(single_source(case.obs, 5, 10.0))
+    for factor in (1, 2):
+        kernel = prepare(case.obs).kernel("MNE", factor * lambda2)
+        exact = resolution_matrix(kernel, case.obs.leadfield)[:, sources]
+        assert np.allclose(found, exact, rtol=1e-5, atol=1e-9 * exact.max()) == (factor == 1)
+
+
+def test_single_sources_as_a_page_resumed_and_a_method_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_sources, "tried", lambda: np.array([3, 900, 2600, 4800]))
+    monkeypatch.setattr(of_sources, "_PIECE", 3)
+    found = run_single_sources(["eLORETA", "MNE", "LCMV"], tmp_path)
+    assert found.psf["eLORETA"].peak_error == pytest.approx(0, abs=1e-6)
+    assert found.psf["MNE"].spread.shape == found.ctf["MNE"].spread.shape == (4,)
+    assert "functions of time" in found.reasons["LCMV"]
+    next(tmp_path.glob("resolution/MNE*/00003.json")).write_text('{"sch')
+    again = run_single_sources(["MNE"], tmp_path)
+    assert np.array_equal(again.psf["MNE"], found.psf["MNE"])
+    monkeypatch.setattr(of_sources, "_piece", lambda *_: pytest.fail("done already"))
+    run_single_sources(["MNE", "LCMV"], tmp_path)
+    written = write_resolution(found, tmp_path / "out", "bayesesi benchmark resolution")
+    table = json.loads(written[0].read_text(encoding="utf-8"))
+    assert list(table["methods"]) == ["eLORETA", "MNE"]
+    assert len(table["maps"]["MNE"]["ctf_spread_mm"]) == 4
+    assert "functions of time" in written[1].read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="no setting to choose"):
+        run_single_sources(["MNE, tuned"], tmp_path)
+
+
+@pytest.mark.shared
+def test_recordings_are_cases_whose_places_are_known(shared_data: Path, tmp_path: Path) -> None:
+    """The four occipital regions, the six regions that surgery took half of or more; maps are kept
+    and drawn, and nothing is said of moments."""
+    found = run_benchmark(REAL, ["eLORETA", "MNE"], tmp_path, data=shared_data)
+    assert len(found.rows) == 6
+    assert (found.rows["reason"] == "").all()
+    assert found.rows[["nmse", "nemd", "matched_mm", "closed90"]].isna().all(axis=None)
+    names = np.array(template_parcellation(4).names)
+    assert set(names[found.active[0]]) == {f"{name}-rh" for name in OCCIPITAL}
+    assert set(names[found.active[1]]) == {f"{name}-lh" for name in OCCIPITAL}
+    assert {"temporalpole-rh", "entorhinal-rh"} <= set(names[found.active[2]])
+    assert all(name.endswith("-rh") for name in names[found.active[2]])
+    parcels = recordings(shared_data)[2].case(0, 0).parcels
+    assert parcels is not None
+    assert (len(parcels[2]), parcels[2].sum()) == (994, 26)
+    assert found.rows["parcel_recall"].notna().sum() == 2
+    assert {len(each) for each in found.maps.values()} == {5124}
+    written = write_benchmark(found, tmp_path, "bayesesi benchmark real")
+    assert "a seizure&#39;s onset: maps" in written[2].read_text(encoding="utf-8")
+
+
+def test_no_recordings_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name a folder"):
+        task_of(REAL)
+    with pytest.raises(InputError, match="has no folder visual_evoked"):
+        task_of(REAL, tmp_path)
+    run = CliRunner().invoke(app, ["benchmark", "resolution", "-n", "3"])
+    assert run.exit_code == 2
+    assert "leave -n" in run.stderr
 
 
 def test_names_that_are_none_are_one_sentence() -> None:

@@ -17,7 +17,8 @@ import mne
 import numpy as np
 
 from bayesesi.anatomy import template_mesh
-from tests.oracle.seizure import DATA, recording
+from bayesesi.benchmark.recordings import resection, seizure
+from tests.oracle.seizure import DATA
 
 ROOT = Path(__file__).parents[2]
 OUT, WORK = ROOT / "reports" / "examples", Path("runs") / "examples"
@@ -59,13 +60,9 @@ COMMANDS = {
 
 def prepare() -> None:
     """The seizure as FIF, and what was removed as a label of fsaverage."""
-    from scipy.io import loadmat
-
     WORK.mkdir(parents=True, exist_ok=True)
-    recording().save(WORK / "ictal_raw.fif", overwrite=True, verbose="error")
-    of_vertex = loadmat(DATA / "fs_cortex_20k_region_mapping.mat")["rm"].ravel().astype(int)
-    removed = loadmat(DATA / "resection.mat")["resection_region"].ravel().astype(int)
-    inside, n_left = np.flatnonzero(np.isin(of_vertex, removed)), template_mesh().n_left
+    seizure(DATA).save(WORK / "ictal_raw.fif", overwrite=True, verbose="error")
+    inside, n_left = np.flatnonzero(resection(DATA)), template_mesh().n_left
     assert (inside >= n_left).all(), "all of it was on the right"
     own = inside - n_left
     mne.Label(own, np.zeros((len(own), 3)), hemi="rh", subject="fsaverage").save(

@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import mne
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
 import bayesesi
 from bayesesi.anatomy import template_source_space
 from bayesesi.benchmark.baselines import power_map
+from bayesesi.benchmark.detection import otsu_threshold
+from bayesesi.benchmark.recordings import resection, seizure
 from bayesesi.observation import Observation
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "ictal_p2"
@@ -27,26 +27,10 @@ OUT = Path(__file__).parents[2] / "reports" / "real"
 LEVEL = 0.9
 
 
-def recording() -> mne.io.RawArray:
-    """Three seconds, 1 to 30 Hz."""
-    seconds = [loadmat(DATA / f"data{i}.mat")["data"] for i in (1, 2, 3)]
-    table = loadmat(DATA / "electrode_75.mat")["eloc75"][0]
-    xyz = {str(e["labels"][0]): [1e-3 * float(e[k].item()) for k in "XYZ"] for e in table}
-    places = {name: np.array([-y, x, z]) for name, (x, y, z) in xyz.items()}
-    info = mne.create_info(list(places), 500.0, "eeg")
-    raw = mne.io.RawArray(np.vstack(seconds).T, info, verbose="error")
-    ends = places["Nz"], places["T9"], places["T10"]
-    raw.set_montage(mne.channels.make_dig_montage(places, *ends, coord_frame="unknown"))
-    return raw.filter(1, 30, verbose="error")
-
-
-def resection() -> NDArray[np.bool_]:
+def removed_sources() -> NDArray[np.bool_]:
     """(5124,) sources whose part of the cortex was removed."""
-    partition = loadmat(DATA / "fs_cortex_20k_region_mapping.mat")["rm"].ravel().astype(int)
-    removed = loadmat(DATA / "resection.mat")["resection_region"].ravel().astype(int)
     coarse = template_source_space(4)
-    at = coarse.index_in(template_source_space(5))
-    return np.isin(partition[at], removed)
+    return resection(DATA)[coarse.index_in(template_source_space(5))]
 
 
 def row(name: str, inside: NDArray[np.bool_], peak: int, removed: NDArray[np.bool_]) -> str:
@@ -62,17 +46,7 @@ def row(name: str, inside: NDArray[np.bool_], peak: int, removed: NDArray[np.boo
 def baseline(obs: Observation, method: Any, removed: NDArray[np.bool_]) -> str:
     """Selected are sources above Otsu's threshold of the power map."""
     power = power_map(obs, method)
-    return row(f"{method}, Otsu", power > otsu(power), int(power.argmax()), removed)
-
-
-def otsu(values: NDArray[np.float64], n_bins: int = 256) -> float:
-    """The threshold that parts values into two of most variance between (Otsu 1979)."""
-    count, edges = np.histogram(values, n_bins)
-    middle, below = (edges[1:] + edges[:-1]) / 2, np.cumsum(count)[:-1]
-    first = np.cumsum(count * middle)[:-1]
-    above, total = count.sum() - below, (count * middle).sum()
-    apart = first / np.maximum(below, 1) - (total - first) / np.maximum(above, 1)
-    return float(edges[1:-1][np.argmax(below * above * apart**2)])
+    return row(f"{method}, Otsu", power > otsu_threshold(power), int(power.argmax()), removed)
 
 
 def posterior(name: str, prior: str | None, obs: Observation, removed: NDArray[np.bool_]) -> Any:
@@ -107,7 +81,7 @@ def posterior(name: str, prior: str | None, obs: Observation, removed: NDArray[n
 
 
 def main() -> None:
-    raw, removed = recording(), resection()
+    raw, removed = seizure(DATA), removed_sources()
     forward = bayesesi.template_forward(raw.info)
     obs = bayesesi.observe(raw, forward, "adhoc", scale="unknown")
     asked = [("patches", "seizure-onset"), ("atoms", None), ("cortex", None)]

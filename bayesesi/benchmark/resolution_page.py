@@ -1,0 +1,136 @@
+"""Single sources as a page: widths of point-spread and cross-talk functions, as maps."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import template_source_space
+from bayesesi.benchmark.page import write_page
+from bayesesi.benchmark.single_sources import CONDITION, RESOLUTION, SingleSources
+from bayesesi.benchmark.summary import Mean
+from bayesesi.report.map_figure import Column, plot_map_rows
+from bayesesi.report.result_figure import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Name -> what it is.
+MEASURES = {
+    "psf_peak_mm": "mm from a source to where the estimate of it alone is largest",
+    "psf_spread_mm": "mm, root mean square distance from a source of its estimate, by power",
+    "ctf_peak_mm": "mm from a place to the source that adds most to the estimate there",
+    "ctf_spread_mm": "mm, root mean square distance from a place of what adds to it, by power",
+}
+#: mm that the scales of maps end at: of peaks, of spreads.
+_PEAK, _SPREAD = 40.0, 80.0
+_COLUMNS = tuple(
+    Column(f"{words},\nfrom {where} (to {end:g} mm)", k, "left", view, end)
+    for k, (words, end) in enumerate(
+        (
+            ("PSF, peak off", _PEAK),
+            ("PSF, spread", _SPREAD),
+            ("CTF, peak off", _PEAK),
+            ("CTF, spread", _SPREAD),
+        )
+    )
+    for view, where in (("lateral", "outside"), ("medial", "inside"))
+)
+
+
+def widths(found: SingleSources, name: str) -> dict[str, NDArray[np.float64]]:
+    """Of a method, measure -> (K,) mm."""
+    psf, ctf = found.psf[name], found.ctf[name]
+    return dict(
+        zip(MEASURES, (psf.peak_error, psf.spread, ctf.peak_error, ctf.spread), strict=True)
+    )
+
+
+def write_resolution(found: SingleSources, folder: str | Path, command: str) -> tuple[Path, ...]:
+    """``resolution.html``, ``.md``, ``.json`` and ``.png``; maps of sources are in the JSON.
+
+    Raises
+    ------
+    InputError : a folder that cannot be written.
+    """
+    order = sorted(found.psf, key=lambda name: float(np.nanmean(found.psf[name].peak_error)))
+    each = {name: widths(found, name) for name in order}
+    said = {
+        name: {measure: vars(Mean.of(values)) for measure, values in own.items()}
+        for name, own in each.items()
+    }
+    table: dict[str, Any] = {
+        "task": RESOLUTION,
+        "words": (
+            f"What becomes of single sources, {len(found.sources)} of the cortex in turn: "
+            f"{CONDITION.name}, no noise in the data, {found.snr_db:g} dB over the noise that is "
+            "assumed. Point-spread functions (PSF) say where one source is seen, cross-talk "
+            "functions (CTF) what an estimate at a place is made of. Of methods that are not "
+            "linear both hold at that size, for sources that are active alone."
+        ),
+        "inverse_crime": "complete: the head, the sources and the noise are those assumed",
+        "command": command,
+        "created": datetime.now(UTC).date().isoformat(),
+        "measures": MEASURES,
+        "settings": {},
+        "published": [],
+        "methods": said,
+        "conditions": {CONDITION.name: said},
+        "sets": {},
+        "reliability": {},
+        "failures": {
+            name: {"n": len(found.sources), "reason": why} for name, why in found.reasons.items()
+        },
+        "sources": found.sources.tolist(),
+        "maps": {
+            name: {m: [_rounded(v) for v in values] for m, values in own.items()}
+            for name, own in each.items()
+        },
+    }
+    maps = _plot_widths(found, order)
+    pictures = [
+        (maps, "Left hemisphere: mm, darker is worse; the right one's numbers are in the JSON."),
+        (_plot_shares(each), "Share of sources whose estimate peaks within a distance of them."),
+    ]
+    return write_page(table, pictures, maps, folder)
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 2) if np.isfinite(value) else None
+
+
+def _plot_widths(found: SingleSources, order: list[str]) -> Figure:
+    """A row a method. Places between sources that were tried have the value of the nearest."""
+    space = template_source_space(4)
+    chosen = space.positions[found.sources]
+    left = space.positions[:, 0] < 0
+    same = np.where(left[:, None] == left[found.sources], 0.0, 1.0)
+    apart = np.linalg.norm(space.positions[:, None] - chosen, axis=2) + same
+    nearest = apart.argmin(axis=1)
+    rows = {
+        name: [np.nan_to_num(values)[nearest] for values in widths(found, name).values()]
+        for name in order
+    }
+    return plot_map_rows(rows, _COLUMNS)
+
+
+def _plot_shares(each: dict[str, dict[str, NDArray[np.float64]]]) -> Figure:
+    import matplotlib as mpl
+
+    figure = new_figure(8.0, 4.2, layout="constrained")
+    axis = figure.subplots()
+    colours = mpl.colormaps["tab20"](np.linspace(0, 1, max(len(each), 2)))
+    for (name, own), colour in zip(each.items(), colours, strict=False):
+        values = np.sort(own["psf_peak_mm"])
+        share = np.arange(1, len(values) + 1) / len(values)
+        axis.step(values, share, where="post", color=colour, lw=1.3, label=name[:30])
+    axis.set(xlim=(0, 60), ylim=(0, 1))
+    axis.set_xlabel("mm from the source to the peak of its estimate", fontsize=8)
+    axis.set_ylabel("share of sources", fontsize=8)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=7, frameon=False)
+    return figure
