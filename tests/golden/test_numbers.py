@@ -20,6 +20,11 @@ def test_the_readme_has_the_numbers_of_the_benchmark() -> None:
     assert readme.filled(text, readme.table(json.loads(readme.FOUND.read_text()))) == text
 
 
+def test_the_folder_of_the_benchmark_has_the_numbers_of_its_runs() -> None:
+    text = readme.TASKS.read_text(encoding="utf-8")
+    assert readme.filled(text, readme.tasks_table()) == text
+
+
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_tables_of_the_benchmark_have_the_numbers_of_its_run(path: Path) -> None:
     table = json.loads(path.read_text(encoding="utf-8"))

@@ -1,19 +1,25 @@
-"""The README's table, from what `bayesesi benchmark cortex-focal -o reports/benchmark` wrote.
+"""The README's table and that of all tasks, from what `bayesesi benchmark TASK` wrote.
 
-python -m tests.oracle.readme    # fills what stands between the two marks
+python -m tests.oracle.readme    # fills what stands between the two marks, in both files
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bayesesi.benchmark.methods import methods
 from bayesesi.benchmark.summary import Mean
+from bayesesi.benchmark.tasks import TASKS as KNOWN
 
 ROOT = Path(__file__).parents[2]
-README, FOUND = ROOT / "README.md", ROOT / "reports" / "benchmark" / "cortex-focal.json"
+RUNS = ROOT / "reports" / "benchmark"
+README, FOUND, TASKS = ROOT / "README.md", RUNS / "cortex-focal.json", RUNS / "README.md"
 BEGIN, END = "<!-- benchmark -->\n", "<!-- end -->"
+#: Kinds of methods that are ours: networks, and posteriors that are exact.
+OURS = ("learned", "exact")
 #: Heading -> measure, or a part of the sets.
 COLUMNS = {
     "peak off, mm": "peak_mm",
@@ -42,6 +48,38 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def tasks_table() -> str:
+    """A row a task that was run: ours, eLORETA and the best of all others, of methods that were
+    given all cases, and the share of the cortex that sets take."""
+    lines = [
+        "| task | n | by | best of ours | eLORETA | best of the others | 90 % sets: ours, eLORETA, "
+        "other |",
+        "|" + "---|" * 7,
+    ]
+    for path in sorted(RUNS.glob("*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["task"] not in KNOWN:
+            continue
+        measure = "nemd" if KNOWN[found["task"]].places == "volume" else "peak_mm"
+        values = {name: each[measure] for name, each in found["methods"].items() if measure in each}
+        n = max(each["n"] for each in values.values())
+        values = {name: each for name, each in values.items() if each["n"] == n}
+        ours, classics = _kinds(values, OURS), _kinds(values, ("classic", "rival", "other"))
+        linear = [name for name in classics if name.startswith("eLORETA")]
+        others = [name for name in classics if name not in linear]
+        three = [min(names, key=lambda n: values[n]["value"]) for names in (ours, linear, others)]
+        cells = [f"{name} {Mean(**values[name])}" for name in three]
+        areas = [found["sets"].get(name) for name in three]
+        said = ", ".join("–" if a is None else f"{a['area']['value']:.2f}" for a in areas)
+        lines.append(f"| `{found['task']}` | {n} | {measure} | {' | '.join(cells)} | {said} |")
+    return "\n".join(lines) + "\n"
+
+
+def _kinds(names: Iterable[str], kinds: tuple[str, ...]) -> list[str]:
+    known = methods()
+    return [name for name in names if name in known and known[name].kind in kinds]
+
+
 def _said(mean: dict[str, Any] | None, measure: str) -> str:
     if mean is None:
         return "–"
@@ -57,4 +95,5 @@ def filled(text: str, rows: str) -> str:
 
 if __name__ == "__main__":
     rows = table(json.loads(FOUND.read_text(encoding="utf-8")))
-    README.write_text(filled(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    for path, text in ((README, rows), (TASKS, tasks_table())):
+        path.write_text(filled(path.read_text(encoding="utf-8"), text), encoding="utf-8")

@@ -246,8 +246,8 @@ HEADER = (
     "shifted. Where a card was made the skull and the cap are unknown already: a skull of one "
     "value is a part of what it knows. The cards of `cortex` and `parcels` were made on patches "
     "and smooth fields, moments and windows: here are moments of patches alone, so that their "
-    "first row is a shift already, towards the cases that their sets hold less often. The last is a "
-    "head that no bank holds (`tests/oracle/another_person.py`): MNE's sample subject (BSD-3).",
+    "first row is a shift already, towards the cases that their sets hold less often. The last is "
+    "a head that no bank holds (`tests/oracle/another_person.py`): MNE's sample subject (BSD-3).",
     "",
     "| solver | what is shifted | cases with an event | held | area | reliable | caution | abstain "
     "| held if reliable |",
