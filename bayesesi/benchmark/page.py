@@ -108,7 +108,8 @@ def write_benchmark(found: Benchmark, folder: str | Path, command: str) -> tuple
     """
     check_parquet()
     table, pictures = summary_table(found, command), pictures_of(found)
-    written = write_page(table, pictures, plot_means(found), folder)
+    first = plot_published(found) or plot_means(found)
+    written = write_page(table, pictures, first, folder)
     parquet = Path(folder) / f"{found.task.name}.parquet"
     with draft_file(parquet) as draft:
         found.rows.to_parquet(draft, engine="pyarrow", index=False)
@@ -189,6 +190,7 @@ def markdown(table: dict[str, Any]) -> str:
     lines = [f"# {table['task']}", "", table["words"], ""]
     lines += [f"Inverse crime: {table['inverse_crime']}.", ""]
     lines += [f"Made by `{table['command']}` on {table['created']}.", ""]
+    lines += [f"![The picture of {table['task']}]({table['task']}.png)", ""]
     lines += _markdown_rows(rows_of(table))
     lines += ["", "Means over cases with 95 % intervals of cases drawn again.", ""]
     for name in _told_apart(table):
