@@ -151,7 +151,7 @@ def chosen(names: list[str] | None, places: str) -> list[Method]:
 
     Raises
     ------
-    InputError : no such method.
+    InputError : no such method, or one of other places.
     """
     known = methods()
     if names is None:
@@ -160,4 +160,8 @@ def chosen(names: list[str] | None, places: str) -> list[Method]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise InputError(f"no method {some(unknown)}; there are {some(known, 60)}")
-    return [known[name] for name in names]
+    own = [known[name] for name in dict.fromkeys(names)]
+    other = [method.name for method in own if places not in method.places]
+    if other:
+        raise InputError(f"{some(other)} cannot answer cases of a {places}; leave it out")
+    return own

@@ -48,9 +48,10 @@ _PANELS = {
 _MOST_PANELS = 4
 #: Rows of maps, of so many sources.
 _MAPPED, _SOURCES = 14, 5124
+_OVER = "Means over cases with 95 % intervals of cases drawn again, none of fewer than five."
 _ELSEWHERE = (
     "Earth mover's distance over that of a flat map, with 95 % intervals over cases. Dashed and "
-    "hollow: numbers that others published, of another head and other cases; not measured here."
+    "hollow, not measured here: "
 )
 _OF_KIND = {"learned": "#1d5b8a", "exact": "#5b8a3a", "classic": "#8a949e", "rival": "#b3590a"}
 
@@ -76,6 +77,7 @@ def summary_table(found: Benchmark, command: str) -> dict[str, Any]:
         "command": command,
         "created": datetime.now(UTC).date().isoformat(),
         "measures": MEASURES,
+        "over": _OVER,
         "settings": found.settings,
         "published": [
             {"method": p.method, "measure": p.measure, "values": dict(p.values), "source": p.source}
@@ -192,7 +194,7 @@ def markdown(table: dict[str, Any]) -> str:
     lines += [f"Made by `{table['command']}` on {table['created']}.", ""]
     lines += [f"![The picture of {table['task']}]({table['task']}.png)", ""]
     lines += _markdown_rows(rows_of(table))
-    lines += ["", "Means over cases with 95 % intervals of cases drawn again.", ""]
+    lines += ["", table["over"], ""]
     for name in _told_apart(table):
         lines += [f"## {name}", "", *_markdown_rows(rows_of(table, name)), ""]
     if table["reliability"]:
@@ -254,14 +256,19 @@ def _told_apart(table: dict[str, Any]) -> list[str]:
 def pictures_of(found: Benchmark) -> list[tuple[Figure | None, str]]:
     """With their words, in the order of the page."""
     main = headline(found)
+    if found.task.places_only:  # a few recordings are no sample
+        return [(plot_means(found), "Means; colours are kinds of method."), *plots_of_maps(found)]
     return [
-        (plot_published(found), _ELSEWHERE),
+        (plot_published(found), _ELSEWHERE + _sources(found)),
         (plot_means(found), "Means with 95 % intervals over cases; colours are kinds of method."),
         (plot_spread(found), f"{MEASURES[main]}: how cases differ. Box: quartiles; bar: median."),
         (plot_curves(found), f"{MEASURES[main]}, by the kind of case; bars: 95 % intervals."),
         (plot_wins(found), f"Share of cases in which the row does better: {MEASURES[main]}."),
-        *plots_of_maps(found),
     ]
+
+
+def _sources(found: Benchmark) -> str:
+    return "; ".join(dict.fromkeys(each.source for each in found.task.published)) + "."
 
 
 def _colour(name: str) -> str:
@@ -270,7 +277,12 @@ def _colour(name: str) -> str:
 
 
 def plot_means(found: Benchmark) -> Figure:
-    """A panel a measure of the four that tell most: dots and intervals, methods best first."""
+    """A panel a measure of the four that tell most: dots and intervals, methods best first.
+
+    Raises
+    ------
+    InputError : no method has an answer.
+    """
     overall, regions = means(found), sets(found)
     panels = {
         words: {n: each[m] for n, each in overall.items() if each[m].n}
@@ -278,6 +290,11 @@ def plot_means(found: Benchmark) -> Figure:
     }
     panels["area of 90 % sets, share of cortex"] = {n: area for n, (_, area) in regions.items()}
     shown = [(words, values) for words, values in panels.items() if values][:_MOST_PANELS]
+    if not shown:
+        raise InputError(
+            "no method has an answer, so there is no page: see the reasons in the "
+            "folder of finished cases"
+        )
     order = best_first(found, headline(found))
     figure = new_figure(12.5, 0.9 + 0.19 * len(order), layout="constrained")
     axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
@@ -296,10 +313,10 @@ def plot_means(found: Benchmark) -> Figure:
 
 
 def plot_published(found: Benchmark) -> Figure | None:
-    """The best of each kind by condition, beside what others published of their own head."""
-    if not found.task.published:
+    """The best six by condition, beside what others published of their own head."""
+    measure = found.task.published[0].measure if found.task.published else ""
+    if not measure or not found.rows[measure].notna().any():
         return None
-    measure = found.task.published[0].measure
     names = [condition.name for condition in found.task.conditions]
     order, tables = best_first(found, measure)[:_CURVED], [means(found, name) for name in names]
     figure = new_figure(9.5, 4.4, layout="constrained")

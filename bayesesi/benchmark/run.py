@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Another one where answers are measured otherwise: what was kept is then done anew.
-SCHEMA = 1
+SCHEMA = 2
 #: Cases of a condition that are one job; those on which settings are chosen, and their seed.
 PIECE, _N_TUNED, _TUNED_SEED = 5, 16, 21
 #: Characters of a reason.
@@ -94,8 +94,14 @@ def run_benchmark(
     sizes = {False: task.n if n is None else n, True: task.n_slow if n_slow is None else n_slow}
     if min(sizes.values()) < 1:
         raise InputError(f"a benchmark is of one case or more, not {min(sizes.values())}")
-    if task.places_only:  # a recording is one case
+    if task.places_only:
+        if n is not None or n_slow is not None:
+            raise InputError("a recording is one case: leave -n and --n-slow off")
         sizes = dict.fromkeys(sizes, len(task.conditions))
+        for condition in task.conditions:  # a damaged file is told before anything is begun
+            condition.case(0, SEED)
+    elif data is not None:
+        raise InputError(f"{task.name} has simulated cases and reads no folder: leave --data off")
     sizes[True] = min(sizes.values())
     place = Path(out).absolute() / task.name
     jobs, kept = [], []
@@ -135,11 +141,17 @@ def _settings(
 ) -> dict[str, float]:
     """Chosen on other cases of the task, once."""
     wanted = [method.name for method in found if method.name.endswith(TUNED)]
-    place.mkdir(parents=True, exist_ok=True)
     path = place / "settings.json"
     about = [condition.fingerprint for condition in task.tuning]
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    kept = dict(known["settings"]) if known.get("cases") == about else {}
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{place} cannot be written ({error.strerror}); see --work") from error
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        kept = {str(k): float(v) for k, v in known["settings"].items() if known["cases"] == about}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        kept = {}  # none yet, or a file that was torn
     missing = [name for name in wanted if name not in kept]
     jobs = [(task, name) for name in missing]
     for name, value in run_jobs(_tune, jobs, workers, scheduler, "settings", progress):

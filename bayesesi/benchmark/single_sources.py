@@ -4,11 +4,12 @@ The response of a method at source s to source k alone is
 
     M_sk = |j^_s(v_k)| / |j_k|,    v_k = L~_k j_k without noise, as large as an SNR says,
 
-for K sources spread over the cortex. Column k is the point-spread function of source k; row s, the
-cross-talk function of the estimate at s, says which sources it is made of. Of a linear method that
-is its resolution matrix (Hauk et al. 2022, doi:10.1016/j.neuroimage.2022.119177); of any other it
-holds at that SNR, for sources that are active alone. All methods are run as elsewhere, a posterior
-by its mean. See ``resolution``, whose kernels are the oracle of this.
+for K sources spread over the cortex. Column k, of all S, is the point-spread function of source k;
+row s, of the K that were tried, the cross-talk function of the estimate at s: which of them it is
+made of. Peaks of the two are not of the same grid: do not compare their errors. Of a linear method
+that is its resolution matrix (Hauk et al. 2022, doi:10.1016/j.neuroimage.2022.119177); of any other
+it holds at that SNR, for sources that are active alone. All methods are run as elsewhere, a
+posterior by its mean. See ``resolution``, whose kernels are the oracle of this.
 """
 
 from __future__ import annotations
@@ -28,15 +29,13 @@ from bayesesi.benchmark.answers import answer_of
 from bayesesi.benchmark.cases import Condition
 from bayesesi.benchmark.methods import TUNED, chosen, methods
 from bayesesi.benchmark.resolution import Width, point_spreads, width
-from bayesesi.benchmark.tasks import SEED
+from bayesesi.benchmark.tasks import RESOLUTION, SEED
 from bayesesi.draft import draft_file
 from bayesesi.errors import InputError
 from bayesesi.jobs import run_jobs
 from bayesesi.observation import Observation
 
-#: Its name beside those of tasks.
-RESOLUTION = "resolution"
-SCHEMA = 1
+SCHEMA = 2
 #: Head, cap and noise: 64 electrodes, all as assumed.
 CONDITION = Condition("single-frame", "one moment, 64 electrodes")
 #: Power of a source over that of noise, dB; level of the cortex whose sources are tried.
@@ -52,15 +51,18 @@ class SingleSources:
     Attributes
     ----------
     sources : (K,) of the 5,124, those that were tried. snr_db : at which.
-    psf, ctf : method -> widths (K,) of point-spread and cross-talk functions, see ``Width``.
-    reasons : method -> why it has none.
+    psf, ctf : method -> widths (K,) of point-spread and cross-talk functions, see ``Width``. A
+        function that is 0 everywhere counts as a guess: a flat one, any source of which may be its
+        peak.
+    failed : method -> how many sources were in pieces that failed, and the first reason; such a
+        method has no widths.
     """
 
     sources: NDArray[np.int64]
     snr_db: float
     psf: dict[str, Width]
     ctf: dict[str, Width]
-    reasons: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<SingleSources | {len(self.sources)} sources, {len(self.psf)} methods>"
@@ -97,19 +99,35 @@ def run_single_sources(
     ]
     for name, start, path in run_jobs(_piece, jobs, workers, scheduler, RESOLUTION, progress):
         assert Path(path).is_file(), (name, start)
-    psf, ctf, reasons = {}, {}, {}
+    psf, ctf, failed = {}, {}, {}
+    space = template_source_space(4)
     for method in found:
         pieces = [json.loads(_file(place, method.name, s).read_text("utf-8")) for s in starts]
-        why = next((piece["reason"] for piece in pieces if piece["reason"]), "")
+        why = [piece["reason"] for piece in pieces if piece["reason"]]
         if why:
-            reasons[method.name] = why
+            n = sum(
+                len(sources[s : s + _PIECE])
+                for s, p in zip(starts, pieces, strict=True)
+                if p["reason"]
+            )
+            failed[method.name] = n, why[0]
             continue
-        psf[method.name] = Width(
+        spread = Width(
             *(np.concatenate([piece[k] for piece in pieces]).astype(float) for k in Width._fields)
         )
         rows = np.concatenate([piece["rows"] for piece in pieces], axis=0)
-        ctf[method.name] = width(rows, template_source_space(4).positions[sources])
-    return SingleSources(sources, SNR_DB, psf, ctf, reasons)
+        where = space.positions[sources]
+        psf[method.name] = _or_guess(spread, space.positions, where)
+        ctf[method.name] = _or_guess(width(rows, where), where, where)
+    return SingleSources(sources, SNR_DB, psf, ctf, failed)
+
+
+def _or_guess(found: Width, positions: NDArray[np.float64], about: NDArray[np.float64]) -> Width:
+    """Of functions that are 0 everywhere, what a flat one has."""
+    apart = 1e3 * np.linalg.norm(positions[:, None] - about, axis=2)
+    peak, spread = apart.mean(axis=0), np.sqrt((apart**2).mean(axis=0))
+    silent = np.isnan(found.spread)
+    return Width(np.where(silent, peak, found.peak_error), np.where(silent, spread, found.spread))
 
 
 def tried() -> NDArray[np.int64]:
@@ -174,9 +192,16 @@ def _file(place: Path, name: str, start: int) -> Path:
 
 
 def _whole(path: Path, about: dict[str, Any]) -> bool:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path.parent} cannot be written ({error.strerror}); see --work"
+        ) from error
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(kept, dict) and all(kept.get(key) == value for key, value in about.items())
+    if not isinstance(kept, dict) or kept.get("reason"):  # what failed is tried again
+        return False
+    return all(kept.get(key) == value for key, value in about.items())

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Of sets, and of the intervals of means; resamples; the fewest cases that make a set.
 SET_LEVEL, LEVEL, _TIMES, _LEAST = 0.9, 0.95, 1_000, 20
+#: Cases whose mean has no interval yet.
+FEW = 5
 #: Edges of the kinds of case by which curves are drawn, in the unit of the kind.
 CURVES: Mapping[str, tuple[str, tuple[float, ...]]] = {
     "snr_db": ("SNR, dB", (-10, 0, 5, 10, 15, 25)),
@@ -40,7 +42,7 @@ CURVES: Mapping[str, tuple[str, tuple[float, ...]]] = {
 
 @dataclass(frozen=True)
 class Mean:
-    """Over n cases, with an interval; NaN of none."""
+    """Over n cases, with an interval, of fewer than ``FEW`` cases without; NaN of none."""
 
     value: float
     low: float
@@ -52,6 +54,8 @@ class Mean:
         known = values[np.isfinite(values)]
         if not len(known):
             return cls(float("nan"), float("nan"), float("nan"), 0)
+        if len(known) < FEW:
+            return cls(*(float(known.mean()),) * 3, len(known))
         rng = np.random.default_rng(len(known))
         again = known[rng.integers(len(known), size=(_TIMES, len(known)))].mean(axis=1)
         low, high = np.quantile(again, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -60,7 +64,7 @@ class Mean:
     def __str__(self) -> str:
         if not self.n:
             return "–"
-        if self.n == 1:
+        if self.low == self.high:
             return f"{self.value:.3g}"
         return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bayesesi.benchmark.cases import Condition
-from bayesesi.benchmark.recordings import Recording, recordings
+from bayesesi.benchmark.recordings import KNOWN_OF, Recording, recordings
 from bayesesi.errors import InputError, some
 
 #: Of every task: no card, choice or training has met these cases.
 SEED = 20
-#: The task of recordings.
-REAL = "real"
+#: The task of recordings; and what is asked like a task and has no cases, see ``single_sources``.
+REAL, RESOLUTION = "real", "resolution"
 
 
 @dataclass(frozen=True)
@@ -158,11 +158,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             REAL,
-            "Recordings of which it is known where they came from: the occipital cortex of the "
-            "other side for a checkerboard in half of the visual field (MNE-Python's test files, "
-            "BSD-3-Clause), what surgery removed for a seizure's onset (DeepSIF, Sun et al. 2022, "
-            "Clear BSD). One case each, so no statistic. Active regions are those that are so by "
-            "half; errors are to the nearest of what is known.",
+            "Recordings of which it is known where they came from. One case each, so no statistic.",
             "none: these are measurements, in the template's head",
             (),
             n=3,
@@ -182,6 +178,10 @@ def task_of(name: str, data: str | Path | None = None) -> Task:
     InputError : no such task, no recordings.
     """
     if name not in TASKS:
-        raise InputError(f"no task {some([name])}; there are {', '.join(TASKS)}")
+        raise InputError(f"no task {some([name])}; there are {', '.join((*TASKS, RESOLUTION))}")
     task = TASKS[name]
-    return replace(task, conditions=recordings(data)) if name == REAL else task
+    if name != REAL:
+        return task
+    found = recordings(data)
+    words = dict.fromkeys(KNOWN_OF[each.folder.name] for each in found)
+    return replace(task, conditions=found, words=" ".join((task.words, *words)))

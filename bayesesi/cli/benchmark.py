@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from bayesesi.cli.app import app, one_sentence, show
@@ -56,10 +56,12 @@ def benchmark(
     """
     from bayesesi.benchmark.page import check_parquet, headline, write_benchmark
     from bayesesi.benchmark.run import run_benchmark
-    from bayesesi.benchmark.single_sources import RESOLUTION
     from bayesesi.benchmark.summary import best_first, means
+    from bayesesi.benchmark.tasks import RESOLUTION
+    from bayesesi.draft import check_folder
 
     check_parquet()
+    check_folder(out, overwrite=True)
     if task == RESOLUTION:
         if n is not None or n_slow is not None or data is not None:
             raise InputError("resolution has no cases: leave -n, --n-slow and --data off")
@@ -78,10 +80,10 @@ def benchmark(
         progress=True,
     )
     command = f"bayesesi benchmark {task}"
-    command += f" --methods {methods!r}" if names else ""
+    command += f" --methods {shlex.quote(methods)}" if names else ""
     command += f" -n {n}" if n is not None else ""
     command += f" --n-slow {n_slow}" if n_slow is not None else ""
-    command += f" --data {data}" if data is not None else ""
+    command += f" --data {shlex.quote(str(data))}" if data is not None else ""
     written = write_benchmark(found, out, command)
     main, overall = headline(found), means(found)
     rows = {name: str(overall[name][main]) for name in best_first(found, main)}
@@ -92,21 +94,27 @@ def benchmark(
 
 def _resolution(methods: str, out: Path, work: Path, workers: int, scheduler: str | None) -> None:
     from bayesesi.benchmark.resolution_page import write_resolution
-    from bayesesi.benchmark.single_sources import RESOLUTION, run_single_sources
+    from bayesesi.benchmark.single_sources import run_single_sources
+    from bayesesi.benchmark.tasks import RESOLUTION
 
     found = run_single_sources(
         _named(methods), work, workers=workers, scheduler=scheduler, progress=True
     )
-    command = f"bayesesi benchmark {RESOLUTION}" + (f" --methods {methods!r}" if methods else "")
+    command = f"bayesesi benchmark {RESOLUTION}" + (
+        f" --methods {shlex.quote(methods)}" if methods else ""
+    )
     written = write_resolution(found, out, command)
     rows = {
-        name: f"peak off {np.nanmean(own.peak_error):.1f} mm, spread {np.nanmean(own.spread):.1f}"
+        name: f"peak off {own.peak_error.mean():.1f} mm, spread {own.spread.mean():.1f} mm"
         for name, own in found.psf.items()
     }
-    rows |= {name: f"failed: {why}" for name, why in found.reasons.items()}
+    rows |= {name: f"failed: {why}" for name, (_, why) in found.failed.items()}
     rows["written"] = ", ".join(str(path) for path in written)
     show(rows, f"{RESOLUTION}: point-spread functions")
 
 
 def _named(methods: str) -> list[str] | None:
-    return [each.strip() for each in methods.split(";") if each.strip()] or None
+    named = [each.strip() for each in methods.split(";") if each.strip()]
+    if methods and not named:
+        raise InputError("--methods names nothing; give names with semicolons between, or leave it")
+    return named or None
