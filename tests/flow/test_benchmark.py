@@ -306,7 +306,7 @@ def test_no_recordings_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no folder visual_evoked"):
         task_of(REAL, tmp_path)
     (tmp_path / "ictal_p2").mkdir()
-    with pytest.raises(InputError, match=r"ictal_p2 lacks data1\.mat"):
+    with pytest.raises(InputError, match="ictal_p2 lacks 'data1"):
         task_of(REAL, tmp_path)
     with pytest.raises(InputError, match="reads no folder"):
         run_benchmark("cal", ["MNE"], tmp_path, data=tmp_path)
