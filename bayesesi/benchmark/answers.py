@@ -29,8 +29,9 @@ class Answer:
 
     Attributes
     ----------
-    size : (S,) root of the power of the mean over the window, 0 everywhere of one that says that
-        nothing is active; None of scores alone.
+    size : (S,) root of the power over the window, of the mean or, where ``sizes`` was asked for,
+        the mean of that of draws; 0 everywhere of one that says that nothing is active; None of
+        scores alone.
     moments : (S[, 3], R) A m or a statistic; None of a map. draws : (D, S[, 3], R) A m, or None.
     scores : (P,) larger where a region is more plausible; none in a volume.
     probability : (P,) that a region is active, of draws; else None.
@@ -43,21 +44,26 @@ class Answer:
     probability: NDArray[np.float64] | None
 
 
-def answer_of(found: Any, obs: Observation, seed: int) -> Answer:
+def answer_of(found: Any, obs: Observation, seed: int, sizes: bool = False) -> Answer:
     """What ``found`` says.
+
+    Parameters
+    ----------
+    sizes : the map of a posterior is the mean size of draws, and not the size of their mean, in
+        which directions of free sources cancel that the data do not tell apart.
 
     Raises
     ------
     InputError : of another shape, not finite.
     """
     if isinstance(found, Posterior):
-        return _of_draws(obs, found.sample(SCORE_DRAWS, seed), found.mean(), found)
+        return _of_draws(obs, found.sample(SCORE_DRAWS, seed), found.mean(), found, sizes)
     if hasattr(found, "draws") and hasattr(found, "mean"):
-        return _of_draws(obs, found.draws(SCORE_DRAWS, seed), np.asarray(found.mean), None)
+        return _of_draws(obs, found.draws(SCORE_DRAWS, seed), np.asarray(found.mean), None, sizes)
     values = _finite(found)
     field, level = (*obs.leadfield.shape[1:], obs.n_functions), obs.source_space.level
     if values.shape[1:] == field and len(values) >= SCORE_DRAWS:
-        return _of_draws(obs, values, values.mean(axis=0), None)
+        return _of_draws(obs, values, values.mean(axis=0), None, sizes)
     if values.shape in (field, field[:1]):
         whole = values.shape == field
         size = np.sqrt(power_of(obs, values)) if whole else np.abs(values)
@@ -77,9 +83,12 @@ def _of_draws(
     draws: NDArray[np.float64],
     mean: NDArray[np.float64],
     posterior: Posterior | None,
+    sizes: bool,
 ) -> Answer:
     draws, mean = _finite(draws), _finite(mean)
     size = np.sqrt(power_of(obs, mean))
+    if sizes:
+        size = np.mean([np.sqrt(power_of(obs, draw)) for draw in draws], axis=0)
     level = obs.source_space.level
     if level is None:
         return Answer(size, mean, draws, np.zeros(0), None)

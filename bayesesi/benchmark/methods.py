@@ -45,7 +45,7 @@ class Method:
     amplitude : whether its numbers are A m. level : of the cortex that it is given.
     slow : whether it is run on the first few cases. places : ``"cortex"``, ``"volume"``, both.
     model : that ships, whose weights an answer hangs on; empty of others.
-    needs : package that has to be installed.
+    needs : package that has to be installed. sizes : see ``answers.answer_of``.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Method:
     places: tuple[str, ...] = ("cortex", "volume")
     model: str = ""
     needs: str = ""
+    sizes: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -137,7 +138,9 @@ def methods() -> dict[str, Method]:
         _model("cortex", "learned", "patches or a field, diffusion"),
         _model("parcels", "learned", "parcels, normalizing flow"),
         _model("patches", "exact", "few patches, heads drawn", slow=True),
-        Method("blobs", "exact", "one to ten blobs, by chains", _blobs, places=("volume",)),
+        Method(
+            "blobs", "exact", "one to ten blobs, by chains", _blobs, places=("volume",), sizes=True
+        ),
         _gaussian("depth", "sources alike but for depth", ("cortex", "volume")),
         _gaussian("smooth", "smooth fields", ("cortex",)),
     ]

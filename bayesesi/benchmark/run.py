@@ -220,7 +220,8 @@ def _answered(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            answer = answer_of(method.solve(case.obs, i, setting), case.obs, i)
+            found = method.solve(case.obs, i, setting)
+            answer = answer_of(found, case.obs, i, method.sizes)
             row["seconds"] = time.perf_counter() - began
             row |= measure(case, answer, method.amplitude, emd)
         row["scores"] = [float(value) for value in answer.scores]
@@ -241,7 +242,7 @@ def _about(task: Task, method: Method, setting: float | None) -> dict[str, Any]:
         "schema": SCHEMA,
         "cases": [condition.fingerprint for condition in task.conditions],
         "seed": SEED,
-        "method": method.fingerprint,
+        "method": f"{method.fingerprint}{', sizes' if method.sizes else ''}",
         "setting": setting,
         "piece": PIECE,
     }

@@ -148,7 +148,7 @@ def responses(
     method = methods()[name]
 
     def solve(seen: Observation) -> NDArray[np.float64]:
-        answer = answer_of(method.solve(seen, SEED, None), seen, SEED)
+        answer = answer_of(method.solve(seen, SEED, None), seen, SEED, method.sizes)
         if answer.size is None:
             raise InputError("a map is needed, and it has scores of regions alone")
         return answer.size

@@ -171,6 +171,19 @@ def test_the_truth_is_best_of_all() -> None:
     assert blind["auc"] == 0.5
 
 
+def test_sizes_of_draws_do_not_cancel() -> None:
+    """Of draws up and down alike the mean is nothing, the mean size is not."""
+    obs = Condition("single-frame", "x").case(0, 20).obs
+    draws = np.zeros((200, 5124, 1))
+    draws[:, 7] = np.where(np.arange(200) % 2, 1e-8, -1e-8)[:, None]
+    size = answer_of(draws, obs, 0, sizes=True).size
+    plain = answer_of(draws, obs, 0).size
+    assert size is not None and plain is not None  # noqa: PT018
+    assert size[7] == pytest.approx(1e-8 * np.linalg.norm(obs.time_basis.functions))
+    assert plain[7] == pytest.approx(0)
+    assert not np.delete(size, 7).any()
+
+
 @pytest.mark.slow  # the first time, heads are solved for minutes
 def test_a_volume_has_its_own_measures() -> None:
     case = Condition("piu-61", "x", 20.0, 2).case(0, 20)
