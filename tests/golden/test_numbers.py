@@ -35,6 +35,12 @@ def test_tables_of_the_benchmark_have_the_numbers_of_its_run(path: Path) -> None
     assert table["command"] in text
 
 
+def test_the_readme_says_what_is_left_under_another_persons_head() -> None:
+    rows = json.loads((ROOT / "reports" / "calibration" / "shift.json").read_text())
+    held = rows["atoms person"][1].split()[0].lstrip("0")
+    assert f"90 % sets of `atoms` hold {held})" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_folder_of_cards_says_what_cards_say() -> None:
     """Made anew by `python -m tests.oracle.cards`."""
     text = (ROOT / "reports" / "calibration" / "README.md").read_text(encoding="utf-8")
