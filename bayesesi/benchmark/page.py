@@ -46,8 +46,8 @@ _PANELS = {
     "1 - weighted cosine": "cosine",
 }
 _MOST_PANELS = 4
-#: Rows of maps, of so many sources.
-_MAPPED, _SOURCES = 14, 5124
+#: Rows of maps.
+_MAPPED = 14
 _OVER = "Means over cases with 95 % intervals of cases drawn again, none of fewer than five."
 _ELSEWHERE = (
     "Earth mover's distance over that of a flat map, with 95 % intervals over cases. Dashed and "
@@ -271,6 +271,10 @@ def _sources(found: Benchmark) -> str:
     return "; ".join(dict.fromkeys(each.source for each in found.task.published)) + "."
 
 
+def _is_ours(name: str) -> bool:
+    return name in methods() and methods()[name].kind in ("learned", "exact")
+
+
 def _colour(name: str) -> str:
     known = methods().get(name)
     return _OF_KIND.get(known.kind if known else "", "#1f2a36")
@@ -356,16 +360,14 @@ def plots_of_maps(found: Benchmark) -> list[tuple[Figure, str]]:
     drawn = []
     for condition in found.task.conditions if found.maps else ():
         rows = found.rows[found.rows["condition"] == condition.name]
-        order = [
-            name
-            for name in rows.sort_values(headline(found), kind="stable")["method"]
-            if len(found.maps.get((name, condition.name), ())) == _SOURCES
-        ]
+        nearest = rows.sort_values(headline(found), kind="stable")["method"]
+        known = [name for name in nearest if (name, condition.name) in found.maps]
+        order = sorted(known, key=lambda name: not _is_ours(name))
         maps = {name: [found.maps[name, condition.name]] for name in order[:_MAPPED]}
         if maps:
             words = (
-                f"{condition.name}: maps in shares of their largest value, the nearest peak first; "
-                "black: around what is known."
+                f"{condition.name}: maps in shares of their largest value, ours first, then by how "
+                "near they peak; black: around what is known."
             )
             drawn.append((plot_map_rows(maps, outline=condition.case(0, 0).size > 0), words))
     return drawn
@@ -396,7 +398,7 @@ def plot_curves(found: Benchmark) -> Figure | None:
     """A panel a kind of case that varies; the best of each kind of method first."""
     main = headline(found)
     order = best_first(found, main)
-    ours = [n for n in order if methods().get(n) and methods()[n].kind in ("learned", "exact")][:2]
+    ours = [name for name in order if _is_ours(name)][:2]
     names = [*ours, *[n for n in order if n not in ours]][:_CURVED]
     table = curves(found, main, names)
     if not table:
