@@ -29,7 +29,7 @@ from bayesesi.draft import draft_file
 from bayesesi.errors import InputError
 from bayesesi.report.map_figure import plot_map_rows
 from bayesesi.report.report import page_environment
-from bayesesi.report.result_figure import data_uri, new_figure
+from bayesesi.report.result_figure import data_uri, new_figure, png_of
 from bayesesi.report.words import plain
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def write_page(
             draft.write_text(text, encoding="utf-8")
     written.append(folder / f"{name}.png")
     with draft_file(written[-1]) as draft:
-        first.savefig(draft, dpi=110, format="png")
+        draft.write_bytes(png_of(first, 110))
     return tuple(written)
 
 

@@ -41,7 +41,12 @@ def new_figure(width: float, height: float, **layout: Any) -> Figure:
 
 
 def data_uri(figure: Figure, dpi: int = 150) -> str:
-    """The figure as a PNG inside an address; the same figure gives the same bytes."""
+    """The figure as a PNG inside an address."""
+    return "data:image/png;base64," + base64.b64encode(png_of(figure, dpi)).decode()
+
+
+def png_of(figure: Figure, dpi: int = 150) -> bytes:
+    """A small PNG; the same figure gives the same bytes."""
     buffer = BytesIO()
     figure.savefig(buffer, dpi=dpi, format="png", metadata={"Software": None})
     # 256 colours are enough for a figure, and a third of the size
@@ -52,7 +57,7 @@ def data_uri(figure: Figure, dpi: int = 150) -> str:
     )
     small = BytesIO()
     few.save(small, "png", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
+    return small.getvalue()
 
 
 def plot_maps(
