@@ -63,7 +63,8 @@ class Method:
     @property
     def fingerprint(self) -> str:
         """What an answer hangs on beside the case."""
-        return solver_name(self.model) if self.model else f"{self.name} {__version__}"
+        own = solver_name(self.model) if self.model else f"{self.name} {__version__}"
+        return f"{own}, sizes" if self.sizes else own
 
 
 def _model(name: str, kind: str, words: str, slow: bool = False) -> Method:

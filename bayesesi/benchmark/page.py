@@ -48,7 +48,10 @@ _PANELS = {
 _MOST_PANELS = 4
 #: Rows of maps.
 _MAPPED = 14
-_OVER = "Means over cases with 95 % intervals of cases drawn again, none of fewer than five."
+_OVER = (
+    "Means over cases with 95 % intervals of cases drawn again, none of fewer than five; n is the "
+    "most cases of any measure."
+)
 _ELSEWHERE = (
     "Earth mover's distance over that of a flat map, with 95 % intervals over cases. Dashed and "
     "hollow, not measured here: "
@@ -110,8 +113,7 @@ def write_benchmark(found: Benchmark, folder: str | Path, command: str) -> tuple
     """
     check_parquet()
     table, pictures = summary_table(found, command), pictures_of(found)
-    first = plot_published(found) or plot_means(found)
-    written = write_page(table, pictures, first, folder)
+    written = write_page(table, pictures, folder)
     parquet = Path(folder) / f"{found.task.name}.parquet"
     with draft_file(parquet) as draft:
         found.rows.to_parquet(draft, engine="pyarrow", index=False)
@@ -121,10 +123,9 @@ def write_benchmark(found: Benchmark, folder: str | Path, command: str) -> tuple
 def write_page(
     table: dict[str, Any],
     pictures: Sequence[tuple[Figure | None, str]],
-    first: Figure,
     folder: str | Path,
 ) -> tuple[Path, ...]:
-    """All but the tidy table: numbers thrice, the pictures, and the ``first`` on its own.
+    """All but the tidy table: numbers thrice, the pictures, and the first of them on its own.
 
     Raises
     ------
@@ -147,7 +148,7 @@ def write_page(
             draft.write_text(text, encoding="utf-8")
     written.append(folder / f"{name}.png")
     with draft_file(written[-1]) as draft:
-        draft.write_bytes(png_of(first, 110))
+        draft.write_bytes(png_of(next(figure for figure, _ in pictures if figure), 110))
     return tuple(written)
 
 

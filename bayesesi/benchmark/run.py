@@ -194,19 +194,13 @@ def _answer_piece(
     n_emd = -(-task.n_emd // len(task.conditions))
     for i in range(first, first + size):
         case = condition.case(i, SEED, method.level)
-        rows.append(_answered(task, method, setting, case, condition.name, i, i < n_emd))
+        rows.append(_answered(method, setting, case, condition.name, i, i < n_emd))
     with draft_file(path) as draft:
         draft.write_text(json.dumps(rows, allow_nan=True))
 
 
 def _answered(
-    task: Task,
-    method: Method,
-    setting: float | None,
-    case: Case,
-    condition: str,
-    i: int,
-    emd: bool,
+    method: Method, setting: float | None, case: Case, condition: str, i: int, emd: bool
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "method": method.name,
@@ -227,7 +221,7 @@ def _answered(
         row["scores"] = [float(value) for value in answer.scores]
         if answer.probability is not None:
             row["probability"] = [float(value) for value in answer.probability]
-        if task.places_only and answer.size is not None:
+        if case.places_only and answer.size is not None:
             largest = float(answer.size.max()) or 1.0
             row["map"] = [round(float(value) / largest, 4) for value in answer.size]
     except Exception as error:  # a method that fails is a row with its reason
@@ -242,7 +236,7 @@ def _about(task: Task, method: Method, setting: float | None) -> dict[str, Any]:
         "schema": SCHEMA,
         "cases": [condition.fingerprint for condition in task.conditions],
         "seed": SEED,
-        "method": f"{method.fingerprint}{', sizes' if method.sizes else ''}",
+        "method": method.fingerprint,
         "setting": setting,
         "piece": PIECE,
     }

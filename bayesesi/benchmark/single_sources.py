@@ -89,16 +89,15 @@ def run_single_sources(
     elif any(method.name.endswith(TUNED) for method in found):
         raise InputError(f"single sources have no setting to choose; leave {TUNED!r} off a name")
     place, sources = Path(out).absolute() / RESOLUTION, tried()
-    about = {"schema": SCHEMA, "case": CONDITION.fingerprint, "seed": SEED, "snr_db": SNR_DB}
     starts = range(0, len(sources), _PIECE)
     jobs = [
         (method.name, start, str(path))
         for method in found
         for start in starts
-        if not _whole(path := _file(place, method.name, start), about | _of(method.name))
+        if not _whole(path := _file(place, method.name, start), _about(method.name))
     ]
-    for name, start, path in run_jobs(_piece, jobs, workers, scheduler, RESOLUTION, progress):
-        assert Path(path).is_file(), (name, start)
+    for _ in run_jobs(_piece, jobs, workers, scheduler, RESOLUTION, progress):
+        pass
     psf, ctf, failed = {}, {}, {}
     space = template_source_space(4)
     for method in found:
@@ -131,7 +130,7 @@ def _or_guess(found: Width, positions: NDArray[np.float64], about: NDArray[np.fl
 
 
 def tried() -> NDArray[np.int64]:
-    """(K,) the sources of the assumed cortex that are nearest to those of a coarse one."""
+    """(K,) the sources of the assumed cortex that a coarse one has too."""
     fine, coarse = template_source_space(4), template_source_space(_LEVEL)
     return np.asarray(coarse.index_in(fine), np.int64)
 
@@ -158,15 +157,21 @@ def responses(
     return np.asarray(found * seen / np.sqrt(10 ** (snr_db / 10) * obs.values.size))
 
 
-def _of(name: str) -> dict[str, Any]:
-    return {"method": methods()[name].fingerprint}
+def _about(name: str) -> dict[str, Any]:
+    """What a piece hangs on beside its sources."""
+    return {
+        "schema": SCHEMA,
+        "case": CONDITION.fingerprint,
+        "seed": SEED,
+        "snr_db": SNR_DB,
+        "method": methods()[name].fingerprint,
+    }
 
 
-def _piece(name: str, start: int, path: str) -> tuple[str, int, str]:
+def _piece(name: str, start: int, path: str) -> None:
     sources, space = tried(), template_source_space(4)
     own = sources[start : start + _PIECE]
-    row: dict[str, Any] = {"schema": SCHEMA, "case": CONDITION.fingerprint, "seed": SEED}
-    row |= {"snr_db": SNR_DB, "reason": "", **_of(name)}
+    row: dict[str, Any] = {**_about(name), "reason": ""}
     try:
         found = responses(name, _assumed(), own.tolist())
         spread = width(found, space.positions, own)
@@ -176,7 +181,6 @@ def _piece(name: str, start: int, path: str) -> tuple[str, int, str]:
         row["reason"] = str(error).partition("\n")[0][:200] or type(error).__name__
     with draft_file(Path(path)) as draft:
         draft.write_text(json.dumps(row), encoding="utf-8")
-    return name, start, path
 
 
 @lru_cache(maxsize=1)

@@ -68,16 +68,24 @@ def measure(step: Callable[[str], None]) -> Outcome:
 def _subject() -> tuple[HeadSurfaces, Any, Any, Any]:
     import mne
 
+    surfaces, info, trans = subject_head()
+    path = DATA / "sample_subject" / "sample-small-src.fif.gz"
+    src = mne.read_source_spaces(path, verbose="error")
+    for side in src:  # the file's positions are 1000 times too small
+        side["rr"] *= 1000
+    return surfaces, info, trans, _inside(src, trans, surfaces)
+
+
+def subject_head() -> tuple[HeadSurfaces, Any, Any]:
+    """Three shells, the EEG channels of a recording and where the head lies in its MRI."""
+    import mne
+
     folder = DATA / "sample_subject"
     trans = mne.read_trans(folder / "sample-trans.fif")
     names = ("inner_skull", "outer_skull", "outer_skin")
     surfaces = read_head_surfaces([folder / f"{n}.surf" for n in names], trans["trans"])
     evoked = mne.read_evokeds(DATA / "visual_evoked" / "visual-ave.fif", 0, verbose="error")
-    info = evoked.pick("eeg", exclude=()).info
-    src = mne.read_source_spaces(folder / "sample-small-src.fif.gz", verbose="error")
-    for side in src:  # the file's positions are 1000 times too small
-        side["rr"] *= 1000
-    return surfaces, info, trans, _inside(src, trans, surfaces)
+    return surfaces, evoked.pick("eeg", exclude=()).info, trans
 
 
 def _inside(src: Any, trans: Any, surfaces: HeadSurfaces) -> Any:

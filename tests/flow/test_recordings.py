@@ -10,9 +10,9 @@ import mne
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
 from bayesesi import read_noise_cov, read_recording, template_forward
+from bayesesi.benchmark.recordings import seizure
 from bayesesi.forward import ForwardOperator
 from bayesesi.noise import NoiseCovariance
 from bayesesi.observation import Observation, observe
@@ -124,28 +124,11 @@ def test_eeg_and_meg_of_the_own_head(
     assert chi2(loud) > 1.35 * chi2(quiet)
 
 
-def ictal(shared_data: Path) -> tuple[mne.io.RawArray, dict[str, Array]]:
-    """Three seconds of a seizure, 1 to 30 Hz, in a unit that nobody knows."""
-    folder = shared_data / "ictal_p2"
-    seconds = [loadmat(folder / f"data{i}.mat")["data"] for i in (1, 2, 3)]
-    table = loadmat(folder / "electrode_75.mat")["eloc75"][0]
-    axes = {str(e["labels"][0]): [float(e[a].item()) for a in "XYZ"] for e in table}
-    # EEGLAB: x to the nose, y to the left, mm; MNE: x to the right, y to the nose, m
-    positions = {name: 1e-3 * np.array([-y, x, z]) for name, (x, y, z) in axes.items()}
-    info = mne.create_info(list(positions), 500.0, "eeg")
-    raw = mne.io.RawArray(np.vstack(seconds).T, info, verbose="error")
-    montage = mne.channels.make_dig_montage(
-        positions, positions["Nz"], positions["T9"], positions["T10"], coord_frame="unknown"
-    )
-    raw.set_montage(montage, verbose="error")
-    return raw.filter(1, 30, verbose="error"), positions
-
-
 @needs_bank
 def test_a_seizure_in_an_unknown_unit(shared_data: Path) -> None:
     """75 channels of which MNE's montages know 72, an assumed covariance, no baseline."""
-    raw, positions = ictal(shared_data)
-    assert {"Nz", "TP11", "TP12"} <= set(positions)
+    raw = seizure(shared_data / "ictal_p2")
+    assert {"Nz", "TP11", "TP12"} <= set(raw.ch_names)
     forward = template_forward(raw.info)
     assert forward.sensors is not None
     assert forward.sensors.origin == "measured"
@@ -174,7 +157,7 @@ def test_a_seizure_in_an_unknown_unit(shared_data: Path) -> None:
 @needs_bank
 def test_a_seizure_on_nominal_electrodes(shared_data: Path) -> None:
     """By name alone: the three that no montage has are dropped, and the positions are nominal."""
-    raw, _ = ictal(shared_data)
+    raw = seizure(shared_data / "ictal_p2")
     raw.drop_channels(["Nz", "TP11", "TP12"]).set_montage(None)
     obs = observe(raw, template_forward(raw.info), "adhoc", scale="unknown", tmin=1.0, tmax=2.0)
     assert obs.n_eff == 71

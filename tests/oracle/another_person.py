@@ -7,7 +7,6 @@ is assumed is the template head, as for any recording. Three shells, .3, .006 an
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,18 +16,17 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import HeadSurfaces, read_head_surfaces, template_source_space
+from bayesesi.anatomy import HeadSurfaces, template_source_space
 from bayesesi.anatomy.surfaces import contains
 from bayesesi.anatomy.template import template_surfaces
 from bayesesi.draft import draft_file
-from bayesesi.forward import Conductivities, ForwardOperator, solve_bem, template_forward
+from bayesesi.forward import ForwardOperator, solve_bem, template_forward
 from bayesesi.noise import NoiseCovariance, read_noise_cov
 from bayesesi.observation import Observation
 from bayesesi.simulator import Batch
+from tests.bench.subject import DATA, SIGMA, subject_head
 
-DATA = Path(os.environ.get("BAYESESI_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 KEPT = Path("runs") / "shift" / "another-person.npy"
-SIGMA = Conductivities(brain=0.3, skull=0.006, scalp=0.3)
 #: m that sources keep from the inner skull, where boundary elements of this size fail.
 _CLEAR = 0.003
 #: Times that closest points are looked for anew.
@@ -66,11 +64,8 @@ def person_leadfield() -> NDArray[np.float64]:
     """(60, 20484) V/(A m), average reference; solved once and kept."""
     if KEPT.is_file():
         return np.asarray(np.load(KEPT, allow_pickle=False))
-    folder = DATA / "sample_subject"
-    trans = mne.read_trans(folder / "sample-trans.fif")
-    names = ("inner_skull", "outer_skull", "outer_skin")
-    surfaces = read_head_surfaces([folder / f"{n}.surf" for n in names], trans["trans"])
-    electrodes = np.array([channel["loc"][:3] for channel in _info()["chs"]])
+    surfaces, info, _ = subject_head()
+    electrodes = np.array([channel["loc"][:3] for channel in info["chs"]])
     places, normals = cortex_within(surfaces)
     found = solve_bem(surfaces, SIGMA, places, electrodes, normals)
     found -= found.mean(axis=0)
@@ -118,8 +113,7 @@ def _pulled_in(places: NDArray[np.float64], skull: trimesh.Trimesh) -> NDArray[n
 
 @lru_cache(maxsize=1)
 def _info() -> mne.Info:
-    evoked = mne.read_evokeds(DATA / "visual_evoked" / "visual-ave.fif", 0, verbose="error")
-    return evoked.pick("eeg").info
+    return subject_head()[1]
 
 
 @lru_cache(maxsize=1)
