@@ -53,6 +53,14 @@ class SurfaceModes:
         sides = coefficients.astype(np.float32).reshape(len(coefficients), 2, -1)
         return np.concatenate([sides[:, h] @ self.modes[h].T for h in (0, 1)], axis=1)
 
+    def at(self, vertices: NDArray[np.integer]) -> NDArray[np.float32]:
+        """(n, 2 m): every mode at these n of the V vertices, 0 off its hemisphere."""
+        _, half, m = self.modes.shape
+        found = np.zeros((len(vertices), 2, m), np.float32)
+        side, row = np.divmod(vertices, half)
+        found[np.arange(len(vertices)), side] = self.modes[side, row]
+        return found.reshape(len(vertices), 2 * m)
+
 
 def surface_modes(mesh: CorticalMesh, n_a_side: int) -> SurfaceModes:
     """The ``n_a_side`` smoothest modes of each hemisphere, by cotangent weights.

@@ -51,6 +51,8 @@ _EVENT_DB = (0.0, 40.0)
 _NULL = 0.1
 #: Degrees of freedom of the noise's scale: its logarithm has an sd of about .2.
 _NOISE_DOF = 12.0
+#: Draws that are made together.
+_AT_ONCE = 20
 
 
 def gaussian_posterior(
@@ -236,15 +238,18 @@ class GaussianPosterior(Posterior):
         if n < 1:
             raise InputError(f"draw at least once, not {n} times")
         rng = np.random.default_rng(seed)
-        r = self.obs.n_functions
-        draws = []
-        for _ in range(n):
-            z = rng.standard_normal((self.shape.n_coefficients, r))
-            noise = rng.standard_normal(self.obs.values.shape)
-            left = self.obs.values - self.scale * self.seen @ z - noise
+        m, (rows, r) = self.shape.n_coefficients, self.obs.values.shape
+        draws = np.empty((n, *self.obs.leadfield.shape[1:], r))
+        for first in range(0, n, _AT_ONCE):
+            wanted = draws[first : first + _AT_ONCE]
+            # always as many, so that to the last bit the first draws of many are those of a few
+            random = np.stack([rng.standard_normal((m + rows, r)) for _ in range(_AT_ONCE)], 1)
+            z, noise = random[:m].reshape(m, -1), random[m:]
+            left = (self.obs.values[:, None] - noise).reshape(rows, -1) - self.scale * self.seen @ z
             flat = self.scale * self.shape.spread(z + self._coefficients @ left)
-            draws.append(_unflat(flat, self.obs))
-        return np.array(draws)
+            parts = flat.reshape(len(flat), _AT_ONCE, r)[:, : len(wanted)]
+            wanted[:] = parts.transpose(1, 0, 2).reshape(wanted.shape)
+        return draws
 
     def log_prob(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
         """log N(J; mean, Cov), by log det Cov = log det(s² A A') - log det K.
@@ -279,8 +284,8 @@ def _prior_shape(obs: Observation, prior: Shape, smoothness: float) -> PriorShap
                 "'depth' for these sources"
             )
         modes = template_modes()
-        weights = modes.amplitudes(np.array([smoothness]))[0]
-        fields = modes.combine(np.diag(weights))[:, space.vertices].T.astype(float)
+        weights = modes.amplitudes(np.array([smoothness]))[0].astype(np.float32)
+        fields = (modes.at(space.vertices) * weights).astype(float)
         relative = space.areas / space.areas.mean()
         return PriorShape(prior, np.ones(n), fields * relative[:, None])
     sd = np.ones(n)
