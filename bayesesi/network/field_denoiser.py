@@ -212,7 +212,7 @@ def _fields(
     """(G, S, B, Q) fields that gates mix, and (B, S, F) what is seen of them."""
     inverse = minimum_norm(x, alpha, sigma, scene, forward)
     fields = [inverse, *(forward.smoothed(inverse, k) for k in range(2))]
-    seen = [(field * scene.share).norm(dim=2).mul(3).asinh() for field in fields]
+    seen = [_arsinh(3 * (field * scene.share).norm(dim=2)) for field in fields]
     share = (alpha / (alpha + sigma)).clamp(min=1e-6)
     seen.append(_excess(x, sigma, share, scene.share))
     for k, left in enumerate(forward.left):
@@ -227,4 +227,10 @@ def _excess(x: Tensor, sd: Tensor, share: Tensor, weight: Tensor) -> Tensor:
     where there is nothing else in it."""
     squares = (x / sd.clamp(min=1e-4)[:, None]).square() - 1
     out = (squares * weight**2).sum(2) / (2 * (weight**4).sum(1)).sqrt()
-    return out.asinh() * share
+    return _arsinh(out) * share
+
+
+def _arsinh(x: Tensor) -> Tensor:
+    """By the logarithm, which torch has for many numbers at once: a tenth of a draw's time."""
+    size = x.abs()
+    return x.sign() * (size + size.square() / (1 + (1 + size.square()).sqrt())).log1p()

@@ -236,7 +236,7 @@ class _Field:
         slope = told - self._weighed(at - self.means)
         power = amplitude @ amplitude.transpose(1, 2) / tau2
         # of sum_r a_r a_r' f_jr / tau², for each j, a root
-        each = torch.einsum("dkr,dlr,djr->djkl", amplitude, amplitude, shrunk)
+        each = amplitude[:, None] * shrunk[:, :, None] @ amplitude.transpose(1, 2)[:, None]
         each = each / tau2[..., None]
         values, vectors = torch.linalg.eigh(each)
         root = vectors * values.clamp(min=0.0).sqrt()[:, :, None]
@@ -341,12 +341,13 @@ class _Curvature:
     def _across(self, vectors: Tensor) -> Tensor:
         """(D, rows): U times (D, K, n)."""
         axes = torch.einsum("dkmn,dkn->dkm", self.field.axes, vectors) * self.field._root_more
-        looks = torch.einsum("dkac,dan,dkn->dc", self.unseen, self.at, vectors)
+        along = vectors @ self.at.transpose(1, 2)
+        looks = torch.einsum("dkac,dka->dc", self.unseen, along)
         return torch.cat([axes.flatten(1), looks], dim=1)
 
     def _back(self, inner: Tensor) -> Tensor:
         """(D, K, n): U' times (D, rows)."""
         d, k, m = self.field.mu.shape
         axes = inner[:, : k * m].reshape(d, k, m) * self.field._root_more
-        looks = torch.einsum("dkac,dc,dan->dkn", self.unseen, inner[:, k * m :], self.at)
+        looks = torch.einsum("dkac,dc->dka", self.unseen, inner[:, k * m :]) @ self.at
         return torch.einsum("dkmn,dkm->dkn", self.field.axes, axes) + looks
