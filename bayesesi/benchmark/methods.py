@@ -163,7 +163,8 @@ def chosen(names: list[str] | None, places: str) -> list[Method]:
         return [method for method in own if not method.needs or find_spec(method.needs)]
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(f"no method {some(unknown)}; there are {some(known, 60)}")
+        between = "; put semicolons between names" if any("," in name for name in unknown) else ""
+        raise InputError(f"no method {some(unknown)}{between}; there are {some(known, 60)}")
     own = [known[name] for name in dict.fromkeys(names)]
     other = [method.name for method in own if places not in method.places]
     if other:

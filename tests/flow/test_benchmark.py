@@ -331,6 +331,8 @@ def test_no_recordings_are_one_sentence(tmp_path: Path) -> None:
 def test_names_that_are_none_are_one_sentence() -> None:
     with pytest.raises(InputError, match="no method"):
         chosen(["eloretta"], "cortex")
+    with pytest.raises(InputError, match="semicolons between"):
+        chosen(["MNE,atoms"], "cortex")
     with pytest.raises(InputError, match="cannot answer cases of a cortex"):
         chosen(["blobs"], "cortex")
     assert [method.name for method in chosen(["MNE", "MNE"], "cortex")] == ["MNE"]
