@@ -25,6 +25,8 @@ from bayesesi.observation import Observation
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "ictal_p2"
 OUT = Path(__file__).parents[2] / "reports" / "real"
 LEVEL = 0.9
+#: Of the table of regions.
+COLUMNS = ["region", "lobe", "side", "probability", "in_set"]
 
 
 def removed_sources() -> NDArray[np.bool_]:
@@ -76,7 +78,7 @@ def posterior(name: str, prior: str | None, obs: Observation, removed: NDArray[n
         row(f"`{name}`, 90 % of the peak", maps["peak_set"].values > 0, peak, removed),
     ]
     table = result.region_table().query("probability > 0").head(8)
-    told += [table.drop(columns=["peak_nAm", "low_nAm", "high_nAm"]).to_string(), ""]
+    told += [table[COLUMNS].to_string(), ""]
     return rows, told
 
 
