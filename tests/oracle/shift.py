@@ -275,7 +275,8 @@ HEADER = (
     "first row is a shift already, towards the cases that their sets hold less often. The last is "
     "a head that no bank holds (`tests/oracle/another_person.py`): MNE's sample subject (BSD-3), "
     "in three shells without cerebrospinal fluid, so that physics differ too; its topographies are "
-    "off the template's by .28 (RDM, median; .18 to .50).",
+    "off the template's by .28 (RDM, median; .18 to .50); that looking through turned caps as well "
+    "mends little of it is in `reports/calibration/caps.md`.",
     "",
     "| solver | what is shifted | cases with an event | held | area | reliable | caution | abstain "
     "| held if reliable | area, split anew |",
