@@ -1,14 +1,15 @@
 """CaliBrain's two solvers and `atoms` on the same simulated cases, by both projects' measures.
 
     pip install --no-deps calibrain==1.0.3          # BSD-3; what it needs is here already
-    python -m tests.oracle.calibrain run            # an hour on one core; resumable
+    python -m tests.oracle.calibrain run            # half an hour on one core; resumable
     python -m tests.oracle.calibrain report
 
-Cases of `frame-any-cap`: one moment, an unknown head, 19 to 128 electrodes. CaliBrain's solvers
-(Bayesian minimum norm; sFLEX gamma-MAP, sigma 10 mm) work on 1,284 sources, as in its paper, are
-given whitened data, the noise variance 1 and the template's lead field in nAm, and answer a
-Gaussian, of which 100 draws are taken. Its own measure, closed central intervals over all sources,
-is repaired by its isotonic map of levels, fitted on one half of the cases, told on the other.
+Cases of `frame-any-cap`: one moment, an unknown head, 19 to 128 electrodes. CaliBrain's solvers are
+run as `benchmark.rivals` runs them (Bayesian minimum norm, with the variance its evidence has its
+maximum at and with that it is released with; sFLEX gamma-MAP, sigma 10 mm), on 1,284 sources, as in
+its paper, and answer a Gaussian, of which 100 draws are taken. Its own measure, closed central
+intervals over all sources, is repaired by its isotonic map of levels, fitted on one half of the
+cases, told on the other.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.benchmark.cases import on_level
+from bayesesi.benchmark.rivals import bayesian_minimum_norm, sflex_gamma_map
 from bayesesi.calibration import (
     Mixture,
     Trials,
@@ -30,14 +32,13 @@ from bayesesi.calibration import (
     run_trials,
     split_of,
 )
-from bayesesi.calibration.trials import CLOSED_LEVELS
+from bayesesi.calibration.trials import CLOSED_LEVELS, SCORE_DRAWS
 from bayesesi.observation import Observation
 from bayesesi.simulator import Batch
 from tests.oracle.sets import HERE
 
 RUNS = Path("runs") / "calibrain"
-N, SEED, N_DRAWS, LEVEL = 128, 2, 100, 3
-_NANO = 1e-9
+N, SEED, LEVEL = 128, 2, 3
 
 
 def coarse(batch: Batch, k: int) -> Observation:
@@ -46,33 +47,21 @@ def coarse(batch: Batch, k: int) -> Observation:
 
 
 def minimum_norm(obs: Observation, seed: int) -> NDArray[np.float64]:
-    from calibrain.source_estimation import BMN
+    return bayesian_minimum_norm(obs).draws(SCORE_DRAWS, seed)
 
-    return _drawn(BMN(_NANO * obs.leadfield, obs.values, noise_var=1.0), seed)
+
+def minimum_norm_released(obs: Observation, seed: int) -> NDArray[np.float64]:
+    return bayesian_minimum_norm(obs, released=True).draws(SCORE_DRAWS, seed)
 
 
 def gamma_map(obs: Observation, seed: int) -> NDArray[np.float64]:
-    from calibrain.source_estimation import gamma_map_sflex
-
-    places = obs.source_space.positions
-    found = gamma_map_sflex(
-        _NANO * obs.leadfield, obs.values, noise_var=1.0, sigma=0.01, src_coords=places
-    )
-    return _drawn(found, seed)
-
-
-def _drawn(found: dict[str, Any], seed: int) -> NDArray[np.float64]:
-    """(D, S, 1) A m of a Gaussian."""
-    mean, cov = np.asarray(found["posterior_mean"]), np.asarray(found["posterior_cov"])
-    values, vectors = np.linalg.eigh(0.5 * (cov + cov.T))
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    white = np.random.default_rng(seed).standard_normal((N_DRAWS, len(root), mean.shape[1]))
-    return np.asarray(_NANO * (mean + root @ white))
+    return sflex_gamma_map(obs).draws(SCORE_DRAWS, seed)
 
 
 #: Words, solver, how it is shown a case.
 METHODS: dict[str, tuple[Any, Any]] = {
     "CaliBrain, Bayesian minimum norm": (minimum_norm, coarse),
+    "the same, as released": (minimum_norm_released, coarse),
     "CaliBrain, sFLEX gamma-MAP": (gamma_map, coarse),
     "atoms": ("atoms", None),
 }
