@@ -62,7 +62,7 @@ class SetCheck(Table):
 
 
 class CalibrationCard(Table):
-    """See the module.
+    """What was measured of one model, and what its guarantees rest on; kept beside its weights.
 
     Attributes
     ----------

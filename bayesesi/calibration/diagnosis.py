@@ -115,7 +115,7 @@ class Repaired(Table):
 
 
 class Diagnosis(Table):
-    """See the module.
+    """Coverage, tests and scores of n trials; after the repair too, where there is one.
 
     Attributes
     ----------
