@@ -23,6 +23,7 @@ from bayesesi.benchmark.summary import (
     means,
     reliabilities,
     sets,
+    shared_cases,
     wins,
 )
 from bayesesi.draft import draft_file
@@ -72,7 +73,8 @@ def summary_table(found: Benchmark, command: str) -> dict[str, Any]:
     def row(each: dict[str, Mean]) -> dict[str, Any]:
         return {name: vars(mean) for name, mean in each.items() if mean.n}
 
-    overall = means(found)
+    overall, first = means(found), shared_cases(found)
+    fewest = {} if first.all() else means(found, fewest=True)
     return {
         "task": found.task.name,
         "words": found.task.words,
@@ -91,6 +93,7 @@ def summary_table(found: Benchmark, command: str) -> dict[str, Any]:
             condition.name: {name: row(each) for name, each in means(found, condition.name).items()}
             for condition in found.task.conditions
         },
+        "shared": {name: row(fewest[name]) for name in order if name in fewest},
         "sets": {
             name: {"held": vars(held), "area": vars(area)} for name, (held, area) in regions.items()
         },
@@ -165,21 +168,35 @@ def check_parquet() -> None:
         )
 
 
-def rows_of(table: dict[str, Any], condition: str | None = None) -> list[list[str]]:
-    """Header and rows: methods, best first, by measures that any of them has."""
-    found = table["methods"] if condition is None else table["conditions"][condition]
-    known = [name for name in table["measures"] if any(name in each for each in found.values())]
-    header = ["method", *known]
-    areas = table["sets"] if condition is None else {}
+def rows_of(table: dict[str, Any]) -> list[list[str]]:
+    """Header and rows: methods, best first, by measures that any of them has, and their sets."""
+    header, *rows = _rows(table, table["methods"])
+    areas = table["sets"]
     if areas:
-        header += ["90 % sets held", "area, share of cortex"]
-    header.append("n")
-    rows = [header]
+        header[-1:-1] = ["90 % sets held", "area, share of cortex"]
+        for row in rows:
+            own = areas.get(row[0])
+            row[-1:-1] = [_said(own[k]) if own else "–" for k in ("held", "area")]
+    return [header, *rows]
+
+
+def parts_of(table: dict[str, Any]) -> dict[str, list[list[str]]]:
+    """Words -> header and rows: of the cases that every method was given, where slow ones were not
+    given all; and of each condition, unless there is but one."""
+    parts = {}
+    if table["shared"]:
+        n = max(mean["n"] for each in table["shared"].values() for mean in each.values())
+        parts[f"The first {n} cases, which every method was given"] = table["shared"]
+    if len(table["conditions"]) > 1:
+        parts |= table["conditions"]
+    return {words: _rows(table, found) for words, found in parts.items()}
+
+
+def _rows(table: dict[str, Any], found: dict[str, Any]) -> list[list[str]]:
+    known = [name for name in table["measures"] if any(name in each for each in found.values())]
+    rows = [["method", *known, "n"]]
     for name, each in found.items():
         cells = [_said(each[m]) if m in each else "–" for m in known]
-        if areas:
-            own = areas.get(name)
-            cells += [_said(own[k]) if own else "–" for k in ("held", "area")]
         rows.append([name, *cells, str(max((v["n"] for v in each.values()), default=0))])
     return rows
 
@@ -196,8 +213,8 @@ def markdown(table: dict[str, Any]) -> str:
     lines += [f"![The picture of {table['task']}]({table['task']}.png)", ""]
     lines += _markdown_rows(rows_of(table))
     lines += ["", table["over"], ""]
-    for name in _told_apart(table):
-        lines += [f"## {name}", "", *_markdown_rows(rows_of(table, name)), ""]
+    for words, rows in parts_of(table).items():
+        lines += [f"## {words}", "", *_markdown_rows(rows), ""]
     if table["reliability"]:
         lines += ["## Probabilities of regions", ""]
         own = [["method", "slope", "ECE on .05 to .95", "Brier skill"]]
@@ -241,17 +258,11 @@ def page(table: dict[str, Any], pictures: Sequence[tuple[Figure | None, str]]) -
         .render(
             table=table,
             rows=rows_of(table),
-            conditions=[(name, rows_of(table, name)) for name in _told_apart(table)],
+            parts=parts_of(table),
             pictures=[(data_uri(figure, 110), words) for figure, words in pictures if figure],
             version=__version__,
         )
     )
-
-
-def _told_apart(table: dict[str, Any]) -> list[str]:
-    """Conditions that have a table of their own: all, unless there is but one."""
-    names = list(table["conditions"])
-    return names if len(names) > 1 else []
 
 
 def pictures_of(found: Benchmark) -> list[tuple[Figure | None, str]]:

@@ -88,6 +88,7 @@ def write_resolution(found: SingleSources, folder: str | Path, command: str) -> 
         "published": [],
         "methods": said,
         "conditions": {},
+        "shared": {},
         "sets": {},
         "reliability": {},
         "failures": {name: {"n": n, "reason": why} for name, (n, why) in found.failed.items()},

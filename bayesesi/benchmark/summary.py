@@ -69,15 +69,27 @@ class Mean:
         return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
 
 
-def means(found: Benchmark, condition: str | None = None) -> dict[str, dict[str, Mean]]:
-    """Method -> measure -> mean; of one condition, or of all."""
+def means(
+    found: Benchmark, condition: str | None = None, fewest: bool = False
+) -> dict[str, dict[str, Mean]]:
+    """Method -> measure -> mean; of one condition, or of all; of all cases, or of the ``fewest``
+    that any method was given, which all were."""
     rows = found.rows
+    if fewest:
+        rows = rows[shared_cases(found)]
     if condition is not None:
         rows = rows[rows["condition"] == condition]
     return {
         str(name): {each: Mean.of(part[each].to_numpy(float)) for each in MEASURES}
         for name, part in rows.groupby("method", sort=False)
     }
+
+
+def shared_cases(found: Benchmark) -> NDArray[np.bool_]:
+    """(rows,) of cases that every method was given, whether it answered or not."""
+    methods = found.rows["method"].nunique()
+    asked = found.rows.groupby(["condition", "case"])["method"].transform("nunique")
+    return np.asarray(asked == methods)
 
 
 def sets(found: Benchmark) -> dict[str, tuple[Mean, Mean]]:

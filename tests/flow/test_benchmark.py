@@ -27,6 +27,7 @@ from bayesesi.benchmark.methods import Method, chosen, methods
 from bayesesi.benchmark.page import (
     markdown,
     page,
+    parts_of,
     pictures_of,
     plot_published,
     summary_table,
@@ -133,6 +134,28 @@ def test_the_page_and_its_files_say_the_same(found: Benchmark, tmp_path: Path) -
     tidy = pd.read_parquet(written[4])
     assert len(tidy) == 24
     assert table["failures"]["LCMV"]["n"] == 6
+
+
+def test_methods_of_few_cases_have_a_table_beside_the_others_on_the_same(found: Benchmark) -> None:
+    """A method of the first two is compared with what others found on these two."""
+    assert parts_of(summary_table(found, "x")) == {}
+    slow = (found.rows["method"] == "MNE") & (found.rows["case"] >= 2)
+    few = replace(
+        found,
+        rows=found.rows[~slow].reset_index(drop=True),
+        scores=found.scores[~slow],
+        probability=found.probability[~slow],
+        active=found.active[~slow],
+    )
+    table = summary_table(few, "x")
+    ((words, rows),) = parts_of(table).items()
+    assert words == "The first 2 cases, which every method was given"
+    assert {row[0]: row[-1] for row in rows[1:]} == dict(zip(NAMES, "2220", strict=True))
+    own = found.rows[(found.rows["method"] == "sLORETA") & (found.rows["case"] < 2)]
+    assert table["shared"]["sLORETA"]["peak_mm"]["value"] == pytest.approx(own["peak_mm"].mean())
+    assert table["methods"]["sLORETA"]["peak_mm"]["n"] == 6
+    assert words in markdown(table)
+    assert words in page(table, [])
 
 
 def test_who_wins_adds_up(found: Benchmark) -> None:

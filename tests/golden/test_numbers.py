@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bayesesi.benchmark.page import rows_of
+from bayesesi.benchmark.page import parts_of, rows_of
 from tests.oracle import cards, readme
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def test_the_folder_of_the_benchmark_has_the_numbers_of_its_runs() -> None:
 def test_tables_of_the_benchmark_have_the_numbers_of_its_run(path: Path) -> None:
     table = json.loads(path.read_text(encoding="utf-8"))
     text, page = (path.with_suffix(end).read_text(encoding="utf-8") for end in (".md", ".html"))
-    for row in rows_of(table)[1:]:
+    for row in [row for rows in (rows_of(table), *parts_of(table).values()) for row in rows[1:]]:
         assert "| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" in text
         assert all(cell in page for cell in row[1:])
     assert table["command"] in text
