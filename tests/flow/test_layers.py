@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "bayesesi"
 ROWS = (
     "errors draft jobs spec anatomy forward noise observation prior simulator network posterior "
     "benchmark.metrics training model conformal trust calibration earned sensitivity plan "
-    "soundness result inference target report folder cohort benchmark bayesesi demo cli"
+    "soundness result groups inference target report folder cohort benchmark bayesesi demo cli"
 ).split()
 
 EXEMPT = {"bayesesi", "bayesesi.__main__"}
