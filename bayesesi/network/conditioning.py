@@ -285,10 +285,16 @@ class PreparedForward:
         ``log_scale`` (B,): log of what the lead field of each case is to be divided by.
         """
         prefix = prefix or Prefix.none(len(values), values.device)
-        scale = values.new_zeros(len(values)) if log_scale is None else log_scale
         turned = values @ window.turn
         parts = [
-            self._part(turned[rows], window, size, _rows(prefix, rows), scale[rows], discrepancy)
+            self._part(
+                turned[rows],
+                window,
+                size,
+                _rows(prefix, rows),
+                None if log_scale is None else log_scale[rows],
+                discrepancy,
+            )
             for rows in self._chunks(turned)
         ]
         return Scene(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Scene)))
@@ -306,7 +312,7 @@ class PreparedForward:
         window: Window,
         size: SizePrior,
         prefix: Prefix,
-        log_scale: Tensor,
+        log_scale: Tensor | None,
         discrepancy: float,
     ) -> Scene:
         span = _Span.of(self, values, window, prefix, discrepancy)
@@ -336,7 +342,7 @@ class PreparedForward:
         span: _Span,
         window: Window,
         size: SizePrior,
-        log_scale: Tensor,
+        log_scale: Tensor | None,
         discrepancy: float,
     ) -> Tensor:
         """(B, E, N): log p(v | t), t integrated."""
@@ -349,7 +355,7 @@ class PreparedForward:
         # a group at a time, each in one piece of memory: passes over it are what takes the time
         fits = [part.contiguous() for part in fit.unbind(-1)]
         lefts = [p.contiguous() for p in left.expand(-1, -1, -1, fit.shape[-1]).unbind(-1)]
-        each = []
+        each = fit.new_empty(steps, *fit.shape[:-1])
         for t in range(steps):
             grown = log_t[t].exp() * window.share  # (G,)
             kappa = span.kappa + grown * discrepancy / n  # (B, G)
@@ -360,19 +366,21 @@ class PreparedForward:
                 # kappa (kappa + grown left) / grown
                 k = kappa[:, g, None, None]
                 whole = torch.addcmul(k.square() / grown[g], k, part)
-                det = det.add(whole.log(), alpha=counts[g])
                 power = power.addcdiv(own, whole, value=-1)
-            each.append((prior[t] - 0.5 * det).add(power.log_(), alpha=-0.5 * dof))
-        return torch.stack(each).logsumexp(0)
+                det = det.add(whole.log_(), alpha=counts[g])
+            sized = torch.add(prior[t], det, alpha=-0.5)
+            torch.add(sized, power.log_(), alpha=-0.5 * dof, out=each[t])
+        return each.logsumexp(0)
 
     def _log_size(
-        self, log_t: Tensor, window: Window, size: SizePrior, log_scale: Tensor
+        self, log_t: Tensor, window: Window, size: SizePrior, log_scale: Tensor | None
     ) -> Tensor:
         """(M, B, E, N), or what spreads to it: log share of each t of the grid."""
         step = float(log_t[1] - log_t[0])
         if size.sd == 0:
             return log_t.new_full((len(log_t), 1, 1, 1), -float(np.log(len(log_t))))
-        gain = self.log_gain - 2 * log_scale[:, None, None] + float(np.log(window.variance))
+        gain = self.log_gain + float(np.log(window.variance))
+        gain = gain[None] if log_scale is None else gain - 2 * log_scale[:, None, None]
         z = (0.5 * (log_t[:, None, None, None] - gain) - size.mean) / size.sd
         return -0.5 * z**2 - 0.5 * float(np.log(2 * np.pi)) + float(np.log(0.5 * step / size.sd))
 

@@ -103,8 +103,9 @@ class CorticalTransformer(nn.Module):
 
     def _pooled(self, each: Tensor, mask: Tensor) -> Tensor:
         """(B, patches, 2 narrow); 0 of a patch without sources."""
-        weight = self.weigh(each).masked_fill(~mask, -1e4).softmax(2) * mask
-        largest = each.masked_fill(~mask, -1e4).amax(2) * mask.any(1)
+        beyond = each.new_zeros(mask.shape).masked_fill(~mask, -1e4)
+        weight = (self.weigh(each) + beyond).softmax(2) * mask
+        largest = (each + beyond).amax(2) * mask.any(1)
         return torch.cat([(weight * each).sum(2), largest], dim=2)
 
 
