@@ -37,8 +37,15 @@ def test_tables_of_the_benchmark_have_the_numbers_of_its_run(path: Path) -> None
 
 def test_the_readme_says_what_is_left_under_another_persons_head() -> None:
     rows = json.loads((ROOT / "reports" / "calibration" / "shift.json").read_text())
-    held = rows["atoms person"][1].split()[0].lstrip("0")
-    assert f"90 % sets of `atoms` hold {held})" in (ROOT / "README.md").read_text(encoding="utf-8")
+    held, area = rows["atoms person"][1].split()[0].lstrip("0"), float(rows["atoms person"][2])
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"90 % sets of `atoms` hold {held})" in text
+    table = (ROOT / "reports" / "calibration" / "declared.md").read_text(encoding="utf-8")
+    line = next(x for x in table.splitlines() if x.startswith("| atoms | another person"))
+    _, _, _, *by_card, wider, grown = (cell.strip() for cell in line.strip("|").split("|"))
+    assert by_card == rows["atoms person"][1:3]
+    times = float(grown) / area
+    assert f"hold {wider.split()[0].lstrip('0')} there, for {times:.1f} times the cortex" in text
 
 
 def test_the_folder_of_cards_says_what_cards_say() -> None:

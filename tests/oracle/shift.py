@@ -223,7 +223,7 @@ def _cells(trials: Trials, split: ConformalSplit, model: Model | None) -> list[s
     loud = trials[np.flatnonzero(trials.loud)]
     inside = set_shares(loud, scores_of(loud), split)
     held = (inside | ~loud.active).all(axis=1)
-    cells = [_share(held), _area(inside)]
+    cells = [share(held), _area(inside)]
     card = None if model is None else card_of(model)
     if card is None or model is None:
         cells += ["", "", "", ""]
@@ -232,7 +232,7 @@ def _cells(trials: Trials, split: ConformalSplit, model: Model | None) -> list[s
             [str(t.verdict) for t in trust_of(loud, inside, card.usual, model.prior_null)]
         )
         cells += [f"{(verdicts == v).mean():.0%}" for v in ("reliable", "caution", "abstain")]
-        cells.append(_share(held[verdicts == "reliable"]))
+        cells.append(share(held[verdicts == "reliable"]))
     return [str(len(loud)), *cells, area_anew(loud)]
 
 
@@ -250,7 +250,7 @@ def _area(inside: NDArray[np.bool_]) -> str:
     return f"{(inside @ template_parcellation(4).shares).mean():.2f}"
 
 
-def _share(held: NDArray[np.bool_]) -> str:
+def share(held: NDArray[np.bool_]) -> str:
     from scipy import stats
 
     if not len(held):
