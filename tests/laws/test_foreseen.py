@@ -50,22 +50,23 @@ def test_kriging_is_leaving_each_channel_out(simulation: Simulation) -> None:
 
 
 def test_held_out_ranks_are_uniform_under_the_model() -> None:
-    """Data drawn from the Gaussian model itself, 60 recordings, one channel each: Kolmogorov and
-    Smirnov's test at 0.1 %. Data with twice the noise fail it."""
+    """Data drawn from the Gaussian model itself, four times for each of 30 recordings, a channel
+    each: chi-square, which sees a wrong width, at 0.1 %. Data with four times the noise fail it,
+    in five of five tries by 1e-8 or less with half as many."""
     right, wrong = [], []
     simulation = read_simulator("frame-measured-cap", session=1).simulate(30, 1, "validate")
     rng = np.random.default_rng(0)
     for k in range(30):
         obs = simulation.observation(k)
         leadfield = obs.leadfield / np.linalg.norm(obs.leadfield, axis=0).mean()
-        for pit, size in ((right, 1.0), (wrong, 2.5)):
-            for _ in range(2):
+        for pit, size in ((right, 1.0), (wrong, 4.0)):
+            for _ in range(4):
                 field = rng.standard_normal((leadfield.shape[1], 1)) / np.sqrt(leadfield.shape[1])
                 prior = 3.0 * leadfield @ field
                 data = prior + size * rng.standard_normal(prior.shape)
                 pit.append(_pit_of_one(leadfield, data, obs, rng))
-    assert uniformity(np.array(right), "ks", false_alarm=1e-3).uniform
-    assert not uniformity(np.array(wrong), "ks", false_alarm=1e-3).uniform
+    assert uniformity(np.array(right), false_alarm=1e-3).uniform
+    assert not uniformity(np.array(wrong), false_alarm=1e-3).uniform
 
 
 def _pit_of_one(
@@ -101,7 +102,7 @@ def test_other_trials_are_foreseen_by_a_posterior_that_is_right() -> None:
             draws = gain @ first + np.einsum("ij,djr->dir", root, white)
             held = held_out_trials(_of(obs, first), _of(obs, second), draws)
             ranks.append(float(held.pit[rng.integers(len(held.pit)), 0]))
-    assert uniformity(np.array(right), "ks", false_alarm=1e-3).uniform
+    assert uniformity(np.array(right), false_alarm=1e-3).uniform
     spread = (np.abs(2 * np.array(wrong) - 1) > 0.8).mean()
     assert spread > (np.abs(2 * np.array(right) - 1) > 0.8).mean()
     short = replace(obs, recording=replace(obs.recording, values=obs.recording.values[:, :0]))
