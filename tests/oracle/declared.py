@@ -4,8 +4,9 @@
     python -m tests.oracle.declared report             # reports/calibration/declared.md
 
 A conformal set holds for cases like those behind it. Who doubts that a recording's head is like
-those may declare others: here `frame-wide-cap`, chosen before anything was tried on it. Cases
-behind sets are of the purpose "conformal"; those that they are tried on are the shift table's.
+those may declare others: here `frame-wide-cap`, chosen by how far its topographies are off, the
+other person's known, before any set was made. Cases behind sets are of the purpose "conformal";
+those that they are tried on are the shift table's.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ HEADER = (
     f"behind the card and by {N_CONFORMAL:,} cases of `{SIMULATOR}`, whose caps turn by 8 degrees, "
     "move by 8 mm and have electrodes off by 5 mm (standard deviations; the card's: 4, 5 and 2.5), "
     "so that topographies are off the assumed ones by .33 (RDM, median; the card's .21, the other "
-    "person's .29). Held: share of sets that held every active region, with a 95 % interval; area: "
+    "person's .29; chosen by that, before any set was made). Held: share of sets that held every "
+    "active region, with a 95 % interval; area: "
     "their mean share of the cortex. Cases are those of the shift table.",
     "",
     "| solver | what is shifted | cases with an event | by the card: held | area "
