@@ -102,7 +102,7 @@ def test_other_trials_are_foreseen_by_a_posterior_that_is_right() -> None:
             draws = gain @ first + np.einsum("ij,djr->dir", root, white)
             held = held_out_trials(_of(obs, first), _of(obs, second), draws)
             ranks.append(float(held.pit[rng.integers(len(held.pit)), 0]))
-    assert uniformity(np.array(right), false_alarm=1e-3).uniform
+    assert uniformity(np.array(right), "ks", false_alarm=1e-3).uniform
     spread = (np.abs(2 * np.array(wrong) - 1) > 0.8).mean()
     assert spread > (np.abs(2 * np.array(right) - 1) > 0.8).mean()
     short = replace(obs, recording=replace(obs.recording, values=obs.recording.values[:, :0]))

@@ -18,12 +18,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import template_parcellation
 from bayesesi.benchmark.region_scores import eloreta
-from bayesesi.calibration import Mixture, Trials, run_trials, scores_of, split_of
-from bayesesi.calibration.verdicts import set_shares
+from bayesesi.calibration import Mixture, Trials, run_trials, split_of
 from tests.oracle.sets import HERE
-from tests.oracle.shift import ROWS, RUNS, share, trials_of_row
+from tests.oracle.shift import ROWS, RUNS, held_and_area, trials_of_row
 
 SIMULATOR, SEED, N_CONFORMAL, N_CASES = "frame-wide-cap", 1, 1024, 500
 OUT, KEPT = HERE / "declared.md", RUNS.parent / "declared"
@@ -57,7 +55,6 @@ def run(workers: int, n: int) -> None:
 
 
 def report() -> None:
-    shares = template_parcellation(4).shares
     counted = json.loads((HERE / "shift.json").read_text())
     lines = list(HEADER)
     for solver in SOLVERS:
@@ -67,11 +64,9 @@ def report() -> None:
             if trials is None:
                 continue
             loud = trials[np.flatnonzero(trials.loud)]
-            inside = set_shares(loud, scores_of(loud), split)
-            held = np.asarray((inside | ~loud.active).all(axis=1))
             by_card = counted[f"{solver} {name}"][1:3]
-            cells = [solver, ROWS[name][0], str(len(loud)), *by_card, share(held)]
-            lines.append(f"| {' | '.join(cells)} | {(inside @ shares).mean():.2f} |")
+            cells = [solver, ROWS[name][0], str(len(loud)), *by_card, *held_and_area(loud, split)]
+            lines.append(f"| {' | '.join(cells)} |")
     OUT.write_text("\n".join(lines) + "\n")
 
 

@@ -221,9 +221,8 @@ def _n_done(folder: Path) -> int:
 
 def _cells(trials: Trials, split: ConformalSplit, model: Model | None) -> list[str]:
     loud = trials[np.flatnonzero(trials.loud)]
-    inside = set_shares(loud, scores_of(loud), split)
-    held = (inside | ~loud.active).all(axis=1)
-    cells = [share(held), _area(inside)]
+    inside, held = sets_of(loud, split)
+    cells = [_share(held), _area(inside)]
     card = None if model is None else card_of(model)
     if card is None or model is None:
         cells += ["", "", "", ""]
@@ -232,8 +231,20 @@ def _cells(trials: Trials, split: ConformalSplit, model: Model | None) -> list[s
             [str(t.verdict) for t in trust_of(loud, inside, card.usual, model.prior_null)]
         )
         cells += [f"{(verdicts == v).mean():.0%}" for v in ("reliable", "caution", "abstain")]
-        cells.append(share(held[verdicts == "reliable"]))
+        cells.append(_share(held[verdicts == "reliable"]))
     return [str(len(loud)), *cells, area_anew(loud)]
+
+
+def sets_of(loud: Trials, split: ConformalSplit) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(n, P) 90 % sets of cases with an event; (n,) whether each held every active region."""
+    inside = set_shares(loud, scores_of(loud), split)
+    return inside, np.asarray((inside | ~loud.active).all(axis=1))
+
+
+def held_and_area(loud: Trials, split: ConformalSplit) -> list[str]:
+    """As a row tells it."""
+    inside, held = sets_of(loud, split)
+    return [_share(held), _area(inside)]
 
 
 def area_anew(loud: Trials) -> str:
@@ -250,7 +261,7 @@ def _area(inside: NDArray[np.bool_]) -> str:
     return f"{(inside @ template_parcellation(4).shares).mean():.2f}"
 
 
-def share(held: NDArray[np.bool_]) -> str:
+def _share(held: NDArray[np.bool_]) -> str:
     from scipy import stats
 
     if not len(held):
