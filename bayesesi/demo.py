@@ -18,8 +18,6 @@ from bayesesi.anatomy import (
     template_parcellation,
     template_source_space,
 )
-from bayesesi.draft import check_folder, draft_folder
-from bayesesi.folder import write_folder
 from bayesesi.forward import (
     Conductivities,
     ForwardOperator,
@@ -29,8 +27,10 @@ from bayesesi.forward import (
 )
 from bayesesi.forward.electrodes import nominal_positions
 from bayesesi.inference import infer
+from bayesesi.io.atomic import atomic_folder, check_folder
 from bayesesi.noise import NoiseCovariance
 from bayesesi.observation import Observation, observe, read_recording
+from bayesesi.report.export import write_folder
 from bayesesi.result import Result
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def run_demo(
     check_folder(folder, again)
     patient = simulate_patient(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    with draft_folder(folder, True, (FILE, PICTURE)) as draft:
+    with atomic_folder(folder, True, (FILE, PICTURE)) as draft:
         patient.evoked.save(draft / FILE, overwrite=True, verbose="error")
         read = read_recording(draft / FILE)
         forward = template_forward(read.info, level=level)

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import template_parcellation
 from bayesesi.benchmark.baselines import power_of
 from bayesesi.benchmark.region_scores import region_sizes
-from bayesesi.calibration.trials import SCORE_DRAWS, Drawn
+from bayesesi.calibration.trials import SCORE_DRAWS, DrawsPosterior
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior
-from bayesesi.posterior.scores import region_scores
+from bayesesi.posterior.conformity_scores import region_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ def _of_draws(
     level = obs.source_space.level
     if level is None:
         return Answer(size, mean, draws, np.zeros(0), None)
-    summary = (posterior or Drawn(obs, draws)).sum_up(draws)
+    summary = (posterior or DrawsPosterior(obs, draws)).sum_up(draws)
     scores = region_scores(summary.region_energy[None], template_parcellation(level))[0]
     return Answer(size, mean, draws, scores, summary.active.mean(axis=0))
 

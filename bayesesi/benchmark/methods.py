@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bayesesi import __version__
 from bayesesi.benchmark.baselines import BASELINES, Baseline
 from bayesesi.benchmark.rivals import RIVALS
-from bayesesi.calibration.run import solver_name
+from bayesesi.calibration.trial_runner import solver_name
 from bayesesi.errors import InputError, some
 from bayesesi.model import load_model
 from bayesesi.observation import Observation

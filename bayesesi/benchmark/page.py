@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesesi.benchmark.measures import MEASURES
 from bayesesi.benchmark.methods import methods
 from bayesesi.benchmark.run import Benchmark
+from bayesesi.benchmark.score import MEASURES
 from bayesesi.benchmark.summary import (
     CURVES,
     Mean,
@@ -26,8 +26,8 @@ from bayesesi.benchmark.summary import (
     shared_cases,
     wins,
 )
-from bayesesi.draft import draft_file
 from bayesesi.errors import InputError
+from bayesesi.io.atomic import atomic_file
 from bayesesi.report.map_figure import plot_map_rows
 from bayesesi.report.report import page_environment
 from bayesesi.report.result_figure import data_uri, new_figure, png_of
@@ -118,7 +118,7 @@ def write_benchmark(found: Benchmark, folder: str | Path, command: str) -> tuple
     table, pictures = summary_table(found, command), pictures_of(found)
     written = write_page(table, pictures, folder)
     parquet = Path(folder) / f"{found.task.name}.parquet"
-    with draft_file(parquet) as draft:
+    with atomic_file(parquet) as draft:
         found.rows.to_parquet(draft, engine="pyarrow", index=False)
     return (*written, parquet)
 
@@ -147,10 +147,10 @@ def write_page(
         raise InputError(f"{folder} cannot be written ({error.strerror})") from error
     for ending, text in parts.items():
         written.append(folder / f"{name}.{ending}")
-        with draft_file(written[-1]) as draft:
+        with atomic_file(written[-1]) as draft:
             draft.write_text(text, encoding="utf-8")
     written.append(folder / f"{name}.png")
-    with draft_file(written[-1]) as draft:
+    with atomic_file(written[-1]) as draft:
         draft.write_bytes(png_of(next(figure for figure, _ in pictures if figure), 110))
     return tuple(written)
 

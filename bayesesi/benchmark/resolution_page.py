@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bayesesi.anatomy import template_mesh, template_source_space
 from bayesesi.benchmark.page import write_page
-from bayesesi.benchmark.single_sources import CONDITION, SingleSources
+from bayesesi.benchmark.resolution_maps import CONDITION, SingleSources
 from bayesesi.benchmark.summary import Mean
 from bayesesi.benchmark.tasks import RESOLUTION
 from bayesesi.errors import InputError

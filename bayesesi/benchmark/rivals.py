@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.benchmark.metrics import neighbours
 from bayesesi.errors import InputError
+from bayesesi.metrics.maps import neighbours
 from bayesesi.observation import Observation
 
 #: nA m: of the size that CaliBrain's starting values and thresholds are for.

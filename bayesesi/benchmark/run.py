@@ -17,13 +17,13 @@ from bayesesi.anatomy import template_parcellation
 from bayesesi.benchmark.answers import answer_of
 from bayesesi.benchmark.baselines import BASELINES, best_setting
 from bayesesi.benchmark.cases import KINDS, Case
-from bayesesi.benchmark.measures import MEASURES, measure
 from bayesesi.benchmark.methods import TUNED, Method, chosen, methods
+from bayesesi.benchmark.score import MEASURES, measure
 from bayesesi.benchmark.tasks import SEED, Task, task_of
-from bayesesi.draft import draft_file
 from bayesesi.errors import InputError
-from bayesesi.jobs import run_jobs
+from bayesesi.io.atomic import atomic_file
 from bayesesi.observation import Observation
+from bayesesi.parallel import run_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def run_benchmark(
     names : of methods; all that belong to the task if not given. out : folder of what is finished.
     n, n_slow : cases of fast methods, of slow ones; the task's own if not given.
     data : folder of recordings, of the task ``real``.
-    workers, scheduler : see ``jobs.run_jobs``.
+    workers, scheduler : see ``parallel.run_jobs``.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def _settings(
     jobs = [(task, name) for name in missing]
     for name, value in run_jobs(_tune, jobs, workers, scheduler, "settings", progress):
         kept[name] = value
-        with draft_file(path) as draft:
+        with atomic_file(path) as draft:
             draft.write_text(json.dumps({"cases": about, "settings": kept}, indent=1))
     return {name: kept[name] for name in wanted}
 
@@ -195,7 +195,7 @@ def _answer_piece(
     for i in range(first, first + size):
         case = condition.case(i, SEED, method.level)
         rows.append(_answered(method, setting, case, condition.name, i, i < n_emd))
-    with draft_file(path) as draft:
+    with atomic_file(path) as draft:
         draft.write_text(json.dumps(rows, allow_nan=True))
 
 
@@ -253,7 +253,7 @@ def _claim(folder: Path, about: dict[str, Any]) -> None:
         for old in folder.glob("*.json"):
             old.unlink()
         folder.mkdir(parents=True, exist_ok=True)
-        with draft_file(path) as draft:
+        with atomic_file(path) as draft:
             draft.write_text(json.dumps(about, indent=1))
 
 

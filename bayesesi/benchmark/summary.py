@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import template_parcellation
-from bayesesi.benchmark.measures import HIGHER, MEASURES
 from bayesesi.benchmark.run import Benchmark
+from bayesesi.benchmark.score import HIGHER, MEASURES
 from bayesesi.calibration.reliability import reliability
 from bayesesi.conformal import conformalize
 from bayesesi.errors import InputError

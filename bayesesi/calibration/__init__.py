@@ -1,5 +1,6 @@
 """Is a posterior's sureness earned? Diagnosis by simulated truths, which changes no posterior."""
 
+from bayesesi.calibration.calibration import calibrate, mixture_of
 from bayesesi.calibration.card import (
     CalibrationCard,
     SetCheck,
@@ -10,7 +11,6 @@ from bayesesi.calibration.card import (
     split_of,
 )
 from bayesesi.calibration.diagnosis import Diagnosis, diagnose, make_repair
-from bayesesi.calibration.measure import calibrate, mixture_of
 from bayesesi.calibration.ranks import (
     FALSE_ALARM,
     LEVELS,
@@ -25,7 +25,7 @@ from bayesesi.calibration.ranks import (
 )
 from bayesesi.calibration.reliability import Interval, Reliability, reliability
 from bayesesi.calibration.repair import Repair
-from bayesesi.calibration.run import Mixture, run_trials
+from bayesesi.calibration.trial_runner import Mixture, run_trials
 from bayesesi.calibration.trials import SCORE_DRAWS, Solver, Trials, scored, trial_of
 from bayesesi.calibration.verdicts import TrustCard, trust_card
 

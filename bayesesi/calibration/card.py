@@ -22,12 +22,12 @@ from bayesesi.conformal import (
     cell_of,
     conformal_rank,
 )
-from bayesesi.draft import draft_file
 from bayesesi.errors import InputError
+from bayesesi.io.atomic import atomic_file
 from bayesesi.model import Model
-from bayesesi.posterior.scores import region_scores
+from bayesesi.posterior.conformity_scores import region_scores
 from bayesesi.spec.base import Table
-from bayesesi.trust import Usual
+from bayesesi.trust.ood import OODDetector
 
 SCHEMA = 1
 #: Levels at which sets are checked; bytes of a file.
@@ -84,7 +84,7 @@ class CalibrationCard(Table):
     repair: Repair
     split: ConformalSplit
     sets: tuple[SetCheck, ...]
-    usual: Usual
+    usual: OODDetector
     trust: TrustCard
 
     @model_validator(mode="after")
@@ -183,7 +183,7 @@ class CalibrationCard(Table):
         ------
         InputError : a place that cannot be written.
         """
-        with draft_file(path) as draft:
+        with atomic_file(path) as draft:
             draft.write_text(self.model_dump_json(by_alias=True), encoding="utf-8")
         return Path(path)
 

@@ -23,9 +23,9 @@ from bayesesi.errors import InputError
 from bayesesi.forward import HeadSetting
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary
-from bayesesi.posterior.scores import source_scores
-from bayesesi.posterior.signs import SIGNS, signs_of
+from bayesesi.posterior.conformity_scores import source_scores
 from bayesesi.simulator import Batch
+from bayesesi.trust.ood_features import OOD_FEATURES, ood_features
 
 #: Of an observation and a seed: a posterior, draws (D, S, R) of the field, or scores (P,) of the
 #: regions, larger where one is more plausible.
@@ -75,7 +75,7 @@ class Trials:
         at even quantiles.
     closed : (n, L) share of all sources whose true coefficient lies in the closed central interval
         of ``CLOSED_LEVELS`` (Diaz et al., CaliBrain 1.0: its quantity, to compare).
-    signs : (n, F) see ``posterior.signs``. null : (n,) probability of nothing.
+    signs : (n, F) see ``trust.ood_features``. null : (n,) probability of nothing.
     at_edge : (n,) 1 where the observation is beyond what a network met.
     strata : (n, G) see ``STRATA``. seconds : (n,) of inference.
     """
@@ -130,8 +130,8 @@ class Trials:
         return np.asarray(self.active.any(axis=1))
 
     def sign(self, name: str) -> NDArray[np.float64]:
-        """(n,) of ``SIGNS``."""
-        return np.asarray(self.signs[:, SIGNS.index(name)], float)
+        """(n,) of ``OOD_FEATURES``."""
+        return np.asarray(self.signs[:, OOD_FEATURES.index(name)], float)
 
     def stratum(self, name: str) -> NDArray[np.float64]:
         """(n,) of ``STRATA``."""
@@ -159,7 +159,7 @@ class Trials:
         regions = len(template_parcellation(4).names)
         fits = all(len(v) == n for v in self.to_arrays().values())
         wide = p == regions == self.energy.shape[2] == self.scores.shape[1]
-        known = self.signs.shape[1] == len(SIGNS) and self.strata.shape[1] == len(STRATA)
+        known = self.signs.shape[1] == len(OOD_FEATURES) and self.strata.shape[1] == len(STRATA)
         sound = self.n_draws == 0 or (
             np.isfinite(self.energy).all()
             and (self.energy >= 0).all()
@@ -212,7 +212,7 @@ def scored(posterior: Posterior, seed: int) -> tuple[NDArray[np.float64], Summar
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn(Posterior):
+class DrawsPosterior(Posterior):
     """A posterior of which nothing is known but draws (D, S, R)."""
 
     draws: NDArray[np.float64]
@@ -250,7 +250,7 @@ def _posterior(found: Any, obs: Observation) -> tuple[Posterior | None, NDArray[
                 f"a solver gives {SCORE_DRAWS} draws of the field or more, not {len(values)}: "
                 "ranks among fewer are rough"
             )
-        return Drawn(obs, values), none
+        return DrawsPosterior(obs, values), none
     raise InputError(
         f"a solver gives a posterior, draws (D, {obs.leadfield.shape[1]}, {obs.n_functions}) of "
         f"the field or {len(none)} scores of the regions, all finite, not an array {values.shape}"
@@ -299,7 +299,7 @@ def _said(posterior: Posterior, batch: Batch, k: int, seed: int) -> dict[str, An
         **_selected(summary, energy, true_energy[0], rng),
         **_mapped(summary, truth, obs),
         "closed": _closed(draws, coefficients[0]),
-        "signs": np.array(list(signs_of(posterior, summary, explained).values()), np.float32),
+        "signs": np.array(list(ood_features(posterior, summary, explained).values()), np.float32),
         "null": np.float32(posterior.null_probability),
         "at_edge": np.float32(len(posterior.outside)),
     }
@@ -322,7 +322,7 @@ def _unsaid(n: int) -> dict[str, Any]:
         "mode_error": none,
         "mask_scores": np.full(N_MASK, np.nan, np.float32),
         "closed": np.full(len(CLOSED_LEVELS), np.nan, np.float32),
-        "signs": np.full(len(SIGNS), np.nan, np.float32),
+        "signs": np.full(len(OOD_FEATURES), np.nan, np.float32),
         "null": none,
         "at_edge": np.float32(0),
     }

@@ -15,7 +15,8 @@ from bayesesi.calibration.trials import Trials
 from bayesesi.conformal import FALSE_ALARM, ConformalSplit
 from bayesesi.spec import VerdictSpec
 from bayesesi.spec.base import Table
-from bayesesi.trust import Evidence, Trust, Usual, Verdict, assess, at_even_odds
+from bayesesi.trust import Trust, Verdict, VerdictInputs, assess, at_even_odds
+from bayesesi.trust.ood import OODDetector
 
 #: Level of the sets that a verdict looks at; share of cortex of a small set; mm of a miss.
 SET_LEVEL, SMALL_SET, MISS_MM = 0.9, 0.15, 20.0
@@ -70,17 +71,17 @@ def set_shares(
 def trust_of(
     trials: Trials,
     inside: NDArray[np.bool_],
-    usual: Usual,
+    usual: OODDetector,
     prior_null: float,
     spec: VerdictSpec | None = None,
 ) -> list[Trust]:
     """The verdict on each trial, given its set."""
     share = inside @ template_parcellation(4).shares
-    unusual = usual.share_as_unusual(trials.signs)
+    unusual = usual.p_value(trials.signs)
     channels = trials.stratum("channels")
     return [
         assess(
-            Evidence(
+            VerdictInputs(
                 null=at_even_odds(float(trials.null[i]), prior_null),
                 outside=("context",) * int(trials.at_edge[i]),
                 unusual=float(unusual[i]),
@@ -98,7 +99,7 @@ def trust_card(
     trials: Trials,
     scores: NDArray[np.float64],
     split: ConformalSplit,
-    usual: Usual,
+    usual: OODDetector,
     prior_null: float,
 ) -> TrustCard:
     """Of trials that neither the split nor the law of signs knows."""

@@ -58,7 +58,7 @@ def benchmark(
     from bayesesi.benchmark.run import run_benchmark
     from bayesesi.benchmark.summary import best_first, means
     from bayesesi.benchmark.tasks import RESOLUTION
-    from bayesesi.draft import check_folder
+    from bayesesi.io.atomic import check_folder
 
     check_parquet()
     check_folder(out, overwrite=True)
@@ -93,8 +93,8 @@ def benchmark(
 
 
 def _resolution(methods: str, out: Path, work: Path, workers: int, scheduler: str | None) -> None:
+    from bayesesi.benchmark.resolution_maps import run_single_sources
     from bayesesi.benchmark.resolution_page import write_resolution
-    from bayesesi.benchmark.single_sources import run_single_sources
     from bayesesi.benchmark.tasks import RESOLUTION
 
     found = run_single_sources(

@@ -124,10 +124,10 @@ def localize(
     Writes OUT/report.html, regions.json, result-post.nc (bayesesi.read_result) and maps (*.stc).
     """
     import bayesesi
-    from bayesesi.draft import check_folder
-    from bayesesi.folder import write_folder
+    from bayesesi.io.atomic import check_folder
     from bayesesi.model import fitting_model
     from bayesesi.observation import peak_window
+    from bayesesi.report.export import write_folder
 
     check_folder(out, overwrite)
     named = None if model == "auto" else bayesesi.load_model(model, prior)
@@ -273,7 +273,7 @@ def _found(result: Any) -> dict[str, str]:
 
 
 def _changed(found: list[dict[str, Any]]) -> str:
-    from bayesesi.sensitivity import MOVED
+    from bayesesi.explain.perturbation import MOVED
 
     moved = [each for each in found if each["largest"] >= MOVED]
     if not moved:

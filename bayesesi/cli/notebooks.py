@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bayesesi.cli.app import app, one_sentence, show
-from bayesesi.draft import check_folder, draft_folder
+from bayesesi.io.atomic import atomic_folder, check_folder
 
 
 @app.command()
@@ -32,7 +32,7 @@ def notebooks(
 
     found = shipped_notebooks()
     check_folder(out, overwrite)
-    with draft_folder(out, overwrite, tuple(path.name for path in found.values())) as draft:
+    with atomic_folder(out, overwrite, tuple(path.name for path in found.values())) as draft:
         for path in found.values():
             shutil.copyfile(path, draft / path.name)
     show({name: str(out / path.name) for name, path in found.items()}, "notebooks")

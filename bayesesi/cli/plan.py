@@ -39,7 +39,7 @@ def plan(
     import numpy as np
     import pandas as pd
 
-    from bayesesi.plan import SEEN_MM, plans
+    from bayesesi.montage_design import SEEN_MM, plans
     from bayesesi.report.plan_figure import plot_plans
 
     found = plans(

@@ -13,7 +13,7 @@ from bayesesi.errors import InputError
 
 def _schema(wanted: bool) -> None:
     if wanted:
-        from bayesesi.report.twin import twin_schema
+        from bayesesi.report.json_report import twin_schema
 
         console.print_json(data=twin_schema())
         raise typer.Exit
@@ -82,7 +82,7 @@ def report(
     import bayesesi
     from bayesesi.report.bids import bids_path
     from bayesesi.report.report import FORMATS
-    from bayesesi.target import read_target, with_targets
+    from bayesesi.roi import read_target, with_targets
 
     wanted = [each.strip() for each in formats.split(",")]
     if out is not None and formats == "html" and out.suffix.removeprefix(".") in FORMATS:

@@ -14,10 +14,10 @@ import numpy as np
 
 from bayesesi.cohort.entries import Entry
 from bayesesi.cohort.patients import patient_table
-from bayesesi.draft import draft_file
 from bayesesi.errors import InputError, some
-from bayesesi.folder import RESULT
-from bayesesi.jobs import run_jobs
+from bayesesi.io.atomic import atomic_file
+from bayesesi.parallel import run_jobs
+from bayesesi.report.export import RESULT
 from bayesesi.result import Result, read_result
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def run_cohort(
         further recordings, goes on.
     model, level, draws, seed : see ``infer``. bootstrap : times that the trials of a recording are
         drawn again, where its file has single trials; the row then says in which share of them its
-        first region stays first. workers, scheduler : see ``jobs.run_jobs``.
+        first region stays first. workers, scheduler : see ``parallel.run_jobs``.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def run_cohort(
     import pandas as pd
 
     from bayesesi import __version__
-    from bayesesi.calibration.run import solver_name
+    from bayesesi.calibration.trial_runner import solver_name
 
     if not entries:
         raise InputError("a cohort has one recording or more")
@@ -138,10 +138,10 @@ def run_cohort(
 def _write(cohort: Cohort) -> None:
     from bayesesi.cohort.page import cohort_page
 
-    with draft_file(cohort.folder / "cohort.html") as draft:
+    with atomic_file(cohort.folder / "cohort.html") as draft:
         draft.write_text(cohort_page(cohort.recordings, cohort.patients), encoding="utf-8")
     for name, table in (("recordings", cohort.recordings), ("patients", cohort.patients)):
-        with draft_file(cohort.folder / f"{name}.csv") as draft:
+        with atomic_file(cohort.folder / f"{name}.csv") as draft:
             table.to_csv(draft, index=False)
 
 
@@ -180,7 +180,7 @@ def _localise(
     except Exception as error:  # one recording is one row, whatever it holds
         first = str(error).splitlines()[0] if str(error) else ""
         row["reason"] = f"{type(error).__name__}: {first}"[:_LONGEST]
-    with draft_file(place / _ROW) as draft:
+    with atomic_file(place / _ROW) as draft:
         draft.write_text(json.dumps(row, indent=1), encoding="utf-8")
 
 
@@ -192,7 +192,7 @@ def _infer(
     from bayesesi.model import load_model
     from bayesesi.noise import read_noise_cov
     from bayesesi.observation import observe, read_recording
-    from bayesesi.target import read_target, with_targets
+    from bayesesi.roi import read_target, with_targets
 
     recording = read_recording(entry.file, entry.condition or None)
     chosen = load_model(model)

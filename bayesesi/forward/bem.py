@@ -75,7 +75,7 @@ class BoundaryElements:
                 matrix[np.ix_(self.current_rows[i], self.current_rows[j])] *= scale
         return matrix
 
-    def source_terms(self, dipoles: Dipoles) -> NDArray[np.float64]:
+    def source_terms(self, dipoles: BemDipoles) -> NDArray[np.float64]:
         """(n_inner, D): right-hand sides of unit dipoles on the rows of the innermost surface.
 
         At a brain conductivity of 1; divide the current rows by it (``transfer`` does).
@@ -108,14 +108,14 @@ class BoundaryElements:
 
 
 @dataclass(frozen=True, eq=False)
-class Dipoles:
+class BemDipoles:
     """Unit current dipoles: positions and moments (D, 3), metres in the head frame."""
 
     positions: NDArray[np.float64]
     moments: NDArray[np.float64]
 
     @classmethod
-    def free(cls, positions: NDArray[np.float64]) -> Dipoles:
+    def free(cls, positions: NDArray[np.float64]) -> BemDipoles:
         """Three a position, along x, y and z."""
         return cls(np.repeat(positions, 3, axis=0), np.tile(np.eye(3), (len(positions), 1)))
 
@@ -166,7 +166,7 @@ def solve_bem(
     """
     positions = np.atleast_2d(np.asarray(positions, float))
     surfaces.check(positions)
-    dipoles = Dipoles.free(positions) if normals is None else Dipoles(positions, normals)
+    dipoles = BemDipoles.free(positions) if normals is None else BemDipoles(positions, normals)
     elements = BoundaryElements.assemble(surfaces)
     to_electrodes = scalp_weights(surfaces, electrodes) @ elements.transfer(conductivities)
     leadfield = to_electrodes @ elements.source_terms(dipoles)

@@ -18,7 +18,7 @@ from bayesesi.anatomy.cache import cache_folder
 from bayesesi.anatomy.template import THICKNESS_RANGE
 from bayesesi.errors import InputError
 from bayesesi.forward.bank import LeadfieldBank
-from bayesesi.forward.bem import BoundaryElements, Dipoles
+from bayesesi.forward.bem import BemDipoles, BoundaryElements
 from bayesesi.forward.conductivity import CONDUCTIVITY_RANGE, Conductivities
 from bayesesi.forward.head_setting import HeadSetting
 from bayesesi.forward.head_shape import HeadShape
@@ -101,25 +101,25 @@ def build_bank(recipe: BankRecipe | None = None, work: Path | None = None) -> Le
     return _compress(recipe, work)
 
 
-def _dipoles(recipe: BankRecipe) -> Dipoles:
+def _dipoles(recipe: BankRecipe) -> BemDipoles:
     cortex = template_source_space(recipe.cortex_level)
     assert cortex.normals is not None
     if not recipe.with_volume:
-        return Dipoles(cortex.positions, cortex.normals)
-    volume = Dipoles.free(template_volume().positions)
-    return Dipoles(
+        return BemDipoles(cortex.positions, cortex.normals)
+    volume = BemDipoles.free(template_volume().positions)
+    return BemDipoles(
         np.vstack([cortex.positions, volume.positions]),
         np.vstack([cortex.normals, volume.moments]),
     )
 
 
-def shaped_dipoles(recipe: BankRecipe, shape: HeadShape) -> Dipoles:
+def shaped_dipoles(recipe: BankRecipe, shape: HeadShape) -> BemDipoles:
     """The bank's dipoles in a head: cortical normals turn with it, free moments stay x, y, z."""
     dipoles = _dipoles(recipe)
     n_cortex = template_source_space(recipe.cortex_level).n_sources
     moments = dipoles.moments.copy()
     moments[:n_cortex] = shape.warp_normals(dipoles.positions[:n_cortex], moments[:n_cortex])
-    return Dipoles(shape.warp(dipoles.positions), moments)
+    return BemDipoles(shape.warp(dipoles.positions), moments)
 
 
 def _solve_head(recipe: BankRecipe, index: int, work: Path) -> Iterator[tuple[str, float]]:

@@ -1,5 +1,6 @@
 """Models: from an observation to its posterior, by name or from a file of weights."""
 
+from bayesesi.model.artifact import read_weights, write_weights
 from bayesesi.model.base import Model
 from bayesesi.model.ensemble import EnsembleModel, dropout_ensemble, ensemble
 from bayesesi.model.exact import AUTO, N_HEADS, GaussianModel, PatchModel, patch_prior
@@ -12,8 +13,7 @@ from bayesesi.model.learned import (
     LearnedModel,
     read_model,
 )
-from bayesesi.model.shelf import fitting_model, list_models, load_model, train
-from bayesesi.model.weights import read_weights, write_weights
+from bayesesi.model.registry import fitting_model, list_models, load_model, train
 
 __all__ = [
     "AUTO",

@@ -14,23 +14,22 @@ from torch import Tensor, nn
 
 from bayesesi.anatomy import template_parcellation, template_parcels, template_source_space
 from bayesesi.errors import InputError, some
+from bayesesi.estimator.atoms import AtomEstimator
+from bayesesi.estimator.dipole import DipoleEstimator
+from bayesesi.estimator.field import FieldDenoiser
+from bayesesi.estimator.parcels import ParcelEstimator
+from bayesesi.features import CONTEXT, TrainingRange
+from bayesesi.features.dipole import SKULL_NODES
 from bayesesi.forward import ForwardOperator
+from bayesesi.model.artifact import read_weights, tensor_hash, write_weights
 from bayesesi.model.base import Model
 from bayesesi.model.exact import PatchModel
-from bayesesi.model.weights import read_weights, tensor_hash, write_weights
-from bayesesi.network import CONTEXT, FieldDenoiser, Support
-from bayesesi.network.dipole_view import SKULL_NODES
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior
-from bayesesi.posterior.atoms import AtomEstimator, atom_posterior
+from bayesesi.posterior.atoms import atom_posterior
 from bayesesi.posterior.diffusion import field_posterior
-from bayesesi.posterior.dipole import (
-    DipoleBelief,
-    DipoleEstimator,
-    DipolePosterior,
-    dipole_posterior,
-)
-from bayesesi.posterior.flow import ParcelEstimator, ParcelPosterior, parcel_posterior
+from bayesesi.posterior.dipole import DipoleBelief, DipolePosterior, dipole_posterior
+from bayesesi.posterior.flow import ParcelPosterior, parcel_posterior
 from bayesesi.posterior.patches import Atoms, make_atoms
 from bayesesi.prior import PatchPrior
 from bayesesi.spec import (
@@ -155,13 +154,13 @@ class LearnedModel(Model):
         return sum(p.numel() for p in self.network.parameters())
 
     @property
-    def support(self) -> Support | None:
+    def support(self) -> TrainingRange | None:
         """Which contexts the network met."""
         seen = self.history.get("support")
         if seen is None:
             return None
         names = tuple(seen.get("names", CONTEXT))
-        return Support(tuple(seen["low"]), tuple(seen["high"]), names)
+        return TrainingRange(tuple(seen["low"]), tuple(seen["high"]), names)
 
     def details(self, obs: Observation) -> dict[str, Any]:
         return {

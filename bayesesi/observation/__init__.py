@@ -1,9 +1,9 @@
 """From a recording to whitened numbers: the door every measurement passes."""
 
-from bayesesi.observation.door import observe
 from bayesesi.observation.observation import Observation, project
+from bayesesi.observation.observe import observe
 from bayesesi.observation.peak import PeakWindow, peak_window
-from bayesesi.observation.recording import Recording, read_recording
+from bayesesi.observation.sensor_data import Recording, read_recording
 from bayesesi.observation.time_basis import TimeBasis, make_time_basis
 
 __all__ = [

@@ -13,7 +13,7 @@ from bayesesi.anatomy import SourceSpace
 from bayesesi.errors import InputError
 from bayesesi.forward import ForwardOperator, HeadSetting, Sensors
 from bayesesi.noise import NoiseCovariance, Whitener, make_whitener
-from bayesesi.observation.recording import Recording, without_bads
+from bayesesi.observation.sensor_data import Recording, without_bads
 from bayesesi.observation.time_basis import TimeBasis
 
 #: s: a window up to this shows one event.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bayesesi.errors import InputError, some
 from bayesesi.forward import ForwardOperator
 from bayesesi.noise import positive
-from bayesesi.observation.recording import Recording, recording_from_mne
+from bayesesi.observation.sensor_data import Recording, recording_from_mne
 
 if TYPE_CHECKING:
     import mne

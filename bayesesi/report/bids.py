@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bayesesi.draft import draft_file
 from bayesesi.errors import InputError, some
+from bayesesi.io.atomic import atomic_file
 
 _DESCRIPTION = "dataset_description.json"
 
@@ -69,5 +69,5 @@ def _describe(root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{root} cannot be made ({error.strerror}); choose another") from error
-    with draft_file(path) as draft:
+    with atomic_file(path) as draft:
         draft.write_text(json.dumps(about, indent=1), encoding="utf-8")

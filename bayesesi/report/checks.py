@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from bayesesi.conformal import FALSE_ALARM
+from bayesesi.explain.perturbation import MOVED
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import counted, figures, percent, plain
-from bayesesi.sensitivity import MOVED
 from bayesesi.trust import standard_verdict
 
 #: An average of this many trials or fewer is called one of few.

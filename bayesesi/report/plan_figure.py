@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayesesi.plan import SEEN_MM, Plan
+from bayesesi.montage_design import SEEN_MM, Plan
 from bayesesi.report.cortex_picture import on_template, plot_cortex, sequential_colours
 from bayesesi.report.result_figure import new_figure
 

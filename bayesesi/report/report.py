@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesesi.draft import draft_file
 from bayesesi.errors import InputError
+from bayesesi.io.atomic import atomic_file
+from bayesesi.report.json_report import twin
 from bayesesi.report.picture import arranged
 from bayesesi.report.reading import Reading
 from bayesesi.report.sections import SECTIONS
 from bayesesi.report.sections.slices import read_mri
 from bayesesi.report.sections.where import verdict
-from bayesesi.report.twin import twin
 from bayesesi.report.words import plain
 from bayesesi.spec import ReportSection, ReportSpec, read_report_spec, templates_folder
 
@@ -63,7 +63,7 @@ class Report:
                 f"a report is .{', .'.join(FORMATS)}, not {path.name[:80]!r}; choose another name"
             )
         content = {"pdf": self._pdf, "json": self._json}.get(kind, self._html)()
-        with draft_file(path) as draft:
+        with atomic_file(path) as draft:
             draft.write_bytes(content)
         return path
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from bayesesi.errors import InputError
 from bayesesi.forward import HeadSettings, Sensors
-from bayesesi.jobs import run_jobs
 from bayesesi.noise import NoiseCovariance
+from bayesesi.parallel import run_jobs
 from bayesesi.prior import BLOCK, NAMESPACES
 from bayesesi.simulator.simulation import Batch, Session, Simulation
 from bayesesi.simulator.simulator import Simulator, template_forward_of

@@ -19,15 +19,15 @@ from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import Quantity
 from bayesesi.spec.recipe import (
     AtomRecipe,
-    Backbone,
     CorticalRecipe,
     DiffusionRecipe,
     DipoleRecipe,
     FieldLosses,
     FlowRecipe,
-    Ingredient,
+    MixtureShare,
     Optimiser,
     Recipe,
+    TransformerSpec,
 )
 from bayesesi.spec.report import FIGURES, ReportFigure, ReportSection, ReportSpec
 from bayesesi.spec.simulator import SimulatorSpec
@@ -47,7 +47,6 @@ from bayesesi.spec.volume_frame import VolumeFrameSpec
 __all__ = [
     "FIGURES",
     "AtomRecipe",
-    "Backbone",
     "CorticalRecipe",
     "Count",
     "DiffusionRecipe",
@@ -57,7 +56,7 @@ __all__ = [
     "FlowRecipe",
     "FocalSpec",
     "HeadSpec",
-    "Ingredient",
+    "MixtureShare",
     "MixtureSpec",
     "NoiseSpec",
     "Optimiser",
@@ -72,6 +71,7 @@ __all__ = [
     "SmoothSpec",
     "Spec",
     "SpecError",
+    "TransformerSpec",
     "VerdictSpec",
     "VolumeDipoleSpec",
     "VolumeFrameSpec",

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from bayesesi.spec.base import Spec, Table
 
 
-class Ingredient(Table):
+class MixtureShare(Table):
     """A simulator that cases come from."""
 
     simulator: str = Field(description="a spec under simulators")
@@ -22,7 +22,7 @@ class Ingredient(Table):
     )
 
 
-class Backbone(Table):
+class TransformerSpec(Table):
     """Sizes of the transformer over patches of the cortex."""
 
     level: Literal[2, 3, 4] = Field(4, description="of the template's sources")
@@ -66,13 +66,13 @@ class Recipe(Spec):
     kind: ClassVar[str] = "recipes"
 
     prior: str = Field(description="a spec under priors/sources")
-    mixture: tuple[Ingredient, ...] = Field(min_length=1)
+    mixture: tuple[MixtureShare, ...] = Field(min_length=1)
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     optimiser: Optimiser
 
     @field_validator("mixture")
     @classmethod
-    def _starts(cls, mixture: tuple[Ingredient, ...]) -> tuple[Ingredient, ...]:
+    def _starts(cls, mixture: tuple[MixtureShare, ...]) -> tuple[MixtureShare, ...]:
         if all(ingredient.begins > 0 for ingredient in mixture):
             raise ValueError("no simulator begins at 0; training must begin with one")
         return mixture
@@ -82,7 +82,7 @@ class Recipe(Spec):
         file = name if self.folder is None else self.folder / name
         return file if name.endswith(".toml") and Path(file).is_file() else name
 
-    def mixture_at(self, along: float) -> tuple[Ingredient, ...]:
+    def mixture_at(self, along: float) -> tuple[MixtureShare, ...]:
         """What cases come from when a share ``along`` of the training is over."""
         return tuple(each for each in self.mixture if each.begins <= along)
 
@@ -90,7 +90,7 @@ class Recipe(Spec):
 class CorticalRecipe(Recipe):
     """Of a network that looks at every source of the template's cortex."""
 
-    backbone: Backbone = Backbone()
+    backbone: TransformerSpec = TransformerSpec()
 
 
 class AtomRecipe(CorticalRecipe):

@@ -1,8 +1,8 @@
 """Networks learn from simulators: examples, losses, the loop, what a run leaves behind."""
 
 from bayesesi.training.atom_examples import AtomExample, AtomExamples
+from bayesesi.training.data import Examples, ExampleStream
 from bayesesi.training.dipole_examples import DipoleExample, DipoleExamples
-from bayesesi.training.examples import Examples, ExampleStream
 from bayesesi.training.field_examples import FieldExample, FieldExamples
 from bayesesi.training.loop import Trained, examples_of, fit, is_first
 

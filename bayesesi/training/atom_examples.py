@@ -19,12 +19,12 @@ from torch import Tensor
 
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError
-from bayesesi.network import Prefix, PreparedForward, Scene, SizePrior, Window
+from bayesesi.features import PlacedSources, PreparedForward, ScanInputs, SizePrior, TemporalGroups
 from bayesesi.posterior.patches import Atoms, known_sizes, make_atoms
 from bayesesi.prior import PatchPrior, read_prior
 from bayesesi.simulator import Batch
 from bayesesi.spec import AtomRecipe
-from bayesesi.training.examples import PIECE, Examples
+from bayesesi.training.data import PIECE, Examples
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,15 +37,15 @@ class AtomExample:
         source, else 1 + number of the atom that is next. weight : (B,).
     """
 
-    scene: Scene
+    scene: ScanInputs
     given: Tensor
     target: Tensor
     weight: Tensor
 
     def to(self, device: torch.device | str) -> AtomExample:
-        moved = {f.name: getattr(self.scene, f.name).to(device) for f in fields(Scene)}
+        moved = {f.name: getattr(self.scene, f.name).to(device) for f in fields(ScanInputs)}
         rest = {n: getattr(self, n).to(device) for n in ("given", "target", "weight")}
-        return replace(self, scene=Scene(**moved), **rest)
+        return replace(self, scene=ScanInputs(**moved), **rest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class AtomExamples(Examples[AtomRecipe, AtomExample]):
             self.atoms.log_place,
             self.prior.source_space.positions[centres],
         )
-        window = Window.of(batch.time_basis.projector)
+        window = TemporalGroups.of(batch.time_basis.projector)
         events = self._events(batch, leadfield)
         given, target, weight = _questions(events, self.prior.n_slots, rng)
         scale = torch.from_numpy(np.log(batch.noise_scale)).float()
@@ -95,7 +95,7 @@ class AtomExamples(Examples[AtomRecipe, AtomExample]):
         pieces = []
         for rows in np.split(order, range(PIECE, len(order), PIECE)):
             deepest = int(given[rows].max(initial=0))
-            prefix = Prefix(
+            prefix = PlacedSources(
                 torch.from_numpy(events[rows, :deepest]).clamp(min=0),
                 torch.from_numpy(np.arange(deepest) < given[rows, None]),
             )

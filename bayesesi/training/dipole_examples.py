@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from bayesesi.errors import InputError
-from bayesesi.network.dipole_scan import DipoleSummary
-from bayesesi.posterior.dipole import DipoleBelief, Dipoles
+from bayesesi.estimator.dipole import DipoleStates
+from bayesesi.features.dipole_scan import DipoleSummary
+from bayesesi.posterior.dipole import DipoleBelief
 from bayesesi.prior import VolumeDipolePrior, read_prior
 from bayesesi.simulator import Batch
 from bayesesi.spec import DipoleRecipe
-from bayesesi.training.examples import PIECE, Examples
+from bayesesi.training.data import PIECE, Examples
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,14 +31,14 @@ class DipoleExample:
 
     summary: DipoleSummary
     count: Tensor
-    truth: Dipoles
+    truth: DipoleStates
 
     def __len__(self) -> int:
         return len(self.count)
 
     def to(self, device: torch.device | str) -> DipoleExample:
         truth = self.truth
-        moved = Dipoles(*(x.to(device) for x in (truth.place, truth.extent, truth.skull)))
+        moved = DipoleStates(*(x.to(device) for x in (truth.place, truth.extent, truth.skull)))
         return DipoleExample(self.summary.to(device), self.count.to(device), moved)
 
 
@@ -78,15 +79,15 @@ class DipoleExamples(Examples[DipoleRecipe, DipoleExample]):
         rows = [slice(first, first + PIECE) for first in range(0, len(batch), PIECE)]
         return [DipoleExample(summary.pick(r), count[r], truth.pick(r)) for r in rows]
 
-    def _truth(self, batch: Batch) -> Dipoles:
+    def _truth(self, batch: Batch) -> DipoleStates:
         draws, belief = batch.draws, self.belief
         place = torch.from_numpy(draws["place"]).float()
         extent = torch.from_numpy(belief.extent.score(draws["extent_mm"])).float()
         skull = torch.from_numpy(belief.skull.score(draws["skull_S_per_m"])).float()
         pair = draws["count"] > 1
-        both = Dipoles(place, extent, skull)
+        both = DipoleStates(place, extent, skull)
         turned, two = both.sorted(), torch.from_numpy(pair)
-        return Dipoles(
+        return DipoleStates(
             torch.where(two[:, None, None], turned.place, place),
             torch.where(two[:, None], turned.extent, extent),
             skull,

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from bayesesi.anatomy import template_source_space
-from bayesesi.network import FieldForward, FieldScene, Window
+from bayesesi.features import FieldForward, FieldInputs, TemporalGroups
 from bayesesi.simulator import Batch
 from bayesesi.spec import DiffusionRecipe, FlowRecipe
-from bayesesi.training.examples import PIECE, Examples
+from bayesesi.training.data import PIECE, Examples
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +22,12 @@ class FieldExample:
     Attributes
     ----------
     forward : what its cases share. scene : B cases. field : (S, B, Q) x, see
-        ``network.field_view``; 0 where there is no event. functions : (T, R) of time. seed : of
+        ``features.field``; 0 where there is no event. functions : (T, R) of time. seed : of
         what is drawn for it.
     """
 
     forward: FieldForward
-    scene: FieldScene
+    scene: FieldInputs
     field: Tensor
     functions: Tensor
     seed: int
@@ -55,7 +55,7 @@ class FieldExamples(Examples[DiffusionRecipe | FlowRecipe, FieldExample]):
         level = self.recipe.backbone.level
         kept = template_source_space(level).index_in(template_source_space(4))
         forward = FieldForward.of(batch.leadfield[:, kept], level)
-        window = Window.of(batch.time_basis.projector)
+        window = TemporalGroups.of(batch.time_basis.projector)
         functions = torch.from_numpy(batch.time_basis.functions).float()
         scale = np.log(batch.noise_scale)
         pieces = []

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bayesesi.errors import InputError
-from bayesesi.network import Support
+from bayesesi.features import TrainingRange
 from bayesesi.prior import BLOCK
 from bayesesi.spec import (
     AtomRecipe,
@@ -28,8 +28,8 @@ from bayesesi.spec import (
     spec_hash,
 )
 from bayesesi.training.atom_examples import AtomExamples
+from bayesesi.training.data import PIECE, SESSION, Examples, ExampleStream
 from bayesesi.training.dipole_examples import DipoleExamples
-from bayesesi.training.examples import PIECE, SESSION, Examples, ExampleStream
 from bayesesi.training.field_examples import FieldExamples
 
 #: Sessions that are held out, and steps between looks at them.
@@ -135,7 +135,7 @@ def fit(
         trainer.validate(module, looked, verbose=False)
     pieces = (piece for n in range(_N_SEEN) for piece in held.session(4 * n))
     contexts = torch.cat([module.contexts(piece) for piece in pieces])
-    support = Support.of(contexts, module.context_names)
+    support = TrainingRange.of(contexts, module.context_names)
     history = {
         "steps": optimiser.steps,
         "cases": optimiser.steps * SESSION * max(trainer.world_size, 1) // examples.replay,

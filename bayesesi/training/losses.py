@@ -2,7 +2,7 @@
 
 Those of a generative model are proper: what they ask for is the posterior. The others bend an
 answer towards what is held to be plausible, so that they act on the head of the posterior mean
-alone, never on what draws come from. With D the mean of x (``network.field_view``), each a mean
+alone, never on what draws come from. With D the mean of x (``features.field``), each a mean
 over cases with an event, and over numbers where not said otherwise:
 
     regression   (D - x)²                      forward   |A D - u|² / (m R)
@@ -22,12 +22,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from bayesesi.anatomy import template_source_space
-from bayesesi.network import FieldDenoiser, FieldScene, ParcelForward
-from bayesesi.posterior.atoms import AtomEstimator
-from bayesesi.posterior.diffusion import field_estimator
-from bayesesi.posterior.diffusion.estimator import Matching
-from bayesesi.posterior.dipole import DipoleEstimator, Dipoles
-from bayesesi.posterior.flow import ParcelEstimator
+from bayesesi.estimator.atoms import AtomEstimator
+from bayesesi.estimator.dipole import DipoleEstimator, DipoleStates
+from bayesesi.estimator.field import FieldDenoiser
+from bayesesi.estimator.parcels import ParcelEstimator
+from bayesesi.estimator.vector_field import Matching, field_estimator
+from bayesesi.features import FieldInputs, ParcelForward
 from bayesesi.spec import FieldLosses
 from bayesesi.training.atom_examples import AtomExample
 from bayesesi.training.dipole_examples import DipoleExample
@@ -117,7 +117,7 @@ def dipole_losses(estimator: DipoleEstimator, example: DipoleExample) -> tuple[T
         rows = (example.count == k).nonzero()[:, 0]
         if len(rows):
             some = example.truth.pick(rows)
-            truth = Dipoles(some.place[:, :k], some.extent[:, :k], some.skull)
+            truth = DipoleStates(some.place[:, :k], some.extent[:, :k], some.skull)
             each = -estimator.log_prob(truth, example.summary.pick(rows))
             of_rest = of_rest.index_add(0, rows, each)
     return of_count, of_rest
@@ -138,7 +138,7 @@ def _differences(field: Tensor, level: int) -> Tensor:
     return field[first] - field[second]
 
 
-def _over_time(field: Tensor, scene: FieldScene, functions: Tensor) -> Tensor:
+def _over_time(field: Tensor, scene: FieldInputs, functions: Tensor) -> Tensor:
     """(S, B, T) of (S, B, Q)."""
     courses = functions @ (scene.turn * scene.share[:, None])  # (B, T, Q)
     return torch.einsum("sbq,btq->sbt", field, courses)

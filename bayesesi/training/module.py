@@ -11,16 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from bayesesi.anatomy import template_parcels
-from bayesesi.network import CONTEXT, FieldDenoiser, ParcelForward
-from bayesesi.network.conditioning import N_MEASURED
-from bayesesi.network.dipole_scan import FEATURES as DIPOLE_FEATURES
-from bayesesi.posterior.atoms import AtomEstimator
-from bayesesi.posterior.dipole import DipoleEstimator
-from bayesesi.posterior.flow import ParcelEstimator
+from bayesesi.estimator.atoms import AtomEstimator
+from bayesesi.estimator.dipole import DipoleEstimator
+from bayesesi.estimator.field import FieldDenoiser
+from bayesesi.estimator.parcels import ParcelEstimator
+from bayesesi.features import CONTEXT, ParcelForward
+from bayesesi.features.dipole_scan import FEATURES as DIPOLE_FEATURES
+from bayesesi.features.scan import N_MEASURED
 from bayesesi.spec import DiffusionRecipe, DipoleRecipe, FlowRecipe, Recipe, spec_hash
 from bayesesi.training.atom_examples import AtomExample, AtomExamples
+from bayesesi.training.data import PIECE, SESSION, Examples
 from bayesesi.training.dipole_examples import DipoleExample, DipoleExamples
-from bayesesi.training.examples import PIECE, SESSION, Examples
 from bayesesi.training.field_examples import FieldExample, FieldExamples
 from bayesesi.training.losses import (
     atom_loss,

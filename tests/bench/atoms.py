@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from bayesesi import load_model, read_prior, read_simulator
 from bayesesi.anatomy import template_source_space
 from bayesesi.benchmark import baselines as linear
-from bayesesi.benchmark.metrics import carry, matched_peak_errors, normalised_emd, peak_error
+from bayesesi.metrics.maps import carry, matched_peak_errors, normalised_emd, peak_error
 from bayesesi.model import AtomModel
 from bayesesi.observation import Observation
-from bayesesi.posterior.atoms import AtomPosterior, Sight
+from bayesesi.posterior.atoms import AtomInputs, AtomPosterior
 from bayesesi.posterior.patches import make_problem
+from bayesesi.posterior.patches.covariance_scan import SpreadScan
 from bayesesi.posterior.patches.enumeration import Enumeration
 from bayesesi.posterior.patches.scan import DrawScan
-from bayesesi.posterior.patches.spread_scan import SpreadScan
 from bayesesi.posterior.patches.state_posterior import StatePosterior
 from bayesesi.prior import HeadPrior, PatchPrior
 from bayesesi.simulator import Simulation
@@ -31,10 +31,12 @@ from tests.bench.outcome import Finding, Outcome, Skipped, Table, at_least, at_m
 TITLE = "Atoms"
 STANDS_ON = (
     "anatomy",
-    "benchmark",
+    "metrics",
     "forward",
     "model",
+    "features",
     "network",
+    "estimator",
     "noise",
     "observation",
     "prior",
@@ -321,8 +323,8 @@ def _exact(
 def _speed(model: AtomModel) -> list[Finding]:
     obs = next(iter(cases("frame-one", SESSION, "bench"))).obs
     problem = make_problem(obs, model.atoms_prior, None, atoms=model.atoms)
-    prepared = [seconds(lambda: Sight.of(problem, model.network)) for _ in range(5)]
-    sight = Sight.of(problem, model.network)
+    prepared = [seconds(lambda: AtomInputs.of(problem, model.network)) for _ in range(5)]
+    sight = AtomInputs.of(problem, model.network)
     empty = np.zeros((1, 0), np.int64)
     looks = [seconds(lambda: next(sight.next(empty))) for _ in range(20)]
     post = model.posterior(obs)

@@ -18,7 +18,7 @@ from bayesesi.forward import (
     LeadfieldBank,
     template_bank,
 )
-from bayesesi.forward.bem import BoundaryElements, Dipoles, scalp_weights
+from bayesesi.forward.bem import BemDipoles, BoundaryElements, scalp_weights
 from tests.bench.difference import bootstrap, percentile, rdm_and_mag
 from tests.bench.outcome import Finding, Outcome, Table, at_most
 
@@ -104,13 +104,13 @@ def _cases(bank: LeadfieldBank, rng: np.random.Generator) -> Iterator[Case]:
 
 def _dipoles(
     bank: LeadfieldBank, shape: int, rng: np.random.Generator
-) -> tuple[Dipoles, NDArray[np.int64]]:
+) -> tuple[BemDipoles, NDArray[np.int64]]:
     """All sources of the level-4 cortex and some free ones of the volume, and their columns."""
     cortex, volume = bank.source_space(shape, 4), bank.source_space(shape, None)
     assert cortex.normals is not None
     chosen = np.sort(rng.choice(volume.n_sources, N_VOLUME, replace=False))
-    free = Dipoles.free(volume.positions[chosen])
-    dipoles = Dipoles(
+    free = BemDipoles.free(volume.positions[chosen])
+    dipoles = BemDipoles(
         np.vstack([cortex.positions, free.positions]), np.vstack([cortex.normals, free.moments])
     )
     every = np.arange(len(bank.source_norm))

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bayesesi import load_model
 from bayesesi.anatomy import template_source_space
+from bayesesi.features import FieldForward
 from bayesesi.model import FieldModel
-from bayesesi.network import FieldForward
 from tests.bench.atoms import (
     N_CASES,
     N_CHOOSE,
@@ -31,10 +31,12 @@ from tests.bench.outcome import Finding, Outcome, Skipped, Table, at_least, at_m
 TITLE = "Cortex"
 STANDS_ON = (
     "anatomy",
-    "benchmark",
+    "metrics",
     "forward",
     "model",
+    "features",
     "network",
+    "estimator",
     "noise",
     "observation",
     "prior",

@@ -13,8 +13,8 @@ from bayesesi import load_model, read_simulator
 from bayesesi.anatomy import template_blobs
 from bayesesi.benchmark import baselines as linear
 from bayesesi.benchmark.dipole_fit import fit_dipole
+from bayesesi.features.dipole_scan import DipoleSummary
 from bayesesi.model import DipoleModel
-from bayesesi.network.dipole_scan import DipoleSummary
 from bayesesi.observation import observe
 from bayesesi.posterior.dipole import DipolePosterior
 from bayesesi.simulator import Batch
@@ -24,10 +24,12 @@ from tests.bench.outcome import Finding, Outcome, Skipped, Table, at_least, at_m
 TITLE = "Dipole"
 STANDS_ON = (
     "anatomy",
-    "benchmark",
+    "metrics",
     "forward",
     "model",
+    "features",
     "network",
+    "estimator",
     "noise",
     "observation",
     "prior",

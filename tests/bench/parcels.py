@@ -19,10 +19,12 @@ from tests.bench.outcome import Finding, Outcome, Skipped, Table, at_most
 TITLE = "Parcels"
 STANDS_ON = (
     "anatomy",
-    "benchmark",
+    "metrics",
     "forward",
     "model",
+    "features",
     "network",
+    "estimator",
     "noise",
     "observation",
     "prior",

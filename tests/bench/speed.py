@@ -15,7 +15,7 @@ from bayesesi import NoiseCovariance, observe, template_forward
 from bayesesi.anatomy import template_source_space, template_surfaces
 from bayesesi.anatomy.template import THICKNESS_RANGE
 from bayesesi.forward import Conductivities, HeadSetting, template_bank
-from bayesesi.forward.bem import BoundaryElements, Dipoles, scalp_weights
+from bayesesi.forward.bem import BemDipoles, BoundaryElements, scalp_weights
 from tests.bench.bank import draw_conductivities, draw_electrodes
 from tests.bench.outcome import Finding, Outcome, at_least, at_most
 
@@ -103,7 +103,7 @@ def _direct_seconds() -> dict[str, float]:
     start = perf_counter()
     elements = BoundaryElements.assemble(surfaces)
     assembled = perf_counter()
-    terms = elements.source_terms(Dipoles(space.positions, space.normals))
+    terms = elements.source_terms(BemDipoles(space.positions, space.normals))
     sourced = perf_counter()
     _ = scalp_weights(surfaces, electrodes) @ elements.transfer(Conductivities()) @ terms
     solved = perf_counter()

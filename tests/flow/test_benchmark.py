@@ -17,12 +17,11 @@ from typer.testing import CliRunner
 
 from bayesesi.anatomy import template_parcellation
 from bayesesi.benchmark import methods as of
+from bayesesi.benchmark import resolution_maps as of_sources
 from bayesesi.benchmark import run as harness
-from bayesesi.benchmark import single_sources as of_sources
 from bayesesi.benchmark.answers import answer_of
 from bayesesi.benchmark.baselines import prepare, snr_lambda2
 from bayesesi.benchmark.cases import Condition
-from bayesesi.benchmark.measures import MEASURES, measure
 from bayesesi.benchmark.methods import Method, chosen, methods
 from bayesesi.benchmark.page import (
     markdown,
@@ -35,9 +34,10 @@ from bayesesi.benchmark.page import (
 )
 from bayesesi.benchmark.recordings import OCCIPITAL, recordings
 from bayesesi.benchmark.resolution import resolution_matrix, single_source, width
+from bayesesi.benchmark.resolution_maps import responses, run_single_sources
 from bayesesi.benchmark.resolution_page import write_resolution
 from bayesesi.benchmark.run import Benchmark, run_benchmark
-from bayesesi.benchmark.single_sources import responses, run_single_sources
+from bayesesi.benchmark.score import MEASURES, measure
 from bayesesi.benchmark.summary import Mean, means, sets, wins
 from bayesesi.benchmark.tasks import REAL, TASKS, Task, task_of
 from bayesesi.cli import app

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bayesesi import infer, make_report, read_simulator
-from bayesesi.target import target_regions, with_targets
+from bayesesi.roi import target_regions, with_targets
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [

@@ -25,7 +25,7 @@ from bayesesi.calibration import (
     run_trials,
     split_of,
 )
-from bayesesi.calibration.run import solver_name
+from bayesesi.calibration.trial_runner import solver_name
 from bayesesi.cli import app
 from bayesesi.conformal import ConformalRule
 from bayesesi.errors import InputError
@@ -77,7 +77,7 @@ def test_trials_are_the_same_in_pieces_and_go_on(
     def never(*job: object) -> None:
         raise AssertionError("done already")
 
-    monkeypatch.setattr("bayesesi.calibration.run._write_piece", never)
+    monkeypatch.setattr("bayesesi.calibration.trial_runner._write_piece", never)
     run_trials(hasty, MIXTURE, 40, 3, "validate", tmp_path / "b")
 
 
@@ -178,7 +178,7 @@ def test_a_recording_like_the_simulated_ones_earns_a_set() -> None:
 
 
 def test_a_model_without_a_card_has_no_set_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bayesesi.earned.card_of", lambda model: None)
+    monkeypatch.setattr("bayesesi.inference.apply_card.card_of", lambda model: None)
     obs = read_simulator("frame-measured-cap", session=1).simulate(1, 5, "validate").observation(0)
     result = infer(obs, "gaussian", draws=100)
     assert result.region_set is None
@@ -189,7 +189,7 @@ def test_a_model_without_a_card_has_no_set_and_says_so(monkeypatch: pytest.Monke
 
 
 def test_a_recording_of_another_kind_earns_nothing() -> None:
-    from bayesesi.earned import earn
+    from bayesesi.inference.apply_card import apply_card
 
     obs = read_simulator("frame-measured-cap", session=1).simulate(1, 5, "validate").observation(0)
     atoms = load_model("atoms")
@@ -199,7 +199,7 @@ def test_a_recording_of_another_kind_earns_nothing() -> None:
         (replace(obs, scale_known=False), "the unit of this one is unknown"),
         (replace(obs, forward=replace(obs.forward, banked=None)), "this forward is another"),
     ):
-        earned = earn(replace(atoms.posterior(obs), obs=other), atoms, 0.9)
+        earned = apply_card(replace(atoms.posterior(obs), obs=other), atoms, 0.9)
         assert earned.region_set is None
         assert why in earned.about["why_not"]
 

@@ -10,12 +10,11 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "bayesesi"
 
-# "bayesesi" itself gathers everything public, so only the command line stands below it.
-# "benchmark.metrics" stands apart from "benchmark": all below `posterior` may measure with it.
+# "bayesesi" itself gathers everything public, so only the demo and the command line stand below it.
 ROWS = (
-    "errors draft jobs spec anatomy forward noise observation prior simulator network posterior "
-    "benchmark.metrics training model conformal trust calibration earned sensitivity plan "
-    "soundness result groups inference target report folder cohort benchmark bayesesi demo cli"
+    "errors parallel io spec anatomy forward noise observation prior simulator features network "
+    "estimator posterior metrics training model conformal trust calibration explain montage_design "
+    "result inference roi report cohort benchmark bayesesi demo cli"
 ).split()
 
 EXEMPT = {"bayesesi", "bayesesi.__main__"}
@@ -23,8 +22,7 @@ EXEMPT = {"bayesesi", "bayesesi.__main__"}
 
 def row_of(module: str) -> str:
     """`bayesesi.forward.bem` stands in the row `forward`."""
-    parts = module.removeprefix("bayesesi.").split(".")
-    return "benchmark.metrics" if parts[:2] == ["benchmark", "metrics"] else parts[0]
+    return module.removeprefix("bayesesi.").split(".")[0]
 
 
 def imported_rows(source: str, module: str, is_package: bool) -> Iterator[tuple[int, str]]:
@@ -95,8 +93,8 @@ def test_every_module_imports_only_from_rows_above() -> None:
         ("bayesesi.forward.bem", "from bayesesi.errors import InputError"),
         ("bayesesi.forward.bem", "from .conductivity import Conductivities"),
         ("bayesesi.posterior.atoms", "from bayesesi import network, observation"),
-        ("bayesesi.training.losses", "from bayesesi.benchmark import metrics"),
-        ("bayesesi.report", "from bayesesi.benchmark.metrics import peak_error"),
+        ("bayesesi.training.losses", "from bayesesi.metrics import maps"),
+        ("bayesesi.report", "from bayesesi.metrics.maps import peak_error"),
         ("bayesesi.result", "from bayesesi import __version__"),
         ("bayesesi.cli", "import bayesesi"),
         ("bayesesi.noise", "import numpy\nfrom bayesesix import report"),
@@ -113,8 +111,8 @@ def test_an_import_from_above_passes(module: str, source: str) -> None:
         ("bayesesi.forward.bem", "def f():\n    import bayesesi.report"),
         ("bayesesi.forward.bem", "from ..inference import infer"),
         ("bayesesi.forward.bem", "from .. import trust"),
-        ("bayesesi.network.features", "from bayesesi.benchmark.metrics import peak_error"),
-        ("bayesesi.benchmark.metrics", "from bayesesi.benchmark.tasks import localisation"),
+        ("bayesesi.network.features", "from bayesesi.metrics.maps import peak_error"),
+        ("bayesesi.metrics.maps", "from bayesesi.benchmark.tasks import localisation"),
         ("bayesesi.report", "from bayesesi.benchmark import tasks"),
         ("bayesesi.report", "from bayesesi import infer"),
         ("bayesesi.report", "import bayesesi"),
@@ -123,3 +121,9 @@ def test_an_import_from_above_passes(module: str, source: str) -> None:
 )
 def test_an_import_from_below_is_caught(module: str, source: str) -> None:
     assert len(violations(source, module)) == 1
+
+
+def test_contributing_lists_the_rows_that_hold() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = text.split("<!-- rows -->")[1].split("<!-- end -->")[0]
+    assert tuple(listed.replace(".", "").replace(",", " ").split()) == ROWS

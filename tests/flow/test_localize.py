@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from bayesesi import read_result, template_forward
 from bayesesi.cli import app
 from bayesesi.demo import run_demo, simulate_patient
-from bayesesi.draft import draft_file, draft_folder
 from bayesesi.errors import InputError
-from bayesesi.folder import FILES
+from bayesesi.io.atomic import atomic_file, atomic_folder
 from bayesesi.observation import peak_window
+from bayesesi.report.export import FILES
 from bayesesi.result import Result
 from tests.flow.small import LEVEL
 
@@ -222,20 +222,20 @@ def test_an_earlier_result_outlives_a_killed_run(tmp_path: Path) -> None:
         draft.write_text("new")
         raise Killed
 
-    with pytest.raises(Killed), draft_folder(tmp_path, True, ("a", "b")) as draft:
+    with pytest.raises(Killed), atomic_folder(tmp_path, True, ("a", "b")) as draft:
         killed_while_writing(draft / "a")
     assert (tmp_path / "a").read_text() == "old"
-    with pytest.raises(Killed), draft_file(tmp_path / "a") as file:
+    with pytest.raises(Killed), atomic_file(tmp_path / "a") as file:
         killed_while_writing(file)
     assert (tmp_path / "a").read_text() == "old"
-    with draft_folder(tmp_path, True, ("a", "b")) as draft:
+    with atomic_folder(tmp_path, True, ("a", "b")) as draft:
         (draft / "b").write_text("new")
     assert [file.name for file in tmp_path.iterdir()] == ["b"]
 
 
 def test_what_a_kill_left_behind_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / ".out.1.part").mkdir()
-    with draft_folder(tmp_path) as draft:
+    with atomic_folder(tmp_path) as draft:
         (draft / "a").write_text("new")
     assert (tmp_path / "a").read_text() == "new"
 

@@ -26,9 +26,9 @@ from bayesesi.forward import ForwardOperator, template_forward
 from bayesesi.inference import infer
 from bayesesi.observation import Observation, observe
 from bayesesi.report import Report, make_report
+from bayesesi.report.json_report import Twin, twin_schema
 from bayesesi.report.reading import Reading
 from bayesesi.report.sections import SECTIONS
-from bayesesi.report.twin import Twin, twin_schema
 from bayesesi.report.words import chance, figures, listed, percent, plain, region_words
 from bayesesi.result import ATTRIBUTE, Result, read_result
 from bayesesi.spec import FIGURES, read_report_spec, report_specs, templates_folder

@@ -12,10 +12,10 @@ import pytest
 
 from bayesesi import infer, list_models, load_model, read_result
 from bayesesi.errors import InputError
-from bayesesi.inference import credible_regions
+from bayesesi.inference.inference import credible_regions
 from bayesesi.posterior import Summary, gaussian_posterior
 from bayesesi.result import ATTRIBUTE, Result
-from bayesesi.trust import Evidence, Verdict, assess, at_even_odds
+from bayesesi.trust import Verdict, VerdictInputs, assess, at_even_odds
 from tests.flow.small import LEVEL, SOURCE, forward, observation
 
 DRAWS = 200
@@ -163,7 +163,7 @@ def test_noise_has_no_map(tmp_path: Path) -> None:
 def test_a_verdict_does_not_hang_on_the_priors_odds(
     probability: float, prior: float, verdict: str
 ) -> None:
-    trust = assess(Evidence(at_even_odds(probability, prior)))
+    trust = assess(VerdictInputs(at_even_odds(probability, prior)))
     assert trust.verdict == verdict
     assert len(trust.reasons) == (verdict != "reliable")
     assert type(trust).from_dict(trust.to_dict()) == trust
@@ -183,7 +183,7 @@ def test_a_verdict_does_not_hang_on_the_priors_odds(
 def test_an_answer_that_was_drawn_badly_calls_for_caution(
     null: float, r_hat: float, efficiency: float, codes: list[str]
 ) -> None:
-    evidence = Evidence(null, r_hat, efficiency)
+    evidence = VerdictInputs(null, r_hat, efficiency)
     trust = assess(evidence)
     assert [str(reason.code) for reason in trust.reasons] == codes
     expected = "reliable" if not codes else "abstain" if null > 0.25 else "caution"

@@ -12,11 +12,11 @@ import pytest
 from bayesesi import infer, load_model, observe, read_result, read_simulator
 from bayesesi.anatomy import template_parcellation
 from bayesesi.errors import InputError
+from bayesesi.explain.perturbation import perturbations
 from bayesesi.forward import Conductivities, HeadSetting, template_forward
 from bayesesi.observation import Observation
 from bayesesi.observation.observation import project
 from bayesesi.report import make_report
-from bayesesi.sensitivity import changes
 from bayesesi.simulator import Batch
 
 
@@ -88,7 +88,7 @@ def test_few_channels_are_not_made_fewer(obs: Observation) -> None:
     few = obs.without(obs.recording.ch_names[12:])
     own = replace(few, forward=replace(few.forward, banked=None))
     gaussian = load_model("gaussian")
-    kinds = [c.kind for c in changes(own, gaussian, gaussian.posterior(own))]
+    kinds = [c.kind for c in perturbations(own, gaussian, gaussian.posterior(own))]
     assert kinds == ["prior"]
 
 
@@ -135,7 +135,7 @@ def test_noise_of_halves_is_counted_as_what_it_is() -> None:
 def test_halves_of_the_trials_are_among_the_re_runs() -> None:
     obs = epochs_of(20, field=True)
     gaussian = load_model("gaussian")
-    found = changes(obs, gaussian, gaussian.posterior(obs))
+    found = perturbations(obs, gaussian, gaussian.posterior(obs))
     trials = [each for each in found if each.kind == "trials"]
     assert [each.words for each in trials] == [
         "every second of 20 trials, from the first on",

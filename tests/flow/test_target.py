@@ -16,7 +16,7 @@ from bayesesi.anatomy.template import of_mni152, to_head_frame, to_mni152
 from bayesesi.cli import app
 from bayesesi.errors import InputError
 from bayesesi.result import Result
-from bayesesi.target import read_target, target_at, target_mask, with_targets
+from bayesesi.roi import read_target, target_at, target_mask, with_targets
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import bayesesi
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError
 from bayesesi.model import AtomModel, read_weights, write_weights
-from bayesesi.spec import AtomRecipe, Ingredient, SpecError, read_spec
+from bayesesi.spec import AtomRecipe, MixtureShare, SpecError, read_spec
 from bayesesi.training import AtomExamples, ExampleStream
 from tests.flow.small import TINY
 
@@ -94,7 +94,7 @@ def test_a_run_that_had_ended_gives_its_weights_again(recipe: Path, tmp_path: Pa
 class _Named(AtomExamples):
     """Of every block, the name of the simulator it is of."""
 
-    def _simulator(self, ingredient: Ingredient) -> Any:
+    def _simulator(self, ingredient: MixtureShare) -> Any:
         return SimpleNamespace(block=lambda *_: [ingredient.simulator])
 
     def pieces(self, batch: Any, rng: np.random.Generator) -> Any:

@@ -16,8 +16,8 @@ from bayesesi.errors import InputError
 from bayesesi.forward import ForwardOperator
 from bayesesi.noise import NoiseCovariance
 from bayesesi.observation import Observation, observe
-from bayesesi.posterior.blob_chains import BlobProblem
-from bayesesi.posterior.blobs import BlobPosterior, blob_posterior, make_blob_atoms
+from bayesesi.posterior.volume_patch_chains import VolumePatchLikelihood
+from bayesesi.posterior.volume_patches import BlobPosterior, blob_posterior, make_blob_atoms
 
 C, S, EXTENTS, SCALE, NOISE = 16, 60, (12.0, 30.0), 1e-8, 1e-6
 NAMES = tuple(f"E{k}" for k in range(C))
@@ -99,7 +99,7 @@ def test_options_are_ratios_of_normal_densities(n_others: int) -> None:
         )
 
 
-def log_density(problem: BlobProblem, factor: NDArray[np.float64]) -> float:
+def log_density(problem: VolumePatchLikelihood, factor: NDArray[np.float64]) -> float:
     covariance = np.eye(len(problem.data)) + factor @ factor.T
     return float(multivariate_normal(cov=covariance).logpdf(problem.data))
 
@@ -124,7 +124,7 @@ def test_one_blob_is_a_sum_over_all_states() -> None:
     assert np.abs(post.centre_probability - centres).max() < 0.005
 
 
-def exhaustive(problem: BlobProblem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def exhaustive(problem: VolumePatchLikelihood) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(S,) expected number of the two blobs around each source, over all pairs of states; (3,) log
     evidence of none, one and two."""
     prior = problem.log_size[:, None] - np.log(problem.n_atoms)

@@ -15,21 +15,16 @@ from scipy.stats import multivariate_normal
 import bayesesi
 from bayesesi.anatomy import EXTENT_NODES, template_blobs
 from bayesesi.errors import InputError
+from bayesesi.estimator.dipole import DipoleEstimator, DipoleStates
+from bayesesi.estimator.dipole_density import flat, of_flat
+from bayesesi.features import covariance_likelihood
+from bayesesi.features import dipole as view
+from bayesesi.features.covariance_likelihood import CourseInputs, SizeBelief, grid_log_t
+from bayesesi.features.dipole import DipoleForward
+from bayesesi.features.dipole_scan import DipoleSummary
 from bayesesi.forward import template_forward
-from bayesesi.network import course_view
-from bayesesi.network import dipole_view as view
-from bayesesi.network.course_view import CourseScene, SizeBelief, grid_log_t
-from bayesesi.network.dipole_scan import DipoleSummary
-from bayesesi.network.dipole_view import DipoleForward
 from bayesesi.observation import Observation
-from bayesesi.posterior.dipole import (
-    DipoleBelief,
-    DipoleEstimator,
-    DipolePosterior,
-    Dipoles,
-    dipole_posterior,
-)
-from bayesesi.posterior.dipole.density import flat, of_flat
+from bayesesi.posterior.dipole import DipoleBelief, DipolePosterior, dipole_posterior
 from bayesesi.prior import (
     HeadPrior,
     NormalScore,
@@ -37,7 +32,7 @@ from bayesesi.prior import (
     block_generator,
     distribution_of,
 )
-from bayesesi.spec import DipoleRecipe, Ingredient, Optimiser, Quantity, VolumeDipoleSpec
+from bayesesi.spec import DipoleRecipe, MixtureShare, Optimiser, Quantity, VolumeDipoleSpec
 
 CHANNELS = ("Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2").split()
 N_HEADS = 2
@@ -53,7 +48,7 @@ def recipe(estimator: str = "nsf") -> DipoleRecipe:
         description="As small as can be.",
         family="dipole",
         prior="volume-dipole",
-        mixture=(Ingredient(simulator="frame-dipole"),),
+        mixture=(MixtureShare(simulator="frame-dipole"),),
         optimiser=Optimiser(steps=1),
         estimator=estimator,
         hidden=16,
@@ -179,13 +174,13 @@ def test_the_priors_density_is_uniform_in_the_brain(
         theta = door.sample((400,))
     assert torch.isfinite(door.log_prob(theta)).all()
     zero = torch.zeros(1)
-    one = Dipoles(torch.tensor(PLACE)[None, None].float(), zero[None], zero)
+    one = DipoleStates(torch.tensor(PLACE)[None, None].float(), zero[None], zero)
     found = float(belief.log_prior(one)[0])
     assert found == pytest.approx(-np.log(template_blobs().volume) - np.log(2 * np.pi), abs=1e-4)
-    outside = Dipoles(torch.full((1, 1, 3), 0.3), zero[None], zero)
+    outside = DipoleStates(torch.full((1, 1, 3), 0.3), zero[None], zero)
     assert float(belief.log_prior(outside)[0]) == -np.inf
     near = torch.tensor(np.stack([PLACE, PLACE + 0.004]))[None].float()
-    assert float(belief.log_prior(Dipoles(near, torch.zeros(1, 2), zero))[0]) == -np.inf
+    assert float(belief.log_prior(DipoleStates(near, torch.zeros(1, 2), zero))[0]) == -np.inf
 
 
 def test_a_simulator_shows_them_at_the_scalp() -> None:
@@ -231,7 +226,7 @@ def test_an_unknown_head_is_the_mean_square_over_heads(obs: Observation) -> None
 
 
 def brute(
-    scene: CourseScene,
+    scene: CourseInputs,
     p: NDArray[np.float64],
     turn: NDArray[np.float64],
     values: NDArray[np.float64],
@@ -240,7 +235,11 @@ def brute(
     n, m = scene.n, len(turn)
     full = turn.T @ p @ turn
     log_t, terms = grid_log_t().double().numpy(), []
-    scales = zip(course_view.SCALES, course_view.log_scale_share().double().numpy(), strict=True)
+    scales = zip(
+        covariance_likelihood.SCALES,
+        covariance_likelihood.log_scale_share().double().numpy(),
+        strict=True,
+    )
     for scale, share in scales:
         total = share
         for q in range(values.shape[1]):
@@ -269,12 +268,12 @@ def test_the_likelihood_is_the_gaussians_written_out(n_times: int, belief: Dipol
     scene = belief.scene(obs.values[None], forward)
     nu = scene.noise[0].double().sqrt().numpy()
     values = obs.values @ scene.turn[0].double().numpy() / nu
-    two = Dipoles(
+    two = DipoleStates(
         torch.tensor(np.stack([PLACE, -PLACE + 0.05]))[None].float(),
         torch.zeros(1, 2),
         torch.zeros(1),
     )
-    one = Dipoles(two.place[:, :1], two.extent[:, :1], two.skull)
+    one = DipoleStates(two.place[:, :1], two.extent[:, :1], two.skull)
     found = []
     for dipoles in (one, two):
         p = belief.squares(dipoles, forward)[0].double().numpy()
@@ -298,10 +297,10 @@ def test_noise_in_the_best_direction_is_counted_as_noise() -> None:
         1.0,
         template_blobs(),
     )
-    scene = CourseScene.of(values, forward, SizeBelief.unknown())
+    scene = CourseInputs.of(values, forward, SizeBelief.unknown())
     energy = (scene.values.square().sum(1) + scene.rest)[:, 0] / n
     assert 0.8 < float(energy.mean()) < 1.02
-    single = CourseScene.of(values[:, :, :1], forward, SizeBelief.unknown())
+    single = CourseInputs.of(values[:, :, :1], forward, SizeBelief.unknown())
     assert float(single.noise.max()) == 1.0
 
 
@@ -397,7 +396,7 @@ def test_moments_are_those_of_least_squares_where_the_head_is_known(belief: Dipo
     place = torch.tensor(PLACE)[None, None].float().expand(300, 1, 3)
     extent = float(belief.extent.score(np.array([6.0]))[0])
     skull = float(belief.skull.score(np.array([view.SKULL_NODES[1]]))[0])
-    known = Dipoles(place, torch.full((300, 1), extent), torch.full((300,), skull))
+    known = DipoleStates(place, torch.full((300, 1), extent), torch.full((300,), skull))
     moment, tau = post._moments(known, np.random.default_rng(0))
     look = belief.means(known.pick(slice(0, 1)), post.forward)[0].double().numpy()
     look = look * np.sqrt(post.forward.unit)
@@ -405,7 +404,7 @@ def test_moments_are_those_of_least_squares_where_the_head_is_known(belief: Dipo
     fit = np.linalg.lstsq(look.T, data, rcond=None)[0]
     found = moment[:, 0, :, 0].mean(axis=0)
     assert np.linalg.norm(found - fit) < 0.15 * np.linalg.norm(fit)
-    assert set(np.round(tau, 4)) <= set(np.round(course_view.SCALES, 4))
+    assert set(np.round(tau, 4)) <= set(np.round(covariance_likelihood.SCALES, 4))
 
 
 def test_fields_are_the_blobs_of_the_draws(posterior: DipolePosterior) -> None:
@@ -437,7 +436,7 @@ def test_sbi_takes_them(posterior: DipolePosterior) -> None:
         theta = door.sample((20,), show_progress_bars=False)
         found = door.log_prob(theta)
     assert theta.shape == (20, 5)
-    some = Dipoles((theta[:, :3] / 1e3)[:, None], theta[:, 3:4], theta[:, 4])
+    some = DipoleStates((theta[:, :3] / 1e3)[:, None], theta[:, 3:4], theta[:, 4])
     with torch.inference_mode():
         expected = posterior.estimator.log_prob(some, posterior.summary) - 3 * np.log(1e3)
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)

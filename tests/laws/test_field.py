@@ -9,18 +9,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from bayesesi.network import FieldDenoiser, FieldForward, FieldScene, Window, minimum_norm
-from bayesesi.network.field_denoiser import _N_GATES as N_GATES
-from bayesesi.network.field_denoiser import Belief, conditioned
-from bayesesi.network.field_view import template_smoothing
-from bayesesi.posterior.diffusion import draw_fields, field_estimator
+from bayesesi.estimator.field import _N_GATES as N_GATES
+from bayesesi.estimator.field import FieldDenoiser, SourceGaussian, conditioned, minimum_norm
+from bayesesi.estimator.vector_field import field_estimator
+from bayesesi.features import FieldForward, FieldInputs, TemporalGroups
+from bayesesi.features.field import template_smoothing
+from bayesesi.posterior.diffusion import draw_fields
 from bayesesi.posterior.diffusion import posterior as of_draws
-from bayesesi.spec import Backbone, FieldLosses
+from bayesesi.spec import FieldLosses, TransformerSpec
 from bayesesi.training import FieldExample
 from bayesesi.training.losses import denoising_loss, mean_losses
 from tests.flow.small import LEVEL, observation
 
-SIZES = Backbone(level=LEVEL, width=16, source_width=8, n_blocks=1, n_heads=2)
+SIZES = TransformerSpec(level=LEVEL, width=16, source_width=8, n_blocks=1, n_heads=2)
 #: Cases, and courses of time.
 B, Q = 3, 3
 
@@ -31,11 +32,11 @@ def forward() -> FieldForward:
 
 
 @pytest.fixture(scope="module")
-def scene(forward: FieldForward) -> FieldScene:
+def scene(forward: FieldForward) -> FieldInputs:
     obs = observation()
     values = torch.from_numpy(obs.values).float()
     cases = torch.stack([values, 2 * values, values.flip(1)])
-    return forward.scene(cases, Window.of(obs.time_basis.projector))
+    return forward.scene(cases, TemporalGroups.of(obs.time_basis.projector))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def moved() -> FieldDenoiser:
 
 
 @pytest.fixture(scope="module")
-def noisy(forward: FieldForward, scene: FieldScene) -> tuple[Tensor, Tensor, Tensor]:
+def noisy(forward: FieldForward, scene: FieldInputs) -> tuple[Tensor, Tensor, Tensor]:
     """x_t and its alpha and sigma."""
     generator = torch.Generator().manual_seed(1)
     shape = (forward.n_sources, B, scene.values.shape[2])
@@ -60,8 +61,8 @@ def noisy(forward: FieldForward, scene: FieldScene) -> tuple[Tensor, Tensor, Ten
 
 def exact(
     forward: FieldForward,
-    scene: FieldScene,
-    belief: Belief,
+    scene: FieldInputs,
+    belief: SourceGaussian,
     x: Tensor,
     alpha: Tensor,
     sigma: Tensor,
@@ -80,7 +81,7 @@ def exact(
     return covariance @ right, covariance
 
 
-def test_the_data_are_kept_but_for_their_length(forward: FieldForward, scene: FieldScene) -> None:
+def test_the_data_are_kept_but_for_their_length(forward: FieldForward, scene: FieldInputs) -> None:
     obs, one = observation(), scene.pick(slice(1))
     largest = np.linalg.svd(obs.values, compute_uv=False)[:Q]
     found = (one.values[:, 0] * one.size[0]).norm(dim=0)
@@ -104,20 +105,20 @@ def test_rows_are_orthogonal_and_smoothing_keeps_a_constant(forward: FieldForwar
         assert 0 < left <= 1
 
 
-def test_a_scene_comes_back_from_its_flat_form(scene: FieldScene) -> None:
-    again = FieldScene.of_flat(scene.flat(), scene)
+def test_a_scene_comes_back_from_its_flat_form(scene: FieldInputs) -> None:
+    again = FieldInputs.of_flat(scene.flat(), scene)
     for name in ("values", "size", "turn", "features", "context"):
         torch.testing.assert_close(getattr(again, name), getattr(scene, name), rtol=0, atol=0)
 
 
 def test_untrained_it_is_the_minimum_norm(
-    forward: FieldForward, scene: FieldScene, noisy: tuple[Tensor, Tensor, Tensor]
+    forward: FieldForward, scene: FieldInputs, noisy: tuple[Tensor, Tensor, Tensor]
 ) -> None:
     x, alpha, sigma = noisy
     with torch.no_grad():
         found = FieldDenoiser(SIZES)(x, alpha, sigma, scene, forward)
         ridge = minimum_norm(x, alpha, sigma, scene, forward)
-    flat = Belief(torch.zeros_like(x), torch.ones_like(x), torch.ones(B, Q))
+    flat = SourceGaussian(torch.zeros_like(x), torch.ones_like(x), torch.ones(B, Q))
     for k, q in product(range(B), range(Q)):
         mean, _ = exact(forward, scene, flat, x, alpha, sigma, k, q)
         np.testing.assert_allclose(found[:, k, q], mean, atol=2e-4)
@@ -125,10 +126,10 @@ def test_untrained_it_is_the_minimum_norm(
 
 
 @pytest.fixture(scope="module")
-def belief(forward: FieldForward, noisy: tuple[Tensor, Tensor, Tensor]) -> Belief:
+def belief(forward: FieldForward, noisy: tuple[Tensor, Tensor, Tensor]) -> SourceGaussian:
     generator = torch.Generator().manual_seed(2)
     x = noisy[0]
-    return Belief(
+    return SourceGaussian(
         0.5 * torch.randn(x.shape, generator=generator),
         torch.randn(x.shape, generator=generator).exp(),
         torch.randn((B, Q), generator=generator).exp(),
@@ -137,8 +138,8 @@ def belief(forward: FieldForward, noisy: tuple[Tensor, Tensor, Tensor]) -> Belie
 
 def test_conditioning_is_that_of_a_gaussian(
     forward: FieldForward,
-    scene: FieldScene,
-    belief: Belief,
+    scene: FieldInputs,
+    belief: SourceGaussian,
     noisy: tuple[Tensor, Tensor, Tensor],
 ) -> None:
     found = conditioned(belief, *noisy, scene, forward)
@@ -151,7 +152,7 @@ def test_a_turn_in_time_turns_the_answer(moved: FieldDenoiser, forward: FieldFor
     """Where functions of time are alike, as white noise has them; and a sign is one of turns."""
     obs = observation()
     r = obs.n_functions
-    window = Window(torch.eye(r), torch.zeros(r, dtype=torch.long), torch.ones(1), 1.0)
+    window = TemporalGroups(torch.eye(r), torch.zeros(r, dtype=torch.long), torch.ones(1), 1.0)
     turn = torch.linalg.qr(torch.randn(r, r, generator=torch.Generator().manual_seed(4)))[0]
     values = torch.from_numpy(obs.values).float()[None]
     with torch.no_grad():
@@ -165,7 +166,7 @@ def test_a_turn_in_time_turns_the_answer(moved: FieldDenoiser, forward: FieldFor
 def test_of_pure_noise_nothing_is_seen(
     moved: FieldDenoiser,
     forward: FieldForward,
-    scene: FieldScene,
+    scene: FieldInputs,
     noisy: tuple[Tensor, Tensor, Tensor],
 ) -> None:
     x, _, _ = noisy
@@ -178,7 +179,7 @@ def test_of_pure_noise_nothing_is_seen(
 
 
 def test_draws_of_a_gaussian_are_those_of_its_posterior(
-    forward: FieldForward, scene: FieldScene
+    forward: FieldForward, scene: FieldInputs
 ) -> None:
     """Of 6 directions over 1,600 numbers: means within 4.5 standard errors (a false alarm in 1e-4),
     standard deviations within 10 %, to which the steps are exact, 4.5 of theirs are 8; twins: a
@@ -186,7 +187,7 @@ def test_draws_of_a_gaussian_are_those_of_its_posterior(
     k, q = 1, 0
     many = scene.pick(torch.tensor([k]))
     zero, one = torch.zeros(forward.n_sources, B, Q), torch.ones(forward.n_sources, B, Q)
-    flat = Belief(zero, one, torch.ones(B, Q))
+    flat = SourceGaussian(zero, one, torch.ones(B, Q))
     mean, covariance = exact(forward, scene, flat, zero, torch.zeros(B), torch.ones(B), k, q)
     directions = np.r_[np.eye(forward.n_sources)[:3], forward.rows[:3].numpy() / 10]
     sd = np.sqrt(np.einsum("ds,st,dt->d", directions, covariance, directions))
@@ -209,7 +210,7 @@ def test_draws_of_a_gaussian_are_those_of_its_posterior(
 
 
 def test_the_same_seed_draws_the_same_field(
-    moved: FieldDenoiser, forward: FieldForward, scene: FieldScene
+    moved: FieldDenoiser, forward: FieldForward, scene: FieldInputs
 ) -> None:
     first, again, other = (
         draw_fields(moved, scene, forward, torch.Generator().manual_seed(s)) for s in (0, 0, 1)
@@ -220,7 +221,7 @@ def test_the_same_seed_draws_the_same_field(
 
 
 def test_sbi_sees_the_velocity_and_the_score_of_the_denoiser(
-    moved: FieldDenoiser, forward: FieldForward, scene: FieldScene
+    moved: FieldDenoiser, forward: FieldForward, scene: FieldInputs
 ) -> None:
     x = torch.randn(B, forward.n_sources * Q, generator=torch.Generator().manual_seed(6))
     times = torch.tensor([0.2, 0.5, 0.8])
@@ -248,7 +249,7 @@ def test_sbi_sees_the_velocity_and_the_score_of_the_denoiser(
 
 
 @pytest.fixture(scope="module")
-def example(forward: FieldForward, scene: FieldScene) -> FieldExample:
+def example(forward: FieldForward, scene: FieldInputs) -> FieldExample:
     field = torch.randn(forward.n_sources, B, Q, generator=torch.Generator().manual_seed(7))
     field[:, 2] = 0  # nothing is active
     functions = torch.from_numpy(observation().time_basis.functions).float()

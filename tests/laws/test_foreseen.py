@@ -13,9 +13,9 @@ from bayesesi.calibration import scored, uniformity
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
 from bayesesi.posterior import gaussian_posterior
-from bayesesi.posterior.foreseen import held_out_channels, held_out_trials, krige
-from bayesesi.posterior.signs import SIGNS, signs_of
 from bayesesi.simulator import Simulation
+from bayesesi.trust.ood_features import OOD_FEATURES, ood_features
+from bayesesi.trust.predictive_check import held_out_channels, held_out_trials, krige
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +133,6 @@ def test_signs_tell_a_permuted_recording(simulation: Simulation) -> None:
 def test_signs_have_their_names_and_are_numbers(simulation: Simulation) -> None:
     posterior = gaussian_posterior(simulation.observation(0), "smooth")
     draws, summary = scored(posterior, 0)
-    found = signs_of(posterior, summary, posterior.obs.leadfield @ draws)
-    assert tuple(found) == SIGNS
+    found = ood_features(posterior, summary, posterior.obs.leadfield @ draws)
+    assert tuple(found) == OOD_FEATURES
     assert np.isfinite(list(found.values())).all()

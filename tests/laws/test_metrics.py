@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from bayesesi.anatomy import SourceSpace, template_source_space
-from bayesesi.benchmark.detection import (
+from bayesesi.errors import InputError
+from bayesesi.forward.mne_forward import _mne_source_spaces
+from bayesesi.metrics.detection import (
     auc,
     auc_close_and_far,
     found_and_ghosts,
@@ -17,7 +19,7 @@ from bayesesi.benchmark.detection import (
     region_error,
     sensitivity_specificity,
 )
-from bayesesi.benchmark.metrics import (
+from bayesesi.metrics.maps import (
     area_cm2,
     carry,
     cosine_error,
@@ -37,8 +39,6 @@ from bayesesi.benchmark.metrics import (
     surface_distances,
     temporal_correlation,
 )
-from bayesesi.errors import InputError
-from bayesesi.forward.mne_forward import _mne_source_spaces
 
 SPACE = template_source_space(2)
 N = SPACE.n_sources

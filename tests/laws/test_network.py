@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from bayesesi.network import (
-    CorticalTransformer,
-    Prefix,
+from bayesesi.features import (
+    PlacedSources,
     PreparedForward,
-    Scene,
+    ScanInputs,
     SizePrior,
-    Support,
-    Window,
+    TemporalGroups,
+    TrainingRange,
 )
-from bayesesi.network import conditioning as of
-from bayesesi.network.cortical_transformer import patches_of
-from bayesesi.spec import Backbone
+from bayesesi.features import scan as of
+from bayesesi.network import CorticalTransformer
+from bayesesi.network.transformer import patches_of
+from bayesesi.spec import TransformerSpec
 
 N, SENSORS, EXTENTS, R, B = 20, 8, 2, 6, 5
 
@@ -52,9 +52,11 @@ def values() -> Tensor:
 
 
 #: Two groups of functions whose variances are alike within each.
-WINDOW = Window(torch.eye(R), torch.tensor([0, 0, 1, 1, 1, 1]), torch.tensor([0.4, 1.3]), 0.7)
+WINDOW = TemporalGroups(
+    torch.eye(R), torch.tensor([0, 0, 1, 1, 1, 1]), torch.tensor([0.4, 1.3]), 0.7
+)
 SIZE = SizePrior(np.log(0.02), 0.8)
-GIVEN = Prefix(torch.tensor([[3, 25]] * B), torch.tensor([[True, k < 3] for k in range(B)]))
+GIVEN = PlacedSources(torch.tensor([[3, 25]] * B), torch.tensor([[True, k < 3] for k in range(B)]))
 
 
 def log_law(values: np.ndarray, covariance: np.ndarray) -> float:
@@ -132,7 +134,7 @@ def test_a_scene_does_not_know_the_sensors(
     ):
         close = [
             torch.allclose(getattr(first, f.name), getattr(again, f.name), atol=2e-3)
-            for f in fields(Scene)
+            for f in fields(ScanInputs)
         ]
         assert all(close) if same else not any(close[:3])
 
@@ -142,7 +144,7 @@ def test_cases_do_not_see_each_other(
 ) -> None:
     whole = forward.scene(values, WINDOW, SIZE, GIVEN)
     monkeypatch.setattr(of, "_CHUNK", 1)
-    for f in fields(Scene):
+    for f in fields(ScanInputs):
         one_by_one = getattr(forward.scene(values, WINDOW, SIZE, GIVEN), f.name)
         torch.testing.assert_close(one_by_one, getattr(whole, f.name), atol=1e-4, rtol=1e-4)
 
@@ -151,8 +153,10 @@ def test_scenes_are_finite_whatever_comes(forward: PreparedForward) -> None:
     for scale in (0.0, 1e-3, 1.0, 1e3):
         values = scale * torch.randn(2, SENSORS, 1, generator=torch.Generator().manual_seed(1))
         for size in (SIZE, SizePrior.unknown()):
-            scene = forward.scene(values, Window.of(np.ones((1, 1))), size)
-            assert all(torch.isfinite(getattr(scene, f.name)).all() for f in fields(Scene)), scale
+            scene = forward.scene(values, TemporalGroups.of(np.ones((1, 1))), size)
+            assert all(torch.isfinite(getattr(scene, f.name)).all() for f in fields(ScanInputs)), (
+                scale
+            )
             assert scene.features.shape == (2, N, len(of.FEATURES))
             assert scene.context.shape == (2, len(of.CONTEXT))
             assert float(scene.features.abs().max()) < 20
@@ -161,9 +165,9 @@ def test_scenes_are_finite_whatever_comes(forward: PreparedForward) -> None:
 def test_what_a_network_never_met_is_named(forward: PreparedForward) -> None:
     """Forty windows of one function of time, then one of six, then one that is far too loud."""
     generator = torch.Generator().manual_seed(5)
-    one = Window.of(np.ones((1, 1)))
+    one = TemporalGroups.of(np.ones((1, 1)))
     met = torch.randn(40, SENSORS, 1, generator=generator)
-    support = Support.of(forward.scene(met, one, SIZE).context)
+    support = TrainingRange.of(forward.scene(met, one, SIZE).context)
     for case in forward.scene(met, one, SIZE).context:
         assert support.outside(case) == ()
     longer = forward.scene(torch.randn(1, SENSORS, R, generator=generator), WINDOW, SIZE)
@@ -186,7 +190,7 @@ def test_patches_are_a_partition_of_each_level() -> None:
 def network() -> CorticalTransformer:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        sizes = Backbone(level=2, width=16, source_width=8, n_blocks=2, n_heads=2)
+        sizes = TransformerSpec(level=2, width=16, source_width=8, n_blocks=2, n_heads=2)
         return CorticalTransformer(sizes, 5, 3, 2, 2)
 
 

@@ -8,10 +8,11 @@ import torch
 
 from bayesesi.anatomy import Parcels, template_parcellation, template_parcels, template_source_space
 from bayesesi.errors import InputError
-from bayesesi.network import FieldForward, ParcelForward, Window
-from bayesesi.network.parcel_view import parcel_gaussian
-from bayesesi.posterior.flow import ParcelEstimator, ParcelPosterior, parcel_posterior
-from bayesesi.spec import Backbone, FlowRecipe, Ingredient, Optimiser
+from bayesesi.estimator.parcel_gaussian import parcel_gaussian
+from bayesesi.estimator.parcels import ParcelEstimator
+from bayesesi.features import FieldForward, ParcelForward, TemporalGroups
+from bayesesi.posterior.flow import ParcelPosterior, parcel_posterior
+from bayesesi.spec import FlowRecipe, MixtureShare, Optimiser, TransformerSpec
 from bayesesi.training import FieldExample
 from bayesesi.training.losses import parcel_losses
 from tests.flow.small import LEVEL, observation
@@ -27,8 +28,8 @@ def recipe(estimator: str = "nsf", level: int = LEVEL, parcels: int = 150) -> Fl
         description="As small as can be.",
         family="flow",
         prior="focal",
-        mixture=(Ingredient(simulator="single-frame"),),
-        backbone=Backbone(level=level, width=16, source_width=8, n_blocks=1, n_heads=2),
+        mixture=(MixtureShare(simulator="single-frame"),),
+        backbone=TransformerSpec(level=level, width=16, source_width=8, n_blocks=1, n_heads=2),
         optimiser=Optimiser(steps=1),
         parcels=parcels,
         estimator=estimator,
@@ -89,7 +90,7 @@ def test_the_gaussian_is_that_of_the_sources(two: Parcels) -> None:
     forward = ParcelForward.on(FieldForward.of(obs.leadfield, LEVEL), two)
     network = moved("nsf", two)
     scene = forward.field.scene(
-        torch.from_numpy(obs.values).float()[None], Window.of(obs.time_basis.projector)
+        torch.from_numpy(obs.values).float()[None], TemporalGroups.of(obs.time_basis.projector)
     )
     with torch.no_grad():
         belief, _ = network.believer.of_data(scene, forward.field)
@@ -120,7 +121,7 @@ def test_the_density_of_parcels_sums_to_one(two: Parcels, estimator: str) -> Non
     obs = observation()
     forward = ParcelForward.on(FieldForward.of(obs.leadfield, LEVEL), two)
     scene = forward.field.scene(
-        torch.from_numpy(obs.values).float()[None], Window.of(obs.time_basis.projector)
+        torch.from_numpy(obs.values).float()[None], TemporalGroups.of(obs.time_basis.projector)
     )
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
@@ -208,7 +209,9 @@ def test_losses_have_finite_gradients(two: Parcels, estimator: str) -> None:
     network, obs = moved(estimator, two), observation()
     forward = ParcelForward.on(FieldForward.of(obs.leadfield, LEVEL), two)
     values = torch.from_numpy(obs.values).float()
-    scene = forward.field.scene(torch.stack([values] * 3), Window.of(obs.time_basis.projector))
+    scene = forward.field.scene(
+        torch.stack([values] * 3), TemporalGroups.of(obs.time_basis.projector)
+    )
     generator = torch.Generator().manual_seed(7)
     field = torch.randn(forward.field.n_sources, *scene.size.shape, generator=generator)
     field[:, 2] = 0  # nothing is active
@@ -228,6 +231,6 @@ def test_a_scene_of_one_course_has_one(two: Parcels) -> None:
     obs = observation()
     forward = ParcelForward.on(FieldForward.of(obs.leadfield, LEVEL), two)
     values = torch.from_numpy(obs.values).float()[None, :, :1]
-    scene = forward.field.scene(values, Window.of(np.ones((1, 1))))
+    scene = forward.field.scene(values, TemporalGroups.of(np.ones((1, 1))))
     belief = moved("nsf", two).belief(scene, forward)
     assert belief.gaussian.lower.shape == (1, 1, 2, 2)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from bayesesi.anatomy import template_source_space
 from bayesesi.cli import app
 from bayesesi.errors import InputError
-from bayesesi.plan import _MOMENTS, Plan, _Scan, plan, plans
+from bayesesi.montage_design import _MOMENTS, Plan, _Scan, plan, plans
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from bayesesi.errors import InputError
-from bayesesi.posterior.refine import ImportanceWeights, importance_weights
+from bayesesi.posterior.importance import ImportanceWeights, importance_weights
 
 N = 40_000
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from bayesesi.benchmark.baselines import estimate, prepare
-from bayesesi.benchmark.metrics import peak_error, spatial_dispersion
 from bayesesi.benchmark.resolution import (
     point_spreads,
     resolution,
@@ -19,6 +18,7 @@ from bayesesi.benchmark.resolution import (
 )
 from bayesesi.errors import InputError
 from bayesesi.forward.mne_forward import _mne_source_spaces
+from bayesesi.metrics.maps import peak_error, spatial_dispersion
 from bayesesi.observation import Observation
 from tests.oracle.recordings import recorded
 

@@ -8,53 +8,54 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from bayesesi.posterior.signs import SIGNS
 from bayesesi.spec import VerdictSpec
-from bayesesi.trust import Evidence, ReasonCode, Usual, Verdict, assess, standard_verdict
+from bayesesi.trust import ReasonCode, Verdict, VerdictInputs, assess, standard_verdict
+from bayesesi.trust.ood import OODDetector
+from bayesesi.trust.ood_features import OOD_FEATURES
 
 
 def signs(n: int, seed: int) -> np.ndarray:
     """Two kinds of recording, and signs that hang together."""
     rng = np.random.default_rng(seed)
-    turn = np.random.default_rng(0).standard_normal((len(SIGNS), len(SIGNS)))
+    turn = np.random.default_rng(0).standard_normal((len(OOD_FEATURES), len(OOD_FEATURES)))
     kind = rng.integers(0, 2, (n, 1))
-    return np.asarray(3.0 * kind + rng.standard_normal((n, len(SIGNS))) @ turn)
+    return np.asarray(3.0 * kind + rng.standard_normal((n, len(OOD_FEATURES))) @ turn)
 
 
 @pytest.fixture(scope="module")
-def usual() -> Usual:
-    return Usual.of(signs(1200, 1), signs(1200, 2))
+def usual() -> OODDetector:
+    return OODDetector.of(signs(1200, 1), signs(1200, 2))
 
 
-def test_the_share_as_unusual_is_what_it_says(usual: Usual) -> None:
+def test_the_share_as_unusual_is_what_it_says(usual: OODDetector) -> None:
     """At most a share alpha of recordings like those simulated has alpha or less: 3,000 others, 4
     standard errors of both samples."""
-    found = usual.share_as_unusual(signs(3000, 3))
+    found = usual.p_value(signs(3000, 3))
     for alpha in (0.01, 0.05, 0.2):
         error = np.sqrt(alpha * (1 - alpha) * (1 / 3000 + 1 / 1200))
         assert (found <= alpha).mean() < alpha + 4 * error
     assert (found <= 0.2).mean() > 0.05  # twice the lesser of two: careful, not blind
 
 
-def test_what_is_unlike_is_noticed(usual: Usual) -> None:
+def test_what_is_unlike_is_noticed(usual: OODDetector) -> None:
     """Signs that each are usual and together are not; the twin draws them as they belong."""
     rng = np.random.default_rng(4)
     mixed = signs(2000, 5)
     mixed = np.stack([rng.permutation(column) for column in mixed.T], axis=1)
-    assert (usual.share_as_unusual(mixed) < 0.05).mean() > 0.8
-    assert (usual.share_as_unusual(signs(500, 6)) < 0.05).mean() < 0.1
+    assert (usual.p_value(mixed) < 0.05).mean() > 0.8
+    assert (usual.p_value(signs(500, 6)) < 0.05).mean() < 0.1
     artifact = signs(1, 7)
-    artifact[0, SIGNS.index("artifact")] += 100.0
-    assert usual.share_as_unusual(artifact)[0] < 0.005
+    artifact[0, OOD_FEATURES.index("artifact")] += 100.0
+    assert usual.p_value(artifact)[0] < 0.005
     assert any("eyes" in words for words in usual.odd(artifact[0]))
 
 
-def test_the_law_survives_a_file(usual: Usual) -> None:
-    again = Usual.model_validate_json(usual.model_dump_json())
+def test_the_law_survives_a_file(usual: OODDetector) -> None:
+    again = OODDetector.model_validate_json(usual.model_dump_json())
     some = signs(20, 8)
-    assert np.array_equal(again.share_as_unusual(some), usual.share_as_unusual(some))
+    assert np.array_equal(again.p_value(some), usual.p_value(some))
     with pytest.raises(ValidationError, match="a number for each name"):
-        Usual.model_validate({**usual.model_dump(), "centre": (0.0,)})
+        OODDetector.model_validate({**usual.model_dump(), "centre": (0.0,)})
 
 
 @pytest.mark.parametrize(
@@ -74,14 +75,14 @@ def test_the_law_survives_a_file(usual: Usual) -> None:
 def test_each_doubt_has_its_reason(
     change: dict[str, object], verdict: str, code: ReasonCode | None
 ) -> None:
-    trust = assess(replace(Evidence(0.001, channels=64, set_share=0.05), **change))  # type: ignore[arg-type]
+    trust = assess(replace(VerdictInputs(0.001, channels=64, set_share=0.05), **change))  # type: ignore[arg-type]
     assert trust.verdict == verdict
     assert [r.code for r in trust.reasons] == ([] if code is None else [code])
 
 
 def test_the_odd_signs_are_said() -> None:
     odd = ("channels are not as their neighbours foresee",)
-    trust = assess(Evidence(0.0, unusual=1e-4, odd=odd))
+    trust = assess(VerdictInputs(0.0, unusual=1e-4, odd=odd))
     assert trust.verdict is Verdict.ABSTAIN
     assert "less than 0.1% of them are as unusual; channels are not" in trust.reasons[0].sentence
 
@@ -89,6 +90,6 @@ def test_the_odd_signs_are_said() -> None:
 def test_thresholds_are_a_spec() -> None:
     spec = standard_verdict()
     careful = spec.model_copy(update={"unusual_caution": 0.9})
-    assert assess(Evidence(0.0, unusual=0.5), careful).verdict == "caution"
+    assert assess(VerdictInputs(0.0, unusual=0.5), careful).verdict == "caution"
     with pytest.raises(ValidationError, match="must not lie above"):
         VerdictSpec.model_validate({**spec.resolved(), "null_caution": 0.9})

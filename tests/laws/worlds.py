@@ -15,7 +15,7 @@ from bayesesi.calibration.trials import (
     STRATA,
     Trials,
 )
-from bayesesi.posterior.signs import SIGNS
+from bayesesi.trust.ood_features import OOD_FEATURES
 
 P, D = 68, 100
 
@@ -86,9 +86,9 @@ def _fields(
 
 
 def _signs(doubt: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    signs = rng.standard_normal((len(doubt), len(SIGNS)))
+    signs = rng.standard_normal((len(doubt), len(OOD_FEATURES)))
     p = np.clip(doubt, 1e-9, 1 - 1e-9)
-    signs[:, SIGNS.index("nothing")] = np.log(p / (1 - p))
+    signs[:, OOD_FEATURES.index("nothing")] = np.log(p / (1 - p))
     return signs
 
 

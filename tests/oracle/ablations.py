@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import template_source_space
-from bayesesi.posterior.atoms import AtomEstimator
+from bayesesi.estimator.atoms import AtomEstimator
 from bayesesi.simulator import Batch
 from bayesesi.spec import AtomRecipe, read_spec
 from bayesesi.training import AtomExample, AtomExamples, fit

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import HeadSurfaces, template_source_space
 from bayesesi.anatomy.surfaces import contains
 from bayesesi.anatomy.template import template_surfaces
-from bayesesi.draft import draft_file
 from bayesesi.forward import ForwardOperator, solve_bem, template_forward
+from bayesesi.io.atomic import atomic_file
 from bayesesi.noise import NoiseCovariance, read_noise_cov
 from bayesesi.observation import Observation
 from bayesesi.simulator import Batch
@@ -70,7 +70,7 @@ def person_leadfield() -> NDArray[np.float64]:
     found = solve_bem(surfaces, SIGMA, places, electrodes, normals)
     found -= found.mean(axis=0)
     KEPT.parent.mkdir(parents=True, exist_ok=True)
-    with draft_file(KEPT) as draft, draft.open("wb") as file:
+    with atomic_file(KEPT) as draft, draft.open("wb") as file:
         np.save(file, found)
     return found
 

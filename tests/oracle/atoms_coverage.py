@@ -21,9 +21,9 @@ import numpy as np
 from bayesesi import load_model, read_simulator
 from bayesesi.anatomy import template_parcellation, template_source_space
 from bayesesi.calibration import coverage
-from bayesesi.inference import credible_regions
+from bayesesi.inference.inference import credible_regions
 from bayesesi.model import AtomModel
-from bayesesi.model.weights import tensor_hash
+from bayesesi.model.artifact import tensor_hash
 from bayesesi.posterior.atoms import AtomPosterior
 from bayesesi.simulator import Simulation
 from tests.oracle.coverage import HERE, LEVELS, mass

@@ -20,9 +20,9 @@ import numpy as np
 from bayesesi import load_model, read_simulator
 from bayesesi.anatomy import region_energy, template_parcellation, template_source_space
 from bayesesi.calibration import central_mass, coverage, randomised_ranks
-from bayesesi.inference import credible_regions
+from bayesesi.inference.inference import credible_regions
 from bayesesi.model import FieldModel
-from bayesesi.model.weights import tensor_hash
+from bayesesi.model.artifact import tensor_hash
 from bayesesi.simulator import Simulation, Truth
 from tests.oracle.coverage import HERE, LEVELS
 

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from bayesesi.anatomy import template_parcellation, template_source_space
 from bayesesi.calibration import coverage, highest_density_mass
-from bayesesi.inference import credible_regions
+from bayesesi.inference.inference import credible_regions
 from bayesesi.posterior.patches import Atoms, StatePosterior, make_atoms, patch_posterior
-from bayesesi.posterior.patches.problem import HeadModel
+from bayesesi.posterior.patches.likelihood import HeadModel
 from bayesesi.prior import HeadPrior, PatchPrior, read_prior
 from bayesesi.simulator import Simulation, read_simulator
 

@@ -25,10 +25,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesesi.network.dipole_scan import DipoleSummary
-from bayesesi.posterior.dipole import DipoleEstimator, Dipoles
-from bayesesi.posterior.dipole.density import flat, of_flat
-from bayesesi.spec import DipoleRecipe, Ingredient, read_spec
+from bayesesi.estimator.dipole import DipoleEstimator, DipoleStates
+from bayesesi.estimator.dipole_density import flat, of_flat
+from bayesesi.features.dipole_scan import DipoleSummary
+from bayesesi.spec import DipoleRecipe, MixtureShare, read_spec
 from bayesesi.training import DipoleExample, DipoleExamples
 from bayesesi.training.losses import dipole_losses
 
@@ -55,7 +55,7 @@ def data() -> None:
 
     plain = DipoleExamples(recipe_of("zuko_nsf"), "validate")
     shifted = recipe_of("zuko_nsf").model_copy(
-        update={"mixture": (Ingredient(simulator=str(SPECS / "frame-dipole-shifted.toml")),)}
+        update={"mixture": (MixtureShare(simulator=str(SPECS / "frame-dipole-shifted.toml")),)}
     )
     kinds = {
         "train": (plain, N_TRAIN, 1000),
@@ -86,7 +86,7 @@ def read(name: str, like: DipoleSummary) -> DipoleExample:
 
     parts = [load_file(path) for path in sorted(RUNS.glob(f"{name}-*.safetensors"))]
     whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-    truth = Dipoles(whole["place"], whole["extent"], whole["skull"])
+    truth = DipoleStates(whole["place"], whole["extent"], whole["skull"])
     return DipoleExample(of_flat(whole["summary"], like), whole["count"], truth)
 
 

@@ -17,8 +17,8 @@ from scipy.stats import bootstrap, spearmanr
 from bayesesi import load_model, observe
 from bayesesi.anatomy import template_source_space
 from bayesesi.forward import montage_sensors
+from bayesesi.montage_design import PLACES, plan
 from bayesesi.noise import NoiseCovariance
-from bayesesi.plan import PLACES, plan
 from bayesesi.prior import HeadPrior, read_prior
 from bayesesi.prior.focal import PatchPrior
 from bayesesi.simulator.simulator import template_forward_of

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 import bayesesi
 from bayesesi.anatomy import template_source_space
 from bayesesi.benchmark.baselines import power_map
-from bayesesi.benchmark.detection import otsu_threshold
 from bayesesi.benchmark.recordings import resection, seizure
+from bayesesi.metrics.detection import otsu_threshold
 from bayesesi.observation import Observation
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "ictal_p2"

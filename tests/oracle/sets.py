@@ -166,7 +166,7 @@ def _violations() -> list[str]:
     def doubts(t: Trials) -> NDArray[np.float64]:
         """(n, 2) the share as unusual, and one minus the probability of nothing: small is odd."""
         null = [1 - at_even_odds(float(v), model.prior_null) for v in t.null]
-        return np.stack([usual.share_as_unusual(t.signs), np.array(null)], axis=1)
+        return np.stack([usual.p_value(t.signs), np.array(null)], axis=1)
 
     base = doubts(fine)
     every = [

@@ -22,7 +22,7 @@ from bayesesi import load_model
 from bayesesi.anatomy import template_parcellation
 from bayesesi.benchmark.region_scores import eloreta
 from bayesesi.calibration import Mixture, Trials, card_of, run_trials, scores_of, split_of
-from bayesesi.calibration.run import View
+from bayesesi.calibration.trial_runner import View
 from bayesesi.calibration.verdicts import set_shares, trust_of
 from bayesesi.conformal import ConformalSplit
 from bayesesi.model import Model

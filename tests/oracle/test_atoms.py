@@ -12,24 +12,19 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from bayesesi.errors import InputError
-from bayesesi.network import conditioning
+from bayesesi.estimator.atoms import AtomEstimator
+from bayesesi.features import scan
 from bayesesi.observation import Observation
-from bayesesi.posterior.atoms import (
-    AtomEstimator,
-    AtomPosterior,
-    atom_posterior,
-    refined,
-    weighed,
-)
+from bayesesi.posterior.atoms import AtomPosterior, atom_posterior, refined, weighed
 from bayesesi.posterior.atoms.posterior import _draw_events
 from bayesesi.posterior.patches import Atoms, PatchStates, make_atoms, make_problem, solve
 from bayesesi.posterior.patches.enumeration import Enumeration
 from bayesesi.posterior.patches.scan import DrawScan
 from bayesesi.prior import PatchPrior
-from bayesesi.spec import Backbone
+from bayesesi.spec import TransformerSpec
 from tests.oracle.test_patches import patch_prior, small
 
-SIZES = Backbone(level=2, width=16, source_width=8, n_blocks=1, n_heads=2)
+SIZES = TransformerSpec(level=2, width=16, source_width=8, n_blocks=1, n_heads=2)
 
 
 def estimator(prior: PatchPrior, extents: int, noise: float) -> AtomEstimator:
@@ -61,12 +56,12 @@ def test_without_training_it_is_bayes_rule_for_one_source(
 ) -> None:
     """An exactly known head: total variation to the enumeration below .01; with a discrepancy it is
     far larger."""
-    monkeypatch.setattr(conditioning, "_N_FEW", 100)
-    monkeypatch.setattr(conditioning, "_RANGE", (1e-5, 1e6))
+    monkeypatch.setattr(scan, "_N_FEW", 100)
+    monkeypatch.setattr(scan, "_RANGE", (1e-5, 1e6))
     prior = patch_prior(2, (1.0,))
     atoms = make_atoms(prior, 3)
     problem = make_problem(obs, prior, atoms=atoms)
-    size = conditioning.SizePrior.of(problem.sizes, problem.log_size)
+    size = scan.SizePrior.of(problem.sizes, problem.log_size)
     z = np.linspace(-4, 4, 60)
     share = stats.norm.logpdf(z) - logsumexp(stats.norm.logpdf(z))
     fine = replace(problem, sizes=np.exp(size.mean + size.sd * z), log_size=share)
@@ -74,7 +69,7 @@ def test_without_training_it_is_bayes_rule_for_one_source(
     want = np.r_[table.count_probability[0], table.probability.sum(axis=(0, 3)).ravel()]
 
     def apart(discrepancy: float) -> float:
-        scene = conditioning.PreparedForward.scene
+        scene = scan.PreparedForward.scene
         monkeypatch.setattr(scene, "__defaults__", (None, None, discrepancy))
         post = atom_posterior(obs, prior, estimator(prior, 3, 0.0), atoms)
         return 0.5 * float(np.abs(np.exp(post.first) - want).sum())

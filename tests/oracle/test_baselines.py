@@ -27,8 +27,8 @@ from bayesesi.benchmark.baselines import (
     setting_errors,
     snr_lambda2,
 )
-from bayesesi.benchmark.metrics import peak_error
 from bayesesi.errors import InputError
+from bayesesi.metrics.maps import peak_error
 from bayesesi.observation import Observation
 from bayesesi.posterior import gaussian_posterior
 from tests.oracle.recordings import recorded

@@ -10,7 +10,7 @@ from scipy.stats import kstest
 from bayesesi.forward import ForwardOperator
 from bayesesi.noise import NoiseCovariance
 from bayesesi.observation import observe
-from bayesesi.posterior.blobs import BlobAtoms, blob_posterior, make_blob_atoms
+from bayesesi.posterior.volume_patches import BlobAtoms, blob_posterior, make_blob_atoms
 from bayesesi.simulator import read_volume_simulator
 
 pytestmark = pytest.mark.slow

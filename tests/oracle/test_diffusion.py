@@ -19,12 +19,14 @@ from torch import Tensor
 import bayesesi
 from bayesesi.anatomy import template_source_space
 from bayesesi.calibration import randomised_ranks, uniformity
-from bayesesi.network import FieldDenoiser, FieldForward, FieldScene, PreparedForward
-from bayesesi.posterior.diffusion import draw_fields, field_estimator
-from bayesesi.spec import Backbone
+from bayesesi.estimator.field import FieldDenoiser
+from bayesesi.estimator.vector_field import field_estimator
+from bayesesi.features import FieldForward, FieldInputs, PreparedForward
+from bayesesi.posterior.diffusion import draw_fields
+from bayesesi.spec import TransformerSpec
 
 LEVEL, NU = 3, 3.0
-SIZES = Backbone(level=LEVEL, width=16, source_width=16, n_blocks=1, n_heads=2)
+SIZES = TransformerSpec(level=LEVEL, width=16, source_width=16, n_blocks=1, n_heads=2)
 N_FUNCTIONALS, N_OBSERVATIONS, N_DRAWS = 16, 20, 1000
 STEPS, CASES = 500, 32
 
@@ -37,14 +39,14 @@ class Task:
     variance: Tensor
     functionals: NDArray[np.float64]
 
-    def cases(self, n: int, generator: torch.Generator) -> tuple[Tensor, FieldScene]:
+    def cases(self, n: int, generator: torch.Generator) -> tuple[Tensor, FieldInputs]:
         shape = (self.forward.n_sources, n, 1)
         x = self.variance.sqrt()[:, None, None] * torch.randn(shape, generator=generator)
         seen = self.forward.sees(x)
         values = seen + NU**0.5 * torch.randn(seen.shape, generator=generator)
         features = torch.zeros(n, shape[0], 12)
         size, turn = torch.full((n, 1), NU**-0.5), torch.ones(n, 1, 1)
-        return x, FieldScene(values, size, turn, features, torch.zeros(n, 11))
+        return x, FieldInputs(values, size, turn, features, torch.zeros(n, 11))
 
     def exact(self, values: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(16, B) means and (16, 16) covariance of F x."""
@@ -94,7 +96,7 @@ def learned(task: Task) -> FieldDenoiser:
     return network.eval()
 
 
-def drawn(task: Task, network: FieldDenoiser, scene: FieldScene, n: int) -> NDArray[np.float64]:
+def drawn(task: Task, network: FieldDenoiser, scene: FieldInputs, n: int) -> NDArray[np.float64]:
     """(B, n, 16) functionals of draws."""
     generator = torch.Generator().manual_seed(3)
     parts = []

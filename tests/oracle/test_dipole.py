@@ -10,8 +10,9 @@ from scipy.special import logsumexp, ndtri
 
 from bayesesi import list_models, load_model
 from bayesesi.anatomy import template_blobs
+from bayesesi.estimator.dipole import DipoleStates
 from bayesesi.model import DipoleModel
-from bayesesi.posterior.dipole import DipolePosterior, Dipoles
+from bayesesi.posterior.dipole import DipolePosterior
 from tests.bench.dipole import cases
 
 pytestmark = [
@@ -62,7 +63,7 @@ def log_likelihood(
     post: DipolePosterior, places: NDArray[np.float64], extent: float, skull: float
 ) -> NDArray[np.float64]:
     n = len(places)
-    dipoles = Dipoles(
+    dipoles = DipoleStates(
         torch.from_numpy(places).float()[:, None],
         torch.full((n, 1), extent),
         torch.full((n,), skull),

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesesi.anatomy import template_parcels
-from bayesesi.network import FieldScene, ParcelForward
-from bayesesi.posterior.flow import ParcelEstimator
+from bayesesi.estimator.parcels import ParcelEstimator
+from bayesesi.features import FieldInputs, ParcelForward
 from tests.laws.test_parcel_flow import recipe
 from tests.oracle.test_diffusion import LEVEL, NU, Task, task
 
@@ -59,7 +59,7 @@ def learned(task: Task, forward: ParcelForward) -> ParcelEstimator:
 
 
 def exact(
-    task: Task, forward: ParcelForward, scene: FieldScene, floor: float
+    task: Task, forward: ParcelForward, scene: FieldInputs, floor: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(B, P) means and (P, P) covariance."""
     a, v = task.forward.rows.double().numpy(), task.variance.double().numpy()

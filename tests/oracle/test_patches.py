@@ -20,22 +20,22 @@ from bayesesi.posterior.patches import (
     NOISE_DOF,
     Amplitudes,
     Atoms,
+    PatchLikelihood,
     PatchPosterior,
-    PatchProblem,
     PatchStates,
     make_atoms,
     make_problem,
     patch_posterior,
     solve,
 )
+from bayesesi.posterior.patches.chain_run import _bridge, run_chains
 from bayesesi.posterior.patches.chains import Kernel
+from bayesesi.posterior.patches.covariance_scan import SpreadScan
 from bayesesi.posterior.patches.enumeration import Enumeration
 from bayesesi.posterior.patches.laplace import drawn, peak
-from bayesesi.posterior.patches.run import _bridge, run_chains
 from bayesesi.posterior.patches.scan import DrawScan
-from bayesesi.posterior.patches.spread import SCALES, HeadSpread
-from bayesesi.posterior.patches.spread_scan import SpreadScan
 from bayesesi.posterior.patches.states import log_prior
+from bayesesi.posterior.patches.topography_covariance import SCALES, HeadSpread
 from bayesesi.prior import HeadPrior, PatchPrior, make_prior
 from bayesesi.prior.placement import Placement
 from bayesesi.spec import PatchSpec, read_spec
@@ -81,7 +81,7 @@ def obs() -> Observation:
     return small(LEVEL)
 
 
-def log_student(problem: PatchProblem, columns: np.ndarray) -> float:
+def log_student(problem: PatchLikelihood, columns: np.ndarray) -> float:
     """All numbers at once as a multivariate Student; columns (n_eff, J) in units of tau."""
     n, r = problem.turned.shape
     shape = np.zeros((n * r, n * r))
@@ -118,9 +118,9 @@ def test_likelihoods_equal_brute_force(free: bool) -> None:
     assert np.allclose(got - got[0], np.array(want) - want[0], atol=1e-8)
     without = replace(states, used=states.used & [True, False])
     others, rows = Amplitudes(problem, without), np.arange(6)
-    whole = scan.anywhere(others, states.extent[:, 1])
+    whole = scan.at_all_centres(others, states.extent[:, 1])
     assert np.allclose(whole[rows, states.centre[:, 1], states.size[:, 1]][4:], got[4:], atol=1e-8)
-    near = scan.around(others, states.centre[:, 1:], states.size[:, 1])
+    near = scan.at_near_centres(others, states.centre[:, 1:], states.size[:, 1])
     assert np.allclose(near[rows, states.extent[:, 1], 0][4:], got[4:], atol=1e-8)
     table = Enumeration.of(scan).log_likelihood
     alone = table[0, states.extent[2, 0], states.centre[2, 0], states.size[2, 0]]
@@ -169,7 +169,7 @@ def test_places_are_those_of_the_prior() -> None:
 
 
 @pytest.fixture(scope="module")
-def pairs() -> PatchProblem:
+def pairs() -> PatchLikelihood:
     """Two sources of 9 centres, one extent, two sizes; the data hold two of them, weakly."""
     prior = patch_prior(1, (0.5, 0.5))
     problem = make_problem(small(1, n_times=8), prior, atoms=make_atoms(prior, 1))
@@ -189,7 +189,7 @@ def pairs() -> PatchProblem:
     )
 
 
-def every_pair(problem: PatchProblem) -> tuple[PatchStates, np.ndarray]:
+def every_pair(problem: PatchLikelihood) -> tuple[PatchStates, np.ndarray]:
     """All states of two sources and their log p(v~, state)."""
     grid = np.array(list(np.ndindex(9, 9, 2, 2)))
     states = PatchStates.empty(len(grid), 2)
@@ -199,7 +199,7 @@ def every_pair(problem: PatchProblem) -> tuple[PatchStates, np.ndarray]:
 
 
 @pytest.mark.slow
-def test_chains_equal_all_pairs(pairs: PatchProblem) -> None:
+def test_chains_equal_all_pairs(pairs: PatchLikelihood) -> None:
     """Pairs of centres: total variation from brute force under .06 with 3,200 sweeps of 8 chains
     (of as many independent draws: .03); evidence of two sources to .1 nats.
 
@@ -209,7 +209,7 @@ def test_chains_equal_all_pairs(pairs: PatchProblem) -> None:
     want = np.zeros((9, 9))
     np.add.at(want, (states.centre[:, 0], states.centre[:, 1]), np.exp(score - logsumexp(score)))
 
-    def found(problem: PatchProblem) -> tuple[np.ndarray, np.ndarray]:
+    def found(problem: PatchLikelihood) -> tuple[np.ndarray, np.ndarray]:
         scan = DrawScan(problem)
         table, rng = Enumeration.of(scan), np.random.default_rng(3)
         run = run_chains(scan, table, rng, ess=np.inf, most=400)
@@ -242,7 +242,7 @@ def test_a_bridge_between_two_laws() -> None:
 
 
 @pytest.mark.slow
-def test_moves_leave_their_target(pairs: PatchProblem) -> None:
+def test_moves_leave_their_target(pairs: PatchLikelihood) -> None:
     """States drawn from the posterior of two keep its law under each move: chi-square of 4,000
     places of the first source, false alarms 1e-4. Twin: moves of a flattened likelihood do not."""
     states, score = every_pair(pairs)
@@ -269,7 +269,7 @@ def test_moves_leave_their_target(pairs: PatchProblem) -> None:
 
 
 @pytest.fixture(scope="module")
-def spread_pairs(pairs: PatchProblem) -> PatchProblem:
+def spread_pairs(pairs: PatchLikelihood) -> PatchLikelihood:
     """The same sources, whose topographies spread."""
     rng = np.random.default_rng(6)
     n, m, centres = N_CHANNELS - 1, 3, 9
@@ -283,7 +283,7 @@ def spread_pairs(pairs: PatchProblem) -> PatchProblem:
     return replace(pairs, spread=spread, coarsened=False)
 
 
-def some_states(problem: PatchProblem, n: int, k: int) -> PatchStates:
+def some_states(problem: PatchLikelihood, n: int, k: int) -> PatchStates:
     rng = np.random.default_rng(3)
     states = PatchStates.empty(n, 2, len(problem.turned))
     states.used[:, :k] = True
@@ -294,7 +294,7 @@ def some_states(problem: PatchProblem, n: int, k: int) -> PatchStates:
 
 
 @pytest.mark.parametrize("k", [0, 1, 2])
-def test_integral_over_topographies(spread_pairs: PatchProblem, k: int) -> None:
+def test_integral_over_topographies(spread_pairs: PatchLikelihood, k: int) -> None:
     """Weights of drawn topographies average to p(v~ | state): against 40,000 draws from their
     prior, to .1 nats; the Laplace value is within 1 nat of it and draws weigh nearly alike.
 
@@ -312,22 +312,22 @@ def test_integral_over_topographies(spread_pairs: PatchProblem, k: int) -> None:
         assert np.abs(other - want).max() > 0.3
 
 
-def weight(problem: PatchProblem, state: PatchStates, rng: np.random.Generator) -> float:
+def weight(problem: PatchLikelihood, state: PatchStates, rng: np.random.Generator) -> float:
     many = state[np.zeros(4000, int)]
     log = drawn(problem, many, rng)[1]
     assert np.exp(2 * logsumexp(log) - logsumexp(2 * log)) > 0.3 * len(log)
     return float(logsumexp(log) - np.log(len(log)))
 
 
-def by_prior(problem: PatchProblem, state: PatchStates, rng: np.random.Generator) -> float:
+def by_prior(problem: PatchLikelihood, state: PatchStates, rng: np.random.Generator) -> float:
     """Likelihoods of topographies drawn from their prior, averaged."""
     many = state[np.zeros(40_000, int)]
     seen = looks(problem, many, rng)
-    likelihood = Amplitudes(problem, many.looking(seen)).log_likelihood
+    likelihood = Amplitudes(problem, many.with_topography(seen)).log_likelihood
     return float(logsumexp(likelihood) - np.log(len(likelihood)))
 
 
-def looks(problem: PatchProblem, states: PatchStates, rng: np.random.Generator) -> np.ndarray:
+def looks(problem: PatchLikelihood, states: PatchStates, rng: np.random.Generator) -> np.ndarray:
     """(D, K, n) topographies drawn from what is believed of them before the data."""
     spread = problem.spread
     assert spread is not None
@@ -343,21 +343,23 @@ def looks(problem: PatchProblem, states: PatchStates, rng: np.random.Generator) 
 
 
 @pytest.mark.slow
-def test_a_look_that_is_no_number_is_nowhere(spread_pairs: PatchProblem) -> None:
+def test_a_look_that_is_no_number_is_nowhere(spread_pairs: PatchLikelihood) -> None:
     """Single precision may run away for a candidate; the others keep their weights."""
     states = PatchStates.empty(2, 2, len(spread_pairs.turned))
     centres = np.array([[0, 1, 2]] * 2)
     size = np.full(2, 3)
     others = Amplitudes(spread_pairs, states)
-    want = SpreadScan(spread_pairs).around(others, centres, size)
+    want = SpreadScan(spread_pairs).at_near_centres(others, centres, size)
     lost = spread_pairs.topographies.copy()
     lost[:, :, 1] = np.nan
-    got = SpreadScan(replace(spread_pairs, topographies=lost)).around(others, centres, size)
+    got = SpreadScan(replace(spread_pairs, topographies=lost)).at_near_centres(
+        others, centres, size
+    )
     assert (got[:, :, 1] == -np.inf).all()
     np.testing.assert_allclose(got[:, :, [0, 2]], want[:, :, [0, 2]])
 
 
-def test_chains_equal_all_pairs_of_spread_sources(spread_pairs: PatchProblem) -> None:
+def test_chains_equal_all_pairs_of_spread_sources(spread_pairs: PatchLikelihood) -> None:
     """As above where topographies spread, every pair and scale integrated by weighted draws: total
     variation of the pair of centres under .1, evidence of two sources to .2 nats."""
     problem, rng = spread_pairs, np.random.default_rng(2)
@@ -402,7 +404,7 @@ def draws_of(post: PatchPosterior, n: int) -> np.ndarray:
 
 
 def simulate(
-    problem: PatchProblem, rng: np.random.Generator
+    problem: PatchLikelihood, rng: np.random.Generator
 ) -> tuple[Observation, int, np.ndarray]:
     """A data set of the model's own prior: its atom (-1 for none) and amplitudes."""
     obs, atoms = problem.obs, problem.atoms

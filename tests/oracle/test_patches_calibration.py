@@ -20,8 +20,8 @@ from bayesesi.calibration import highest_density_mass, randomised_ranks
 from bayesesi.posterior.patches import (
     NOISE_DOF,
     Amplitudes,
+    PatchLikelihood,
     PatchPosterior,
-    PatchProblem,
     PatchStates,
     make_atoms,
     make_problem,
@@ -50,7 +50,7 @@ def big_patches(most: int, extent_mm: tuple[float, float] = (20.0, 60.0)) -> Pat
     return prior
 
 
-def stated(most: int, model: str, extent_mm: tuple[float, float] = (20.0, 60.0)) -> PatchProblem:
+def stated(most: int, model: str, extent_mm: tuple[float, float] = (20.0, 60.0)) -> PatchLikelihood:
     """Sources of a level under 32 electrodes, the head unknown."""
     montage = mne.channels.make_standard_montage("biosemi32")
     info = mne.create_info(montage.ch_names, 250.0, "eeg").set_montage(montage)
@@ -70,13 +70,13 @@ def stated(most: int, model: str, extent_mm: tuple[float, float] = (20.0, 60.0))
 class Case:
     """Data of a problem's own prior, and what made them."""
 
-    problem: PatchProblem
+    problem: PatchLikelihood
     state: PatchStates
     amplitude: np.ndarray
 
 
 def own_case(
-    problem: PatchProblem, rng: np.random.Generator, colour: np.ndarray | None = None
+    problem: PatchLikelihood, rng: np.random.Generator, colour: np.ndarray | None = None
 ) -> Case:
     """``colour`` (R, R) makes the noise correlated in time, which no model here knows of."""
     n, r = problem.turned.shape
@@ -95,7 +95,7 @@ def own_case(
     if problem.spread is None:
         seen = problem.topographies[state.head[0], state.extent[0], state.centre[0], 0]
     else:
-        state = state.looking(looks(problem, state, rng))
+        state = state.with_topography(looks(problem, state, rng))
         seen = state.seen[0]
     tau = np.sqrt(NOISE_DOF / rng.chisquare(NOISE_DOF))
     scale = np.where(state.used[0], problem.sizes[state.size[0]], 0.0)
@@ -142,7 +142,7 @@ def exactly(case: Case, rng: np.random.Generator) -> tuple[PatchStates, np.ndarr
 
 
 def p_values(
-    problem: PatchProblem,
+    problem: PatchLikelihood,
     n: int,
     solver: Solver = exactly,
     colour: np.ndarray | None = None,
@@ -160,11 +160,11 @@ def p_values(
 
 
 @pytest.fixture(scope="module")
-def one() -> PatchProblem:
+def one() -> PatchLikelihood:
     return stated(1, "draws")
 
 
-def test_one_patch_and_the_head(one: PatchProblem) -> None:
+def test_one_patch_and_the_head(one: PatchLikelihood) -> None:
     """n = 300 cases of one patch or none, 8 heads."""
     found = p_values(one, 300)
     assert set(found) == {"likelihood", "lobe", "moment", "conductivity", "mass"}
@@ -183,7 +183,7 @@ def test_one_patch_that_spreads() -> None:
     assert min(found.values()) > ALARM, found
 
 
-def test_a_posterior_that_is_the_prior_is_found_out(one: PatchProblem) -> None:
+def test_a_posterior_that_is_the_prior_is_found_out(one: PatchLikelihood) -> None:
     def from_prior(case: Case, rng: np.random.Generator) -> tuple[PatchStates, np.ndarray]:
         drawn = [own_case(case.problem, rng) for _ in range(60)]
         states = PatchStates.joined([d.state for d in drawn])
@@ -192,7 +192,7 @@ def test_a_posterior_that_is_the_prior_is_found_out(one: PatchProblem) -> None:
     assert p_values(one, 300, from_prior)["likelihood"] < ALARM
 
 
-def test_halved_extents_are_found_out(one: PatchProblem) -> None:
+def test_halved_extents_are_found_out(one: PatchLikelihood) -> None:
     small = stated(1, "draws", (10.0, 30.0))
 
     def halved(case: Case, rng: np.random.Generator) -> tuple[PatchStates, np.ndarray]:
@@ -203,13 +203,13 @@ def test_halved_extents_are_found_out(one: PatchProblem) -> None:
     assert min(p_values(one, 300, halved).values()) < ALARM
 
 
-def test_noise_correlated_in_time_is_found_out(one: PatchProblem) -> None:
+def test_noise_correlated_in_time_is_found_out(one: PatchLikelihood) -> None:
     r = len(one.variance)
     correlation = 0.9 ** np.abs(np.subtract.outer(np.arange(r), np.arange(r)))
     assert min(p_values(one, 300, colour=np.linalg.cholesky(correlation).T).values()) < ALARM
 
 
-def test_weights_that_saw_the_truth_are_found_out(one: PatchProblem) -> None:
+def test_weights_that_saw_the_truth_are_found_out(one: PatchLikelihood) -> None:
     """Draws whose moment is nearer to the true one weigh more."""
 
     def leaked(case: Case, rng: np.random.Generator) -> tuple[PatchStates, np.ndarray]:

@@ -13,7 +13,7 @@ from bayesesi.posterior import gaussian_posterior, patch_posterior
 from bayesesi.posterior.patches import Amplitudes, PatchPosterior, PatchStates
 from bayesesi.posterior.patches.field import chunks
 from bayesesi.posterior.patches.states import log_prior
-from bayesesi.posterior.sensitivity import POWER, power_sensitivity
+from bayesesi.posterior.power_scaling import POWER, power_sensitivity
 from tests.flow.small import LEVEL, observation
 from tests.oracle.test_patches import patch_prior
 

@@ -14,13 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesesi.errors import InputError
-from bayesesi.network import Prefix, PreparedForward, Scene, SizePrior, Support, Window
+from bayesesi.estimator.atoms import AtomEstimator
+from bayesesi.features import (
+    PlacedSources,
+    PreparedForward,
+    ScanInputs,
+    SizePrior,
+    TemporalGroups,
+    TrainingRange,
+)
 from bayesesi.observation import Observation
-from bayesesi.posterior.atoms.estimator import AtomEstimator
 from bayesesi.posterior.patches import (
     Amplitudes,
     Atoms,
-    PatchProblem,
+    PatchLikelihood,
     PatchStates,
     StatePosterior,
     make_problem,
@@ -37,18 +44,18 @@ _N_ROUNDS = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class AtomInputs:
     """One observation as a network sees it, whatever is given."""
 
     estimator: AtomEstimator
     atoms: Atoms
     forward: PreparedForward
     values: Tensor
-    window: Window
+    window: TemporalGroups
     size: SizePrior
 
     @classmethod
-    def of(cls, problem: PatchProblem, estimator: AtomEstimator) -> Sight:
+    def of(cls, problem: PatchLikelihood, estimator: AtomEstimator) -> AtomInputs:
         obs, atoms = problem.obs, problem.atoms
         seen = problem.topographies[0, :, :, 0]
         positions = obs.source_space.positions[atoms.centres]
@@ -60,7 +67,7 @@ class Sight:
             atoms,
             forward,
             torch.from_numpy(obs.values).float()[None],
-            Window.of(obs.time_basis.projector),
+            TemporalGroups.of(obs.time_basis.projector),
             known if obs.scale_known else SizePrior.unknown(),
         )
 
@@ -71,10 +78,10 @@ class Sight:
                 rows = slice(first, min(first + _CHUNK, len(events)))
                 yield rows, self._of(events[rows])
 
-    def scene(self, events: NDArray[np.int64]) -> Scene:
+    def scene(self, events: NDArray[np.int64]) -> ScanInputs:
         """U scenes of the observation, the (U, J) atoms of each row given."""
         atom = torch.from_numpy(events)
-        prefix = Prefix(atom, torch.ones_like(atom, dtype=torch.bool))
+        prefix = PlacedSources(atom, torch.ones_like(atom, dtype=torch.bool))
         values = self.values.expand(len(events), -1, -1)
         return self.forward.scene(values, self.window, self.size, prefix)
 
@@ -92,7 +99,7 @@ def atom_posterior(
     estimator: AtomEstimator,
     atoms: Atoms,
     seed: int = 0,
-    support: Support | None = None,
+    support: TrainingRange | None = None,
 ) -> AtomPosterior:
     """What the network says of one observation.
 
@@ -108,7 +115,7 @@ def atom_posterior(
     if obs.leadfield.ndim != 2:
         raise InputError("this network knows sources along the cortex' normal; use forward.fixed()")
     problem = make_problem(obs, prior, None, atoms=atoms)
-    sight = Sight.of(problem, estimator)
+    sight = AtomInputs.of(problem, estimator)
     rng = np.random.default_rng(seed)
     events = _draw_events(sight, _N_STATES, rng)
     states = _draw_sizes(problem, _states_of(problem, events), rng)
@@ -124,8 +131,8 @@ class AtomPosterior(StatePosterior):
     sight : what the network sees. support : which contexts it met in training, if known.
     """
 
-    sight: Sight = field(repr=False)
-    support: Support | None = None
+    sight: AtomInputs = field(repr=False)
+    support: TrainingRange | None = None
 
     @cached_property
     def outside(self) -> tuple[str, ...]:
@@ -195,7 +202,7 @@ class AtomPosterior(StatePosterior):
         }
 
 
-def _draw_events(sight: Sight, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _draw_events(sight: AtomInputs, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """(n, K) atoms, -1 after the last.
 
     At each step at most ``_N_LOOKS`` of the events so far are looked at, an even choice of all that
@@ -238,7 +245,7 @@ def _pick(log_q: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArr
     return np.searchsorted(total, rng.random(n) * total[-1]).clip(max=len(total) - 1)
 
 
-def _states_of(problem: PatchProblem, events: NDArray[np.int64]) -> PatchStates:
+def _states_of(problem: PatchLikelihood, events: NDArray[np.int64]) -> PatchStates:
     """Of (D, K) atoms; sizes in the middle of their grid."""
     states = PatchStates.empty(len(events), problem.n_slots)
     used = events >= 0
@@ -248,7 +255,7 @@ def _states_of(problem: PatchProblem, events: NDArray[np.int64]) -> PatchStates:
     return states
 
 
-def _atoms_of(problem: PatchProblem, states: PatchStates) -> NDArray[np.int64]:
+def _atoms_of(problem: PatchLikelihood, states: PatchStates) -> NDArray[np.int64]:
     """(D, K) atoms, those of used slots first."""
     atom = states.extent * problem.atoms.n_centres + states.centre
     order = np.argsort(~states.used, axis=1, kind="stable")
@@ -256,7 +263,7 @@ def _atoms_of(problem: PatchProblem, states: PatchStates) -> NDArray[np.int64]:
 
 
 def _draw_sizes(
-    problem: PatchProblem, states: PatchStates, rng: np.random.Generator
+    problem: PatchLikelihood, states: PatchStates, rng: np.random.Generator
 ) -> PatchStates:
     """The states with the size of each source drawn given the others', in the assumed head."""
     n_sizes = len(problem.sizes)
@@ -276,7 +283,7 @@ def _draw_sizes(
     return states
 
 
-def _log_sizes(problem: PatchProblem, states: PatchStates, slot: int) -> NDArray[np.float64]:
+def _log_sizes(problem: PatchLikelihood, states: PatchStates, slot: int) -> NDArray[np.float64]:
     """(D, M) log-likelihood of each size of a slot's source."""
     each = []
     for m in range(len(problem.sizes)):

@@ -7,9 +7,9 @@ from scipy.special import logsumexp
 
 from bayesesi.errors import InputError
 from bayesesi.posterior.atoms.posterior import AtomPosterior
-from bayesesi.posterior.patches import PatchPosterior, PatchProblem, PatchStates, solve
+from bayesesi.posterior.importance import ImportanceWeights, importance_weights
+from bayesesi.posterior.patches import PatchLikelihood, PatchPosterior, PatchStates, solve
 from bayesesi.posterior.patches.enumeration import Enumeration
-from bayesesi.posterior.refine import ImportanceWeights, importance_weights
 from bayesesi.prior import PatchPrior
 
 
@@ -36,7 +36,7 @@ def weighed(post: AtomPosterior, table: Enumeration) -> tuple[PatchStates, Impor
 
 def refined(
     post: AtomPosterior,
-    problem: PatchProblem,
+    problem: PatchLikelihood,
     seed: int = 0,
     ess: float = 200.0,
     most_sweeps: int = 20,
@@ -58,7 +58,7 @@ def refined(
     return solve(problem, seed, ess, most_sweeps, start)
 
 
-def _check(post: AtomPosterior, problem: PatchProblem) -> None:
+def _check(post: AtomPosterior, problem: PatchLikelihood) -> None:
     ours, theirs = post.problem, problem
     same = (
         np.array_equal(ours.atoms.centres, theirs.atoms.centres)

@@ -27,10 +27,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesesi.network import FieldDenoiser, FieldForward, FieldScene, Support
-from bayesesi.network.field_denoiser import conditioned
+from bayesesi.estimator.field import FieldDenoiser, conditioned
+from bayesesi.features import FieldForward, FieldInputs, TrainingRange
 from bayesesi.observation import Observation
-from bayesesi.posterior.scene_posterior import ScenePosterior, seen
+from bayesesi.posterior.network_posterior import NetworkPosterior, field_inputs
 
 #: alpha / sigma at the steps, alpha + sigma = 1; the first is that of pure noise. Chosen on
 #: validation cases.
@@ -41,7 +41,7 @@ _TOGETHER = 16
 
 def draw_fields(
     denoiser: FieldDenoiser,
-    scene: FieldScene,
+    scene: FieldInputs,
     forward: FieldForward,
     generator: torch.Generator,
     n: int = 1,
@@ -53,9 +53,9 @@ def draw_fields(
     found: list[Tensor] = []
     with torch.inference_mode():
         for k, sigma in enumerate(sigmas[:-1]):
-            seen, own = (many, x) if k else (scene, x[:, ::n])
-            alike = torch.ones(len(seen))
-            clean = denoiser(own, (1 - sigma) * alike, sigma * alike, seen, forward)
+            field_inputs, own = (many, x) if k else (scene, x[:, ::n])
+            alike = torch.ones(len(field_inputs))
+            clean = denoiser(own, (1 - sigma) * alike, sigma * alike, field_inputs, forward)
             found.append(clean if k else clean.repeat_interleave(n, dim=1))
             x = _less_noisy(x, found, sigmas[: k + 2])
         alike = torch.ones(len(many))
@@ -79,8 +79,8 @@ def field_posterior(
     denoiser: FieldDenoiser,
     level: int,
     seed: int = 0,
-    support: Support | None = None,
-) -> FieldPosterior:
+    support: TrainingRange | None = None,
+) -> DiffusionPosterior:
     """What the network says of one observation.
 
     Parameters
@@ -92,14 +92,14 @@ def field_posterior(
     ------
     InputError : another source space, sources that are not fixed to the normal.
     """
-    forward, scene = seen(obs, level)
-    return FieldPosterior(
+    forward, scene = field_inputs(obs, level)
+    return DiffusionPosterior(
         obs, forward=forward, scene=scene, seed=seed, support=support, denoiser=denoiser.eval()
     )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class FieldPosterior(ScenePosterior):
+class DiffusionPosterior(NetworkPosterior):
     """Fields of moments on the template's cortex."""
 
     n_spread: ClassVar[int] = 64

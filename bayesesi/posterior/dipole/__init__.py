@@ -1,7 +1,6 @@
 """One or two free dipoles in the brain volume: flows of sbi, weighed by the likelihood."""
 
 from bayesesi.posterior.dipole.belief import DipoleBelief
-from bayesesi.posterior.dipole.estimator import DipoleEstimator, Dipoles
 from bayesesi.posterior.dipole.posterior import (
     DipoleDraws,
     DipolePosterior,
@@ -9,12 +8,4 @@ from bayesesi.posterior.dipole.posterior import (
     dipole_posterior,
 )
 
-__all__ = [
-    "DipoleBelief",
-    "DipoleDraws",
-    "DipoleEstimator",
-    "DipolePosterior",
-    "Dipoles",
-    "Ellipsoid",
-    "dipole_posterior",
-]
+__all__ = ["DipoleBelief", "DipoleDraws", "DipolePosterior", "Ellipsoid", "dipole_posterior"]

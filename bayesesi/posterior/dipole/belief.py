@@ -13,11 +13,11 @@ from torch import Tensor
 
 from bayesesi.anatomy import template_blobs
 from bayesesi.errors import InputError
+from bayesesi.estimator.dipole import DipoleStates
+from bayesesi.features.covariance_likelihood import CourseInputs, SizeBelief
+from bayesesi.features.dipole import N_HEADS, DipoleForward, skull_weights
+from bayesesi.features.dipole_scan import DipoleScan
 from bayesesi.forward import ForwardOperator
-from bayesesi.network.course_view import CourseScene, SizeBelief
-from bayesesi.network.dipole_scan import DipoleScan
-from bayesesi.network.dipole_view import N_HEADS, DipoleForward, skull_weights
-from bayesesi.posterior.dipole.estimator import Dipoles
 from bayesesi.prior import NormalScore, heads_around, log_share_apart
 from bayesesi.spec import VolumeDipoleSpec
 
@@ -84,12 +84,12 @@ class DipoleBelief:
         forward: DipoleForward,
         scale: NDArray[np.float64] | None = None,
         scale_known: bool = True,
-    ) -> CourseScene:
+    ) -> CourseInputs:
         """Of (B, n, R)."""
         size = self.size if scale_known else SizeBelief.unknown()
-        return CourseScene.of(values, forward, size, scale)
+        return CourseInputs.of(values, forward, size, scale)
 
-    def log_prior(self, dipoles: Dipoles) -> Tensor:
+    def log_prior(self, dipoles: DipoleStates) -> Tensor:
         """(D,) log p(x | K): places per m, scores standard normal; -inf outside of the brain."""
         k = dipoles.count
         cell = template_blobs().cell(dipoles.place.double().numpy())
@@ -104,27 +104,27 @@ class DipoleBelief:
             score = score - log_share_apart(self.apart) + float(np.log(2))
         return torch.where(inside, score, -torch.inf)
 
-    def squares(self, dipoles: Dipoles, forward: DipoleForward) -> Tensor:
+    def squares(self, dipoles: DipoleStates, forward: DipoleForward) -> Tensor:
         """(D, m, m) P summed over dipoles."""
         gathered = self._gather(dipoles, forward)
         found = forward.squares(gathered).unflatten(0, (len(dipoles), dipoles.count))
         return found.sum(1)
 
-    def means(self, dipoles: Dipoles, forward: DipoleForward) -> Tensor:
+    def means(self, dipoles: DipoleStates, forward: DipoleForward) -> Tensor:
         """(D, 3 K, m) of L, over the root of the forward's unit."""
         found = forward.means(self._gather(dipoles, forward))
         return found.unflatten(0, (len(dipoles), dipoles.count)).flatten(1, 2)
 
-    def _gather(self, dipoles: Dipoles, forward: DipoleForward) -> sp.csr_array:
+    def _gather(self, dipoles: DipoleStates, forward: DipoleForward) -> sp.csr_array:
         k = dipoles.count
         extent = self.extent.value(dipoles.extent.double().numpy().ravel()) * 1e-3
         skull = np.repeat(self.skull.value(dipoles.skull.double().numpy()), k)
         return forward.gather(dipoles.place.double().numpy().reshape(-1, 3), extent, skull)
 
     def log_likelihood(
-        self, dipoles: Dipoles, forward: DipoleForward, scene: CourseScene
+        self, dipoles: DipoleStates, forward: DipoleForward, scene: CourseInputs
     ) -> Tensor:
-        """(D,) log p(v | x) of one observation; see ``network.course_view``."""
+        """(D,) log p(v | x) of one observation; see ``features.covariance_likelihood``."""
         parts = []
         for first in range(0, len(dipoles), _CHUNK):
             some = dipoles.pick(slice(first, first + _CHUNK))

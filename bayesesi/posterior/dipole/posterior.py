@@ -15,15 +15,15 @@ from torch import Tensor
 
 from bayesesi.anatomy import template_blobs, template_parcellation
 from bayesesi.errors import InputError
-from bayesesi.network import Support
-from bayesesi.network.course_view import SCALES, CourseScene, grid_log_t
-from bayesesi.network.dipole_scan import DipoleSummary
-from bayesesi.network.dipole_view import DipoleForward
+from bayesesi.estimator.dipole import DipoleEstimator, DipoleStates
+from bayesesi.features import TrainingRange
+from bayesesi.features.covariance_likelihood import SCALES, CourseInputs, grid_log_t
+from bayesesi.features.dipole import DipoleForward
+from bayesesi.features.dipole_scan import DipoleSummary
 from bayesesi.observation import Observation
 from bayesesi.posterior.base import Posterior
 from bayesesi.posterior.dipole.belief import DipoleBelief
-from bayesesi.posterior.dipole.estimator import DipoleEstimator, Dipoles
-from bayesesi.posterior.refine import ImportanceWeights, importance_weights
+from bayesesi.posterior.importance import ImportanceWeights, importance_weights
 from bayesesi.prior.volume_dipole import MOST_DIPOLES
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def dipole_posterior(
     estimator: DipoleEstimator,
     belief: DipoleBelief,
     seed: int = 0,
-    support: Support | None = None,
+    support: TrainingRange | None = None,
     n_proposals: int = N_PROPOSALS,
 ) -> DipolePosterior:
     """What the flows say of one observation, weighed by its likelihood.
@@ -109,10 +109,10 @@ class Ellipsoid:
 
 
 @dataclass(frozen=True, eq=False)
-class Weighed:
+class WeightedDraws:
     """Draws of K dipoles, each with log q, log p(x | K) and log p(v | x)."""
 
-    dipoles: Dipoles
+    dipoles: DipoleStates
     log_proposal: NDArray[np.float64]
     log_prior: NDArray[np.float64]
     log_likelihood: NDArray[np.float64]
@@ -125,7 +125,7 @@ class Weighed:
 
 @dataclass(frozen=True, eq=False)
 class DipolePosterior(Posterior):
-    """See ``estimator`` for the proposal and ``network.course_view`` for the likelihood.
+    """See ``estimator`` for the proposal and ``features.covariance_likelihood`` for the likelihood.
 
     How many dipoles there are is the network's word; where and what they are, given that, is
     weighed by the likelihood.
@@ -133,11 +133,11 @@ class DipolePosterior(Posterior):
 
     belief: DipoleBelief = field(repr=False)
     forward: DipoleForward = field(repr=False)
-    scene: CourseScene = field(repr=False)
+    scene: CourseInputs = field(repr=False)
     summary: DipoleSummary = field(repr=False)
     estimator: DipoleEstimator = field(repr=False)
     seed: int = 0
-    support: Support | None = None
+    support: TrainingRange | None = None
     n_proposals: int = N_PROPOSALS
 
     @cached_property
@@ -165,7 +165,7 @@ class DipolePosterior(Posterior):
         )
 
     @cached_property
-    def weighed(self) -> dict[int, Weighed]:
+    def weighed(self) -> dict[int, WeightedDraws]:
         """By count: ``n_proposals`` draws of the flows."""
         return {
             k: self.propose(self.n_proposals, k, self.seed)
@@ -173,7 +173,7 @@ class DipolePosterior(Posterior):
             if self.count_probability[k] >= _NEVER
         }
 
-    def propose(self, n: int, k: int, seed: int = 0) -> Weighed:
+    def propose(self, n: int, k: int, seed: int = 0) -> WeightedDraws:
         """n draws of k dipoles from the flows, with all densities."""
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(seed + k)
@@ -185,7 +185,7 @@ class DipolePosterior(Posterior):
         some = drawn.pick(inside)
         if len(some):
             likelihood[inside] = self.belief.log_likelihood(some, self.forward, self.scene)
-        return Weighed(drawn, *(x.double().numpy() for x in (log_q, log_p, likelihood)))
+        return WeightedDraws(drawn, *(x.double().numpy() for x in (log_q, log_p, likelihood)))
 
     @property
     def sample_efficiency(self) -> float:
@@ -233,7 +233,7 @@ class DipolePosterior(Posterior):
         return draws
 
     def _moments(
-        self, dipoles: Dipoles, rng: np.random.Generator
+        self, dipoles: DipoleStates, rng: np.random.Generator
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(D, K, 3, R) A m and (D,) tau, given everything else.
 
@@ -298,7 +298,7 @@ class DipolePosterior(Posterior):
             "noise_scale": draws.noise_scale,
         }
 
-    def _of_count(self, k: int) -> Weighed:
+    def _of_count(self, k: int) -> WeightedDraws:
         """Draws of k dipoles.
 
         Raises
@@ -414,7 +414,7 @@ class DipolePosterior(Posterior):
     def as_sbi_posterior(self, k: int | None = None) -> DirectPosterior:
         """sbi's posterior given k dipoles, of the flows, not weighed: places in mm, the normal
         scores of extents, and that of the skull. Its default observation is this one."""
-        from bayesesi.posterior.dipole.density import direct_posterior
+        from bayesesi.estimator.dipole_density import direct_posterior
 
         return direct_posterior(self.estimator, self.summary, k or self.likely_count)
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesesi.errors import InputError
-from bayesesi.network import ParcelForward, Support
-from bayesesi.network.field_denoiser import given_data
-from bayesesi.network.parcel_view import lifted
+from bayesesi.estimator.field import given_data
+from bayesesi.estimator.parcel_gaussian import lifted
+from bayesesi.estimator.parcels import ParcelBelief, ParcelEstimator, Scaled, parcel_density
+from bayesesi.features import ParcelForward, TrainingRange
 from bayesesi.observation import Observation
-from bayesesi.posterior.flow.estimator import ParcelBelief, ParcelEstimator, Scaled, parcel_density
+from bayesesi.posterior.network_posterior import NetworkPosterior, field_inputs
 from bayesesi.posterior.sbi_posterior import NANO
-from bayesesi.posterior.scene_posterior import ScenePosterior, seen
 
 if TYPE_CHECKING:
     from sbi.inference.posteriors import DirectPosterior
@@ -32,7 +32,7 @@ def parcel_posterior(
     network: ParcelEstimator,
     level: int,
     seed: int = 0,
-    support: Support | None = None,
+    support: TrainingRange | None = None,
 ) -> ParcelPosterior:
     """What the network says of one observation.
 
@@ -40,7 +40,7 @@ def parcel_posterior(
     ------
     InputError : another source space, sources that are not fixed to the normal.
     """
-    forward, scene = seen(obs, level)
+    forward, scene = field_inputs(obs, level)
     return ParcelPosterior(
         obs,
         forward=forward,
@@ -53,7 +53,7 @@ def parcel_posterior(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ParcelPosterior(ScenePosterior):
+class ParcelPosterior(NetworkPosterior):
     """Activity of the pieces of regions.
 
     ``parcel_moments`` draws it; ``log_prob`` is its density. ``sample`` gives fields of moments:
@@ -153,7 +153,7 @@ class ParcelPosterior(ScenePosterior):
     def as_sbi_posterior(self) -> DirectPosterior:
         """sbi's posterior of the activity given an event, flat: nA m, course by course of a parcel.
 
-        Its default observation is this one (``FieldScene.flat``).
+        Its default observation is this one (``FieldInputs.flat``).
         """
         from sbi.inference.posteriors import DirectPosterior
 

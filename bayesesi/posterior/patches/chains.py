@@ -10,7 +10,7 @@ prior and means nothing; Carlin & Chib 1995, doi:10.1111/j.2517-6161.1995.tb0204
 
 Options are weighed in single precision, with an approximate density of places and, where
 topographies spread, with the others as they likely look beside any other source. What is picked is
-accepted or not by ``Scan.settled`` (Metropolis & Hastings): exact, or the integral over
+accepted or not by ``Scan.at_mode`` (Metropolis & Hastings): exact, or the integral over
 topographies by Laplace, whose error the draws' weights then take back (``stratum``).
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bayesesi.posterior.patches.problem import PatchProblem
+from bayesesi.posterior.patches.likelihood import PatchLikelihood
 from bayesesi.posterior.patches.scan import Scan
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
 
@@ -37,7 +37,7 @@ _N_TRIES = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Weighed:
+class WeightedStates:
     """States as their sources are likeliest to look; (B,) log of p(state) p(v~ | state)^zeta."""
 
     states: PatchStates
@@ -74,15 +74,17 @@ class Kernel:
         return self.share * self.problem.zeta
 
     @property
-    def problem(self) -> PatchProblem:
+    def problem(self) -> PatchLikelihood:
         return self.scan.problem
 
-    def weighed(self, states: PatchStates) -> Weighed:
-        settled, likelihood = self.scan.settled(states)
+    def weighed(self, states: PatchStates) -> WeightedStates:
+        at_mode, likelihood = self.scan.at_mode(states)
         enough = np.where(states.count >= self.least, 0.0, -np.inf)
-        return Weighed(settled, self.zeta * likelihood + log_prior(self.problem, states) + enough)
+        return WeightedStates(
+            at_mode, self.zeta * likelihood + log_prior(self.problem, states) + enough
+        )
 
-    def sweep(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
+    def sweep(self, chains: WeightedStates, rng: np.random.Generator) -> WeightedStates:
         """A visit for every slot, then the head."""
         for _ in range(self.problem.n_slots):
             chains = self.visit(chains, rng)
@@ -92,7 +94,7 @@ class Kernel:
                 chains = self.other_head(chains, rng)
         return chains
 
-    def visit(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
+    def visit(self, chains: WeightedStates, rng: np.random.Generator) -> WeightedStates:
         """A slot drawn anew, then moved and sized, the others as they are."""
         states, slot = self._chosen(chains.states, rng)
         beside = self._beside(states, slot)
@@ -101,7 +103,7 @@ class Kernel:
             chains = self.local(chains, slot, beside, rng)
         return self.size(chains, slot, rng)
 
-    def filled(self, states: PatchStates, rng: np.random.Generator) -> Weighed:
+    def filled(self, states: PatchStates, rng: np.random.Generator) -> WeightedStates:
         """States of one source at most with more, by their conditional probabilities, until there
         are as many as there must be."""
         for k in range(1, self.least):
@@ -114,11 +116,11 @@ class Kernel:
 
     def redraw(
         self,
-        chains: Weighed,
+        chains: WeightedStates,
         slot: NDArray[np.int64],
         beside: _Beside,
         rng: np.random.Generator,
-    ) -> Weighed:
+    ) -> WeightedStates:
         """A slot emptied and filled again or not: birth, death, a jump anywhere.
 
         One of what is there and some that are drawn, by what each weighs over how it was drawn
@@ -134,10 +136,10 @@ class Kernel:
         weight = tried.log_joint.reshape(n, -1) - np.take_along_axis(options, picks, axis=1)
         chosen = _pick(np.column_stack([chains.log_joint - own, weight]), rng)
         new = np.arange(n) * _N_TRIES + np.maximum(chosen - 1, 0)
-        moved = Weighed(tried.states[new], tried.log_joint[new])
+        moved = WeightedStates(tried.states[new], tried.log_joint[new])
         return _taken(chosen > 0, moved, chains)
 
-    def other_head(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
+    def other_head(self, chains: WeightedStates, rng: np.random.Generator) -> WeightedStates:
         """Another head, a slot drawn anew in it."""
         states, slot = self._chosen(chains.states, rng)
         step = rng.integers(1, self.problem.n_heads, size=len(states))
@@ -151,11 +153,11 @@ class Kernel:
 
     def local(
         self,
-        chains: Weighed,
+        chains: WeightedStates,
         slot: NDArray[np.int64],
         beside: _Beside,
         rng: np.random.Generator,
-    ) -> Weighed:
+    ) -> WeightedStates:
         """Centre and extent of a source among those about a pivot near its centre.
 
         The pivot is drawn among the centre's neighbours, so an option weighs by one over its own
@@ -167,7 +169,9 @@ class Kernel:
         centre = states.centre[rows, slot]
         pivot = ring[centre, rng.integers(n_ring[centre])]
         near = ring[pivot]
-        options = self.zeta * self.scan.around(beside.others, near, states.size[rows, slot])
+        options = self.zeta * self.scan.at_near_centres(
+            beside.others, near, states.size[rows, slot]
+        )
         place = beside.log_place[rows[:, None], near] - np.log(n_ring[near])
         real = np.arange(ring.shape[1]) < n_ring[pivot][:, None]
         options = options + np.where(real, place, -np.inf)[:, None]
@@ -182,7 +186,9 @@ class Kernel:
         balance = np.where(some, balance, 0.0)
         return self._accepted(chains, _where(some, moved, states), balance, rng)
 
-    def size(self, chains: Weighed, slot: NDArray[np.int64], rng: np.random.Generator) -> Weighed:
+    def size(
+        self, chains: WeightedStates, slot: NDArray[np.int64], rng: np.random.Generator
+    ) -> WeightedStates:
         """The size of a source, all else given; proposed as if topographies stayed."""
         states, rows = chains.states, np.arange(len(chains))
         options = self._sizes(states, slot)
@@ -202,13 +208,13 @@ class Kernel:
         weight = self.zeta * Amplitudes(self.problem, each).log_likelihood
         return weight.reshape(n, n_sizes) + self.problem.log_size
 
-    def head(self, chains: Weighed, rng: np.random.Generator) -> Weighed:
+    def head(self, chains: WeightedStates, rng: np.random.Generator) -> WeightedStates:
         """Any head, the sources given."""
         n, n_heads = len(chains), self.problem.n_heads
         each = chains.states[np.repeat(np.arange(n), n_heads)]
         weighed = self.weighed(replace(each, head=np.tile(np.arange(n_heads), n)))
         picked = _pick(weighed.log_joint.reshape(n, n_heads), rng) + n_heads * np.arange(n)
-        return Weighed(weighed.states[picked], weighed.log_joint[picked])
+        return WeightedStates(weighed.states[picked], weighed.log_joint[picked])
 
     def births(self, states: PatchStates, rng: np.random.Generator) -> NDArray[np.float64]:
         """(D,) log r of an unused slot of each state filled: see ``deaths``."""
@@ -239,20 +245,20 @@ class Kernel:
 
     def _accepted(
         self,
-        chains: Weighed,
+        chains: WeightedStates,
         proposal: PatchStates,
         balance: NDArray[np.float64],
         rng: np.random.Generator,
-    ) -> Weighed:
+    ) -> WeightedStates:
         return self._chosen_between(chains, self.weighed(proposal), balance, rng)
 
     def _chosen_between(
         self,
-        old: Weighed,
-        new: Weighed,
+        old: WeightedStates,
+        new: WeightedStates,
         balance: NDArray[np.float64],
         rng: np.random.Generator,
-    ) -> Weighed:
+    ) -> WeightedStates:
         """Metropolis & Hastings; ``balance`` is log q(back) - log q(forth)."""
         gained = new.log_joint - old.log_joint + balance
         return _taken(np.log(rng.random(len(old))) < gained, new, old)
@@ -273,8 +279,8 @@ class Kernel:
         return _where(~used, _changed(states, slot, extent=extent), states)
 
     def _beside(self, states: PatchStates, slot: NDArray[np.int64]) -> _Beside:
-        without, alone = self.scan.settled(_without(states, slot))
-        others = self.scan.beside_another(without)
+        without, alone = self.scan.at_mode(_without(states, slot))
+        others = self.scan.with_one_more(without)
         return _Beside(others, alone, self._log_place(without))
 
     def _options(
@@ -288,13 +294,13 @@ class Kernel:
         alone = prior[count] + self.zeta * beside.log_likelihood
         empty = np.where(count >= self.least, alone, -np.inf)
         where = (beside.log_place[..., None] + self.problem.log_size).reshape(len(states), -1)
-        found = self.scan.anywhere(beside.others, states.extent[rows, slot])
+        found = self.scan.at_all_centres(beside.others, states.extent[rows, slot])
         used = self.zeta * found.reshape(len(states), -1) + where
         # the others are taken as they likely look beside any other source; what that is off by is
         # nearly the same for all options
         best = used.argmax(axis=1)
         full = _with(states, slot, 1 + best, self._n_sizes)
-        exact = self.zeta * self.scan.settled(full)[1] + prior[count + 1] + _at(where, best)
+        exact = self.zeta * self.scan.at_mode(full)[1] + prior[count + 1] + _at(where, best)
         used += (exact - _at(used, best))[:, None]
         return np.column_stack([empty, used])
 
@@ -332,9 +338,9 @@ class Kernel:
         return ring, counts
 
 
-def _taken(which: NDArray[np.bool_], new: Weighed, old: Weighed) -> Weighed:
+def _taken(which: NDArray[np.bool_], new: WeightedStates, old: WeightedStates) -> WeightedStates:
     joint = np.where(which, new.log_joint, old.log_joint)
-    return Weighed(_where(which, new.states, old.states), joint)
+    return WeightedStates(_where(which, new.states, old.states), joint)
 
 
 def _pick(log_weights: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:

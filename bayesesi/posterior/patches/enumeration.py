@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
-from bayesesi.posterior.patches.problem import NOISE_DOF, PatchProblem
+from bayesesi.posterior.patches.likelihood import NOISE_DOF, PatchLikelihood
 from bayesesi.posterior.patches.scan import Scan
 from bayesesi.posterior.patches.states import PatchStates
 
@@ -23,7 +23,7 @@ class Enumeration:
     log_likelihood : (H, E, N, M), up to the constant that all states share.
     """
 
-    problem: PatchProblem
+    problem: PatchLikelihood
     log_likelihood: NDArray[np.float64]
 
     @classmethod

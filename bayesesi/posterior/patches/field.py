@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import LOBES, region_energy
-from bayesesi.posterior.patches.problem import PatchProblem
+from bayesesi.posterior.patches.likelihood import PatchLikelihood
 from bayesesi.posterior.patches.states import PatchStates
 
 #: Draws whose fields are held at once.
@@ -21,20 +21,20 @@ def chunks(n: int) -> Iterator[slice]:
         yield slice(first, min(first + _CHUNK, n))
 
 
-def source_rows(problem: PatchProblem, states: PatchStates) -> sp.csr_array:
+def source_rows(problem: PatchLikelihood, states: PatchStates) -> sp.csr_array:
     """(D K, S) weights of each slot's source, nothing in slots that are not used."""
     atom = states.extent * problem.atoms.n_centres + states.centre
     rows = sp.csr_array(problem.atoms.weights[atom.ravel()])
     return sp.csr_array(sp.diags_array(states.used.ravel().astype(float)) @ rows)
 
 
-def source_weights(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
+def source_weights(problem: PatchLikelihood, states: PatchStates) -> NDArray[np.float64]:
     """(D, K, S), dense."""
     return np.asarray(source_rows(problem, states).toarray().reshape(*states.used.shape, -1))
 
 
 def fields(
-    problem: PatchProblem, states: PatchStates, amplitude: NDArray[np.float64]
+    problem: PatchLikelihood, states: PatchStates, amplitude: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """(D, S, R) A m, or (D, S, 3, R), of (D, K, d, R) amplitudes.
 
@@ -47,7 +47,7 @@ def fields(
 
 
 def source_energy(
-    problem: PatchProblem, states: PatchStates, amplitude: NDArray[np.float64]
+    problem: PatchLikelihood, states: PatchStates, amplitude: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """(D, S) A² m²: squared moments summed over the samples of the window."""
     functions = problem.obs.time_basis.functions
@@ -58,7 +58,7 @@ def source_energy(
 
 
 def lobe_energy(
-    problem: PatchProblem, states: PatchStates, amplitude: NDArray[np.float64]
+    problem: PatchLikelihood, states: PatchStates, amplitude: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """(D, 12) integral of |q|² dA over the lobes of the left and then of the right side."""
     parcellation = problem.prior.parcellation

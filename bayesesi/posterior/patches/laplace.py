@@ -35,9 +35,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesesi.posterior.patches.problem import NOISE_DOF, PatchProblem
-from bayesesi.posterior.patches.spread import SCALES
+from bayesesi.posterior.patches.likelihood import NOISE_DOF, PatchLikelihood
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
+from bayesesi.posterior.patches.topography_covariance import SCALES
 
 #: Steps towards the peak, and states that are weighed at once.
 N_STEPS, _CHUNK = 4, 512
@@ -48,26 +48,26 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Peak:
+class Mode:
     """Of D states: G^ (D, K, n), and the (D,) log-likelihood with topographies integrated."""
 
     at: NDArray[np.float64]
     log_weight: NDArray[np.float64]
 
 
-def peak(problem: PatchProblem, states: PatchStates) -> Peak:
+def peak(problem: PatchLikelihood, states: PatchStates) -> Mode:
     """See the module. Unused slots look like their means and say nothing."""
     parts = [
         _climbed(_Field.of(problem, states[first : first + _CHUNK]), N_STEPS)
         for first in range(0, len(states), _CHUNK)
     ]
-    return Peak(
+    return Mode(
         np.concatenate([at.numpy() for _, at, _ in parts]),
         np.concatenate([weight.numpy() for *_, weight in parts]),
     )
 
 
-def beside_another(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
+def with_one_more(problem: PatchLikelihood, states: PatchStates) -> NDArray[np.float64]:
     """(D, K, n): how sources likely look if there is one more, somewhere.
 
     ``states`` look as they are likeliest to alone. The other one may look like anything; the search
@@ -93,7 +93,7 @@ def _strongest(data: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def drawn(
-    problem: PatchProblem, states: PatchStates, rng: np.random.Generator
+    problem: PatchLikelihood, states: PatchStates, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(D, K, n) topographies drawn, and (D,) log p(v~, them | state) less log density of the draw.
 
@@ -132,7 +132,7 @@ class _Field:
     (D, K), 0 of unused slots.
     """
 
-    problem: PatchProblem
+    problem: PatchLikelihood
     means: Tensor
     axes: Tensor
     mu: Tensor
@@ -140,7 +140,7 @@ class _Field:
     sizes: Tensor
 
     @classmethod
-    def of(cls, problem: PatchProblem, states: PatchStates) -> _Field:
+    def of(cls, problem: PatchLikelihood, states: PatchStates) -> _Field:
         spread = problem.spread
         assert spread is not None
         means = problem.topographies[0, states.extent, states.centre, 0].astype(float)

@@ -11,14 +11,14 @@ from scipy.special import logsumexp
 
 from bayesesi.observation import Observation
 from bayesesi.posterior.patches.atoms import Atoms
+from bayesesi.posterior.patches.chain_run import ChainRun, run_chains
+from bayesesi.posterior.patches.covariance_scan import SpreadScan
 from bayesesi.posterior.patches.enumeration import Enumeration
-from bayesesi.posterior.patches.problem import HeadModel, PatchProblem, make_problem
-from bayesesi.posterior.patches.run import Run, run_chains
+from bayesesi.posterior.patches.likelihood import HeadModel, PatchLikelihood, make_problem
+from bayesesi.posterior.patches.model_order_samples import ModelOrderSamples
 from bayesesi.posterior.patches.scan import DrawScan, Scan
-from bayesesi.posterior.patches.spread_scan import SpreadScan
 from bayesesi.posterior.patches.state_posterior import StatePosterior
 from bayesesi.posterior.patches.states import PatchStates
-from bayesesi.posterior.patches.stratum import Stratum
 from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior
 
 #: States that are given out.
@@ -61,13 +61,13 @@ def patch_posterior(
     return solve(problem, seed, ess, most_sweeps)
 
 
-def scan_of(problem: PatchProblem) -> Scan:
+def scan_of(problem: PatchLikelihood) -> Scan:
     """How sources are weighed: as one of the heads shows them, or spreading about a typical one."""
     return DrawScan(problem) if problem.spread is None else SpreadScan(problem)
 
 
 def solve(
-    problem: PatchProblem,
+    problem: PatchLikelihood,
     seed: int = 0,
     ess: float = 200.0,
     most_sweeps: int = 20,
@@ -82,7 +82,7 @@ def solve(
     run = None
     if problem.n_slots > 1:
         run = run_chains(scan, table, rng, ess, most_sweeps, start)
-    strata = [Stratum.of(scan, table, run, k, rng) for k in range(problem.n_slots + 1)]
+    strata = [ModelOrderSamples.of(scan, table, run, k, rng) for k in range(problem.n_slots + 1)]
     joint = np.array([stratum.log_evidence for stratum in strata]) + problem.log_count
     counts = rng.multinomial(_N_STATES, np.exp(joint - logsumexp(joint)))
     states = [stratum.draw(n, rng) for stratum, n in zip(strata, counts, strict=True)]
@@ -103,8 +103,8 @@ class PatchPosterior(StatePosterior):
     """
 
     table: Enumeration
-    run: Run | None
-    strata: tuple[Stratum, ...]
+    run: ChainRun | None
+    strata: tuple[ModelOrderSamples, ...]
 
     def __repr__(self) -> str:
         p = self.count_probability

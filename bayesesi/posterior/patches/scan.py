@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesesi.posterior.patches.problem import NOISE_DOF, PatchProblem
+from bayesesi.posterior.patches.likelihood import NOISE_DOF, PatchLikelihood
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
 
@@ -28,14 +28,14 @@ from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 class Scan(ABC):
     """Log-likelihoods of one more source, its topography integrated where it spreads."""
 
-    problem: PatchProblem
+    problem: PatchLikelihood
 
     @abstractmethod
     def alone(self) -> NDArray[np.float64]:
         """(H, E, N, M) of one source of each kind, and no other."""
 
     @abstractmethod
-    def anywhere(
+    def at_all_centres(
         self,
         others: Amplitudes,
         extent: NDArray[np.int64],
@@ -43,7 +43,7 @@ class Scan(ABC):
         """(D, N, M) with one more source, of its own extent in each state."""
 
     @abstractmethod
-    def around(
+    def at_near_centres(
         self,
         others: Amplitudes,
         centres: NDArray[np.int64],
@@ -52,11 +52,11 @@ class Scan(ABC):
         """(D, E, n) at (D, n) centres, of each extent, of (D,) sizes."""
 
     @abstractmethod
-    def settled(self, states: PatchStates) -> tuple[PatchStates, NDArray[np.float64]]:
+    def at_mode(self, states: PatchStates) -> tuple[PatchStates, NDArray[np.float64]]:
         """The states as their sources are likeliest to look, and (D,) log p(v~ | state)."""
 
     @abstractmethod
-    def beside_another(self, states: PatchStates) -> Amplitudes:
+    def with_one_more(self, states: PatchStates) -> Amplitudes:
         """Of the states as their sources likely look if there is one more."""
 
     @abstractmethod
@@ -105,7 +105,7 @@ class DrawScan(Scan):
         each = [self._weigh(gains, match, m, 0.0, self.problem.power) for m in sizes]
         return np.stack(each, axis=1)
 
-    def anywhere(
+    def at_all_centres(
         self,
         others: Amplitudes,
         extent: NDArray[np.int64],
@@ -117,7 +117,7 @@ class DrawScan(Scan):
         ]
         return np.stack(each)
 
-    def around(
+    def at_near_centres(
         self,
         others: Amplitudes,
         centres: NDArray[np.int64],
@@ -127,16 +127,16 @@ class DrawScan(Scan):
         each = [self._beside(others, d, extents, near, size[d]) for d, near in enumerate(centres)]
         return np.stack(each)
 
-    def settled(self, states: PatchStates) -> tuple[PatchStates, NDArray[np.float64]]:
+    def at_mode(self, states: PatchStates) -> tuple[PatchStates, NDArray[np.float64]]:
         return states, Amplitudes(self.problem, states).log_likelihood
 
-    def beside_another(self, states: PatchStates) -> Amplitudes:
+    def with_one_more(self, states: PatchStates) -> Amplitudes:
         return Amplitudes(self.problem, states)
 
     def drawn(
         self, states: PatchStates, rng: np.random.Generator
     ) -> tuple[PatchStates, NDArray[np.float64]]:
-        return self.settled(states)
+        return self.at_mode(states)
 
     def _beside(
         self,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bayesesi.errors import InputError
 from bayesesi.posterior.base import Posterior
 from bayesesi.posterior.patches.field import chunks, fields, source_rows, source_weights
-from bayesesi.posterior.patches.problem import PatchProblem
+from bayesesi.posterior.patches.likelihood import PatchLikelihood
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates, log_prior
 
 
@@ -25,7 +25,7 @@ class StatePosterior(Posterior):
     problem : what is weighed. states : D draws of (head, sources), alike in weight.
     """
 
-    problem: PatchProblem
+    problem: PatchLikelihood
     states: PatchStates
 
     @cached_property

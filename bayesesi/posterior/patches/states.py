@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.posterior.patches.problem import NOISE_DOF, PatchProblem
+from bayesesi.posterior.patches.likelihood import NOISE_DOF, PatchLikelihood
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class PatchStates:
         used, seen = np.zeros((n, n_slots), bool), np.zeros((n, n_slots, n_seen))
         return cls(np.zeros(n, np.int64), used, centre, extent, size, seen)
 
-    def looking(self, seen: NDArray[np.float64]) -> PatchStates:
+    def with_topography(self, seen: NDArray[np.float64]) -> PatchStates:
         """The same sources with these topographies."""
         return replace(self, seen=seen)
 
@@ -72,7 +72,7 @@ class PatchStates:
 class Amplitudes:
     """The law of amplitudes and noise scale given each of D states."""
 
-    problem: PatchProblem
+    problem: PatchLikelihood
     states: PatchStates
 
     @cached_property
@@ -168,7 +168,7 @@ class Amplitudes:
         return np.asarray(turned @ self.problem.turn.T / len(self.states))
 
 
-def log_prior(problem: PatchProblem, states: PatchStates) -> NDArray[np.float64]:
+def log_prior(problem: PatchLikelihood, states: PatchStates) -> NDArray[np.float64]:
     """(D,) log p(state): heads, slots, places, sizes; and extents, of unused slots as well."""
     place = problem.log_place(states.centre, states.used)
     size = np.where(states.used, problem.log_size[states.size], 0.0).sum(axis=1)

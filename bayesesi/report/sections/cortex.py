@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from bayesesi.report import result_figure as draw
 from bayesesi.report.picture import Picture
 from bayesesi.report.reading import Reading
+from bayesesi.report.rotating_view import turning
 from bayesesi.report.sections.truth import true_spots
-from bayesesi.report.turning import turning
 from bayesesi.report.words import percent, square_cm
 
 #: An area of the peak above this share falls into so many islands that its outline hides the map.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bayesesi.calibration import SCORE_DRAWS
+from bayesesi.explain.perturbation import MOVED
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import (
     chance,
@@ -12,7 +13,6 @@ from bayesesi.report.words import (
     plain,
     region_words,
 )
-from bayesesi.sensitivity import MOVED
 
 
 def sensitivity(reading: Reading) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from bayesesi.report.picture import Picture
 from bayesesi.report.reading import Reading
 from bayesesi.report.sections.cortex import scale_end, spread_of
 from bayesesi.report.words import percent
-from bayesesi.target import read_image
+from bayesesi.roi import read_image
 
 #: mm of a voxel, and how far from the middle of the cortex its values are painted.
 _VOXEL, _REACH = 2.0, 3.0

@@ -1,0 +1,211 @@
+"""What becomes of single sources: maps of peak error and spread of any method, on one head.
+
+The response of a method at source s to source k alone is
+
+    M_sk = |j^_s(v_k)| / |j_k|,    v_k = L~_k j_k without noise, as large as an SNR says,
+
+for K sources spread over the cortex. Column k, of all S, is the point-spread function of source k;
+row s, of the K that were tried, the cross-talk function of the estimate at s: which of them it is
+made of. Peaks of the two are not of the same grid: do not compare their errors. Of a linear method
+that is its resolution matrix (Hauk et al. 2022, doi:10.1016/j.neuroimage.2022.119177); of any other
+it holds at that SNR, for sources that are active alone. All methods are run as elsewhere, a
+posterior by its mean. See ``resolution``, whose kernels are the oracle of this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import template_source_space
+from bayesesi.benchmark.answers import answer_of
+from bayesesi.benchmark.cases import Condition
+from bayesesi.benchmark.methods import TUNED, chosen, methods
+from bayesesi.benchmark.resolution import Width, point_spreads, width
+from bayesesi.benchmark.tasks import RESOLUTION, SEED
+from bayesesi.errors import InputError
+from bayesesi.io.atomic import atomic_file
+from bayesesi.observation import Observation
+from bayesesi.parallel import run_jobs
+
+SCHEMA = 2
+#: Head, cap and noise: 64 electrodes, all as assumed.
+CONDITION = Condition("single-frame", "one moment, 64 electrodes")
+#: Power of a source over that of noise, dB; level of the cortex whose sources are tried.
+SNR_DB, _LEVEL = 10.0, 2
+#: Sources a job.
+_PIECE = 18
+
+
+@dataclass(frozen=True, eq=False)
+class SingleSources:
+    """What was found.
+
+    Attributes
+    ----------
+    sources : (K,) of the 5,124, those that were tried. snr_db : at which.
+    psf, ctf : method -> widths (K,) of point-spread and cross-talk functions, see ``Width``. A
+        function that is 0 everywhere counts as a guess: a flat one, any source of which may be its
+        peak.
+    failed : method -> how many sources were in pieces that failed, and the first reason; such a
+        method has no widths.
+    """
+
+    sources: NDArray[np.int64]
+    snr_db: float
+    psf: dict[str, Width]
+    ctf: dict[str, Width]
+    failed: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<SingleSources | {len(self.sources)} sources, {len(self.psf)} methods>"
+
+
+def run_single_sources(
+    names: list[str] | None = None,
+    out: str | Path = "runs/benchmark",
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: bool = False,
+) -> SingleSources:
+    """Of the methods named, all but slow and tuned ones if none; resumed where it stopped.
+
+    Raises
+    ------
+    InputError : no such method, or one that needs its setting chosen.
+    """
+    found = chosen(names, "cortex")
+    if names is None:
+        fast = [m for m in found if not m.slow and not m.needs]
+        found = [m for m in fast if not m.name.endswith(TUNED)]
+    elif any(method.name.endswith(TUNED) for method in found):
+        raise InputError(f"single sources have no setting to choose; leave {TUNED!r} off a name")
+    place, sources = Path(out).absolute() / RESOLUTION, tried()
+    starts = range(0, len(sources), _PIECE)
+    jobs = [
+        (method.name, start, str(path))
+        for method in found
+        for start in starts
+        if not _whole(path := _file(place, method.name, start), _about(method.name))
+    ]
+    for _ in run_jobs(_piece, jobs, workers, scheduler, RESOLUTION, progress):
+        pass
+    psf, ctf, failed = {}, {}, {}
+    space = template_source_space(4)
+    for method in found:
+        pieces = [json.loads(_file(place, method.name, s).read_text("utf-8")) for s in starts]
+        why = [piece["reason"] for piece in pieces if piece["reason"]]
+        if why:
+            n = sum(
+                len(sources[s : s + _PIECE])
+                for s, p in zip(starts, pieces, strict=True)
+                if p["reason"]
+            )
+            failed[method.name] = n, why[0]
+            continue
+        spread = Width(
+            *(np.concatenate([piece[k] for piece in pieces]).astype(float) for k in Width._fields)
+        )
+        rows = np.concatenate([piece["rows"] for piece in pieces], axis=0)
+        where = space.positions[sources]
+        psf[method.name] = _or_guess(spread, space.positions, where)
+        ctf[method.name] = _or_guess(width(rows, where), where, where)
+    return SingleSources(sources, SNR_DB, psf, ctf, failed)
+
+
+def _or_guess(found: Width, positions: NDArray[np.float64], about: NDArray[np.float64]) -> Width:
+    """Of functions that are 0 everywhere, what a flat one has."""
+    apart = 1e3 * np.linalg.norm(positions[:, None] - about, axis=2)
+    peak, spread = apart.mean(axis=0), np.sqrt((apart**2).mean(axis=0))
+    silent = np.isnan(found.spread)
+    return Width(np.where(silent, peak, found.peak_error), np.where(silent, spread, found.spread))
+
+
+def tried() -> NDArray[np.int64]:
+    """(K,) the sources of the assumed cortex that a coarse one has too."""
+    fine, coarse = template_source_space(4), template_source_space(_LEVEL)
+    return np.asarray(coarse.index_in(fine), np.int64)
+
+
+def responses(
+    name: str, obs: Observation, sources: Sequence[int], snr_db: float = SNR_DB
+) -> NDArray[np.float64]:
+    """(S, K) M_sk of a method.
+
+    Raises
+    ------
+    InputError : what it says where it has no map.
+    """
+    method = methods()[name]
+
+    def solve(seen: Observation) -> NDArray[np.float64]:
+        answer = answer_of(method.solve(seen, SEED, None), seen, SEED, method.sizes)
+        if answer.size is None:
+            raise InputError("a map is needed, and it has scores of regions alone")
+        return answer.size
+
+    found = point_spreads(solve, obs, sources, snr_db)
+    seen = np.linalg.norm(obs.leadfield[:, list(sources)], axis=0)
+    return np.asarray(found * seen / np.sqrt(10 ** (snr_db / 10) * obs.values.size))
+
+
+def _about(name: str) -> dict[str, Any]:
+    """What a piece hangs on beside its sources."""
+    return {
+        "schema": SCHEMA,
+        "case": CONDITION.fingerprint,
+        "seed": SEED,
+        "snr_db": SNR_DB,
+        "method": methods()[name].fingerprint,
+    }
+
+
+def _piece(name: str, start: int, path: str) -> None:
+    sources, space = tried(), template_source_space(4)
+    own = sources[start : start + _PIECE]
+    row: dict[str, Any] = {**_about(name), "reason": ""}
+    try:
+        found = responses(name, _assumed(), own.tolist())
+        spread = width(found, space.positions, own)
+        row |= {k: getattr(spread, k).tolist() for k in Width._fields}
+        row["rows"] = found[sources].T.tolist()
+    except Exception as error:  # a method that fails is a row with its reason
+        row["reason"] = str(error).partition("\n")[0][:200] or type(error).__name__
+    with atomic_file(Path(path)) as draft:
+        draft.write_text(json.dumps(row), encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _assumed() -> Observation:
+    """Whose head, cap and covariance all responses are of; its data are replaced."""
+    return CONDITION.case(0, SEED).obs
+
+
+def _file(place: Path, name: str, start: int) -> Path:
+    from bayesesi.benchmark.run import slug
+
+    return place / slug(name) / f"{start:05d}.json"
+
+
+def _whole(path: Path, about: dict[str, Any]) -> bool:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path.parent} cannot be written ({error.strerror}); see --work"
+        ) from error
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if not isinstance(kept, dict) or kept.get("reason"):  # what failed is tried again
+        return False
+    return all(kept.get(key) == value for key, value in about.items())

@@ -1,0 +1,315 @@
+"""Trials by the hundred: in pieces that are kept, on many cores, resumed where they stopped."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Integral
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.calibration.trials import SCORE_DRAWS, Solver, Trials, trial_of
+from bayesesi.errors import InputError, some
+from bayesesi.io.atomic import atomic_file
+from bayesesi.model import Model, load_model
+from bayesesi.observation import Observation
+from bayesesi.parallel import run_jobs
+from bayesesi.prior import NAMESPACES
+from bayesesi.simulator import Batch, Simulator, read_simulator
+from bayesesi.spec import SimulatorSpec, VolumeDipoleSpec, read_spec, spec_hash
+from bayesesi.trust.ood_features import OOD_FEATURES
+
+SCHEMA = 1
+#: Cases that may be asked for.
+MOST = 1_000_000
+#: Cases a piece: a quarter of a minute of a network.
+PIECE = 32
+_MANIFEST = "trials.json"
+#: Of case k of a batch, an observation; by default the case's own.
+View = Callable[[Batch, int], Observation]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Simulators, and how many of n cases are each one's."""
+
+    simulators: tuple[SimulatorSpec, ...]
+    shares: tuple[float, ...]
+
+    @classmethod
+    def read(
+        cls,
+        named: str | Path | SimulatorSpec | Sequence[str | Path | SimulatorSpec],
+        shares: Sequence[float] | None = None,
+    ) -> Mixture:
+        """Of specs, by name, path or themselves.
+
+        Raises
+        ------
+        InputError : none, sources that are on no cortex, or another number of shares.
+        """
+        if isinstance(named, str | Path | SimulatorSpec):
+            named = [named]
+        if not named:
+            raise InputError("trials need a simulator that cases come from; name one")
+        own = tuple(
+            each if isinstance(each, SimulatorSpec) else read_simulator(each).spec for each in named
+        )
+        for spec in own:
+            if isinstance(read_spec(spec.source, spec.folder), VolumeDipoleSpec):
+                raise InputError(
+                    f"{spec.name} has its sources in the brain's volume, and trials are told by "
+                    "regions of cortex; choose a simulator with sources on the cortex"
+                )
+        weights = np.asarray(shares if shares is not None else [1.0] * len(own), float)
+        if len(weights) != len(own) or not (weights > 0).all():
+            raise InputError(f"{len(own)} simulators need as many shares above 0, not {shares!r}")
+        return cls(own, tuple(float(w) for w in weights / weights.sum()))
+
+    def counts(self, n: int) -> NDArray[np.int64]:
+        """(M,) cases of each, n in all."""
+        exact = n * np.array(self.shares)
+        whole = np.floor(exact + 1e-9).astype(int)
+        most = np.argsort(whole - exact, kind="stable")[: n - int(whole.sum())]
+        whole[most] += 1
+        return whole
+
+    def said(self) -> list[dict[str, Any]]:
+        """For a card."""
+        return [
+            {"name": s.name, "hash": spec_hash(s), "share": share}
+            for s, share in zip(self.simulators, self.shares, strict=True)
+        ]
+
+
+def run_trials(
+    solver: Model | str | Solver,
+    mixture: Mixture,
+    n: int,
+    seed: int,
+    namespace: str,
+    folder: str | Path | None = None,
+    *,
+    view: View | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: bool = False,
+) -> Trials:
+    """n trials of a solver.
+
+    Parameters
+    ----------
+    solver : a model, its name or path, or a function, see ``trials``.
+    namespace : what the cases are for; those of two purposes never meet.
+    folder : where pieces are kept, so that a run that was stopped goes on; a temporary one if not
+        given. view : shows cases otherwise than they are.
+    workers, scheduler : see ``parallel.run_jobs``.
+
+    Raises
+    ------
+    InputError : no cases, a folder of other trials.
+    """
+    if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= MOST:
+        raise InputError(f"trials are of one case or more, up to {MOST:,}, not {some([n])}")
+    if namespace not in NAMESPACES:
+        raise InputError(f"namespace is one of {', '.join(NAMESPACES)}, not {namespace!r}")
+    if folder is None:
+        from tempfile import TemporaryDirectory
+
+        with TemporaryDirectory() as made:
+            return run_trials(
+                solver,
+                mixture,
+                n,
+                seed,
+                namespace,
+                made,
+                view=view,
+                workers=workers,
+                scheduler=scheduler,
+                progress=progress,
+            )
+    place = Path(folder).absolute()
+    _claim(place, _manifest(solver, mixture, seed, namespace, view))
+    pieces = [
+        (place / f"{m:02d}-{start:06d}.safetensors", m, start, min(PIECE, count - start))
+        for m, count in enumerate(map(int, mixture.counts(n)))
+        for start in range(0, count, PIECE)
+    ]
+    # a last piece of a shorter run has fewer cases than a longer one needs
+    missing = [piece for piece in pieces if _n_cases(piece[0]) < piece[3]]
+    specs = [
+        (s.model_dump_json(by_alias=True), str(s.folder or Path())) for s in mixture.simulators
+    ]
+    jobs = [
+        (solver, *specs[m], m, start, size, 100 * seed + m, namespace, view, str(path))
+        for path, m, start, size in missing
+    ]
+    for _ in run_jobs(_write_piece, jobs, workers, scheduler, f"{namespace} cases", progress):
+        pass
+    return Trials.joined([_read(path)[:size] for path, _, _, size in pieces])
+
+
+def _write_piece(
+    solver: Model | str | Solver,
+    spec_json: str,
+    spec_folder: str,
+    number: int,
+    start: int,
+    size: int,
+    seed: int,
+    namespace: str,
+    view: View | None,
+    path: str,
+) -> None:
+    """The unit of work that goes to other processes."""
+    from safetensors.numpy import save_file
+
+    solve = _solve(solver)
+    trials = []
+    for case in range(start, start + size):
+        batch = _case(spec_json, spec_folder, case, seed, namespace)
+        own = 10_000 * number + case
+        obs = batch.observation(0) if view is None else view(batch, 0)
+        trials.append(trial_of(solve, obs, batch, 0, own, number))
+    arrays = Trials.joined(trials).to_arrays()
+    with atomic_file(path) as draft:
+        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, draft)
+
+
+def _solve(solver: Model | str | Solver) -> Solver:
+    if isinstance(solver, str):
+        return load_model(solver).posterior
+    return solver.posterior if isinstance(solver, Model) else solver
+
+
+def _case(spec_json: str, folder: str, case: int, seed: int, namespace: str) -> Batch:
+    """One case, a session of its own."""
+    from bayesesi.prior import BLOCK
+
+    batches = _block(spec_json, folder, case // BLOCK, seed, namespace)
+    return batches[case % BLOCK]
+
+
+@lru_cache(maxsize=1)
+def _block(spec_json: str, folder: str, block: int, seed: int, namespace: str) -> tuple[Batch, ...]:
+    return _simulator(spec_json, folder).block(block, seed, namespace)
+
+
+@lru_cache(maxsize=2)
+def _simulator(spec_json: str, folder: str) -> Simulator:
+    spec = SimulatorSpec.model_validate_json(spec_json)
+    spec._folder = Path(folder)
+    return Simulator(spec, session=1)
+
+
+def _manifest(
+    solver: Model | str | Solver, mixture: Mixture, seed: int, namespace: str, view: View | None
+) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "solver": solver_name(solver),
+        "simulators": mixture.said(),
+        "seed": seed,
+        "namespace": namespace,
+        "view": "" if view is None else _named(view),
+        "draws": SCORE_DRAWS,
+        "signs": list(OOD_FEATURES),
+    }
+
+
+def solver_name(solver: Model | str | Solver) -> str:
+    """The name of a model with the hash of its weights, or of a function."""
+    if isinstance(solver, str):
+        return solver_name(load_model(solver))
+    if isinstance(solver, Model):
+        return f"{solver.name} {solver.fingerprint}".strip()
+    return _named(solver)
+
+
+def is_repeatable(solver: Model | str | Solver) -> bool:
+    """Whether trials of it can be known again: models, and functions that hang on nothing but
+    their code and plain defaults, not on what surrounds them or is bound to them."""
+    if isinstance(solver, str | Model):
+        return True
+    if not isinstance(solver, FunctionType) or solver.__closure__:
+        return False
+    return all(isinstance(v, bool | int | float | str | None) for v in _defaults(solver))
+
+
+def _defaults(function: FunctionType) -> tuple[Any, ...]:
+    named = function.__kwdefaults__ or {}
+    return (*(function.__defaults__ or ()), *(v for _, v in sorted(named.items())))
+
+
+def _named(function: Any) -> str:
+    """Of a function, with a hash of its code: an edited one is another. One that cannot be known
+    again has another name each time."""
+    name = str(getattr(function, "__name__", type(function).__name__))[:60]
+    if not is_repeatable(function):
+        return f"{name} {secrets.token_hex(4)}"
+    known = _told(function.__code__) + repr(_defaults(function)).encode()
+    return f"{name} {zlib.crc32(known):08x}"
+
+
+def _told(code: CodeType) -> bytes:
+    """What a function does, wherever it is in memory."""
+    return b"".join((code.co_code, repr(code.co_names).encode(), *(map(_constant, code.co_consts))))
+
+
+def _constant(value: Any) -> bytes:
+    if isinstance(value, CodeType):
+        return _told(value)
+    if isinstance(value, frozenset):  # in an order that changes from run to run
+        return repr(sorted(map(repr, value))).encode()
+    return repr(value).encode()
+
+
+def _claim(folder: Path, manifest: dict[str, Any]) -> None:
+    """Say what the folder is for, or see that it is for this."""
+    path = folder / _MANIFEST
+    if path.is_file():
+        try:
+            found = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"{path} is damaged; delete the folder and go on") from error
+        other = [key for key in manifest if found.get(key) != manifest[key]]
+        if other:
+            raise InputError(
+                f"{folder} holds trials of another {' and '.join(other)}; delete it or choose "
+                "another folder"
+            )
+        return
+    if any(folder.glob("[0-9][0-9]-*.safetensors")):
+        raise InputError(
+            f"{folder} holds pieces of trials but no {_MANIFEST} that says of what; delete it or "
+            "choose another folder"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error}); choose another folder") from error
+    with atomic_file(path) as draft:
+        draft.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def _n_cases(path: Path) -> int:
+    return len(_read(path)) if path.is_file() else 0
+
+
+def _read(path: Path) -> Trials:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return Trials.of_arrays(load_file(path)).checked()
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is no readable piece of trials; delete it and go on") from error

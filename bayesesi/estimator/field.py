@@ -1,0 +1,238 @@
+"""E[x | x_t, v]: how large each source may be, by a network; the rest is Gaussian.
+
+x_t = alpha x + sigma eps is a field under white noise, u = A x + e the data (``field_view``). A
+network says for every source what it would expect, m, and how far from that it may lie, a variance
+d_s; for every course of time by which factors sources are smaller along it, w_q, and the noise
+larger than it was taken for, kappa_q (heads that differ). Given these, all is in closed form: with
+d = d_s w_q, a = sigma² / (sigma² + d alpha²), b = m a + x_t d alpha / (sigma² + d alpha²), c = d a,
+
+    E[x | x_t, v] = b + c A' (A c A' + kappa nu I)^-1 (u - A b).
+
+m is a mixture, by the network's gates, of fields that turn with the data: the same formula with
+d = 1, m = 0, and means of it and of x_t over neighbours. So a field turned in time, or with its
+sign reversed, is answered by the same answer turned. Gates and logarithms begin at 0: the network
+starts as the minimum norm of ``posterior.gaussian``, of independent sources alike at the sensors,
+and learns the rest. At alpha = 0 nothing is seen of x_t, and the answer is the posterior mean.
+
+Variances by a network, means in closed form: amortized sparse Bayesian learning (Wipf & Nagarajan
+2009, doi:10.1016/j.neuroimage.2008.02.059), inside a denoiser.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bayesesi.features.field import EXTENTS, FieldForward, FieldInputs
+from bayesesi.features.scan import CONTEXT, FEATURES
+from bayesesi.network.transformer import CorticalTransformer
+from bayesesi.spec import TransformerSpec
+
+#: Largest |log d|.
+_LIMIT = 9.0
+#: Of the minimum norm and of its means over the two smaller extents; of x_t over each extent.
+_N_GATES = 3 + len(EXTENTS)
+#: Sizes of the fields above, and how far x_t stands out of its noise: itself and its means.
+_N_SEEN = 3 + 1 + len(EXTENTS)
+_N_TIMES = 3
+#: What a course shows of itself, and numbers in between.
+N_COURSE, _COURSE_WIDTH = 3, 16
+#: Numbers a source for each of the two heads: gates and log d.
+_N_EACH = _N_GATES + 1
+
+
+@dataclass(frozen=True, eq=False)
+class SourceGaussian:
+    """What the network says of B fields.
+
+    Attributes
+    ----------
+    mean : (S, B, Q) m. variance : (S, B, Q) d. inflation : (B, Q) kappa.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    inflation: Tensor
+
+    def repeat(self, n: int) -> SourceGaussian:
+        """n times each, side by side."""
+        mean, variance = (each.repeat_interleave(n, dim=1) for each in (self.mean, self.variance))
+        return SourceGaussian(mean, variance, self.inflation.repeat_interleave(n, dim=0))
+
+
+class FieldDenoiser(nn.Module):
+    """See the module.
+
+    Parameters
+    ----------
+    backbone : sizes. seed : of the weights. heads : how many beliefs it can hold side by side, the
+        first of them that of draws. n_ends : numbers it says of an event as a whole.
+    """
+
+    def __init__(
+        self, backbone: TransformerSpec, seed: int = 0, heads: int = 2, n_ends: int = 1
+    ) -> None:
+        super().__init__()
+        sizes = (len(FEATURES) + _N_SEEN, len(CONTEXT) + _N_TIMES, heads * _N_EACH, n_ends)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.backbone = CorticalTransformer(backbone, *sizes)
+            self.course = nn.Sequential(
+                nn.Linear(N_COURSE + len(CONTEXT) + _N_TIMES, _COURSE_WIDTH),
+                nn.SiLU(),
+                nn.Linear(_COURSE_WIDTH, 2 * heads),
+            )
+        for parameter in self.course[-1].parameters():  # begins by changing nothing
+            nn.init.zeros_(parameter)
+
+    def forward(
+        self, x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldInputs, forward: FieldForward
+    ) -> Tensor:
+        """(S, B, Q) E[x | x_t, v] of x_t (S, B, Q) under (B,) alpha and sigma."""
+        belief = self.belief(x, alpha, sigma, scene, forward)
+        return conditioned(belief, x, alpha, sigma, scene, forward)
+
+    def belief(
+        self, x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldInputs, forward: FieldForward
+    ) -> SourceGaussian:
+        """What the network says of x, given x_t and v."""
+        return self._belief(x, alpha, sigma, scene, forward, 0)[0]
+
+    def of_data(
+        self, scene: FieldInputs, forward: FieldForward, head: int = 0
+    ) -> tuple[SourceGaussian, Tensor]:
+        """What it says of x given v alone, and the (B, E) numbers of the event as a whole."""
+        zero = scene.size.new_zeros(len(scene))
+        nothing = torch.zeros_like(forward.spreads(scene.values))
+        return self._belief(nothing, zero, zero + 1, scene, forward, head)
+
+    def mean(self, scene: FieldInputs, forward: FieldForward) -> tuple[Tensor, Tensor]:
+        """(S, B, Q) posterior mean of an event, by the head that is supervised as such, and the
+        (B,) log odds that there is none."""
+        belief, ends = self.of_data(scene, forward, 1)
+        return given_data(belief, scene, forward), ends[:, 0]
+
+    def _belief(
+        self,
+        x: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+        scene: FieldInputs,
+        forward: FieldForward,
+        head: int,
+    ) -> tuple[SourceGaussian, Tensor]:
+        with torch.no_grad():
+            fields, seen = _fields(x, alpha, sigma, scene, forward)
+            times = torch.stack([alpha, sigma, (alpha / (alpha + sigma)).sqrt()], dim=1)
+            features = torch.cat([scene.features, seen], dim=2)
+            context = torch.cat([scene.context, times], dim=1)
+        sources = torch.arange(forward.n_sources, device=x.device)
+        each, ends = self.backbone(features, context, sources)
+        own = each.float()[:, :, _N_EACH * head : _N_EACH * (1 + head)].movedim(1, 0)
+        expected = (fields * own[:, :, :_N_GATES].movedim(2, 0)[..., None]).sum(0)
+        along = self.course(of_courses(scene, context)).float()[:, :, 2 * head : 2 * head + 2]
+        size, inflation = (3 * part for part in along.unbind(2))
+        variance = (own[:, :, -1:] + size).clamp(-_LIMIT, _LIMIT).exp()
+        inflation = inflation.clamp(-_LIMIT, _LIMIT).exp()
+        return SourceGaussian(expected, variance, inflation), ends.float()
+
+
+def conditioned(
+    belief: SourceGaussian,
+    x: Tensor,
+    alpha: Tensor,
+    sigma: Tensor,
+    scene: FieldInputs,
+    forward: FieldForward,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """(S, B, Q) E[x | x_t, v] under a belief, see the module; a draw if given a generator.
+
+    A draw is the mean given data and field that are each off by what may be (Matheron's rule):
+    with b + sqrt(c) z, z ~ N(0, I), for b and u + e, e ~ N(0, kappa nu I), for u.
+    """
+    d, noise = belief.variance, belief.inflation * scene.noise
+    with torch.autocast(x.device.type, enabled=False):
+        alpha, sigma = alpha[:, None], sigma[:, None]
+        total = sigma**2 + d * alpha**2
+        variance = d * sigma**2 / total
+        base = belief.mean * (sigma**2 / total) + x * (d * alpha / total)
+        values = scene.values
+        if generator is not None:
+            base = base + variance.sqrt() * torch.randn(x.shape, generator=generator)
+            values = values + noise.sqrt() * torch.randn(values.shape, generator=generator)
+        left = (values - forward.sees(base)).permute(1, 2, 0)[..., None]
+        solved = torch.cholesky_solve(left, seen_factor(variance, noise, forward))[..., 0]
+        return base + variance * forward.spreads(solved.permute(2, 0, 1).contiguous())
+
+
+def seen_factor(variance: Tensor, noise: Tensor, forward: FieldForward) -> Tensor:
+    """(B, Q, m, m) lower factor of A c A' + kappa nu I, of c (S, B, Q) and kappa nu (B, Q)."""
+    half = forward.rows * variance.sqrt().movedim(0, 2)[:, :, None]  # (B, Q, m, S)
+    unit = torch.eye(half.shape[2], device=half.device)
+    gram = half @ half.transpose(2, 3) + noise[:, :, None, None] * unit
+    factor: Tensor = torch.linalg.cholesky(gram)
+    return factor
+
+
+def given_data(
+    belief: SourceGaussian,
+    scene: FieldInputs,
+    forward: FieldForward,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """(S, B, Q) E[x | v] under a belief; a draw if given a generator."""
+    zero, nothing = scene.size.new_zeros(len(scene)), torch.zeros_like(belief.mean)
+    return conditioned(belief, nothing, zero, zero + 1, scene, forward, generator)
+
+
+def minimum_norm(
+    x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldInputs, forward: FieldForward
+) -> Tensor:
+    """(S, B, Q): E[x | x_t, v] of x ~ N(0, I)."""
+    alpha, sigma = alpha[:, None], sigma[:, None]
+    total = sigma**2 + alpha**2
+    base = x * (alpha / total)
+    c = sigma**2 / total
+    left = scene.values - forward.sees(base)
+    return base + forward.spreads(left * (c / (c * forward.power[:, None, None] + scene.noise)))
+
+
+def of_courses(scene: FieldInputs, context: Tensor) -> Tensor:
+    """(B, Q, F): noise and share of each course, whether it is the first, and the context."""
+    first = torch.zeros_like(scene.size)
+    first[:, 0] = 1.0
+    own = torch.stack([scene.noise.log() / 5, scene.share, first], dim=2)
+    return torch.cat([own, context[:, None].expand(-1, own.shape[1], -1)], dim=2)
+
+
+def _fields(
+    x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldInputs, forward: FieldForward
+) -> tuple[Tensor, Tensor]:
+    """(G, S, B, Q) fields that gates mix, and (B, S, F) what is seen of them."""
+    inverse = minimum_norm(x, alpha, sigma, scene, forward)
+    fields = [inverse, *(forward.smoothed(inverse, k) for k in range(2))]
+    seen = [_arsinh(3 * (field * scene.share).norm(dim=2)) for field in fields]
+    share = (alpha / (alpha + sigma)).clamp(min=1e-6)
+    seen.append(_excess(x, sigma, share, scene.share))
+    for k, left in enumerate(forward.left):
+        smooth, own = forward.smoothed(x, k), sigma * left**0.5
+        seen.append(_excess(smooth, own, share, scene.share))
+        fields.append(smooth * (alpha / (alpha**2 + own**2))[:, None])
+    return torch.stack(fields), torch.stack([part.T for part in seen], dim=2)
+
+
+def _excess(x: Tensor, sd: Tensor, share: Tensor, weight: Tensor) -> Tensor:
+    """(S, B): how far x stands out of white noise, courses by their share of the data, fading
+    where there is nothing else in it."""
+    squares = (x / sd.clamp(min=1e-4)[:, None]).square() - 1
+    out = (squares * weight**2).sum(2) / (2 * (weight**4).sum(1)).sqrt()
+    return _arsinh(out) * share
+
+
+def _arsinh(x: Tensor) -> Tensor:
+    """By the logarithm, which torch has for many numbers at once: a tenth of a draw's time."""
+    size = x.abs()
+    return x.sign() * (size + size.square() / (1 + (1 + size.square()).sqrt())).log1p()

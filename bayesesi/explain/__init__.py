@@ -1,0 +1,1 @@
+"""Why this answer, and what would change it."""

@@ -1,0 +1,219 @@
+"""The likelihood of covariances, for one moment or for a window, its size and noise integrated.
+
+Of a window the data are the Q <= 3 courses T_q (R,) of time that show most, y_q = v~ T_q; noise in
+the q-th of them stands above 1 by what a best direction picks up of noise alone,
+
+    nu_q = (1 + ((R - q) / n)^1/2)²,  q = 0, 1, ...      (Marchenko & Pastur 1967; 1 where R = 1).
+
+An event has a covariance P (m, m) of what it shows of a moment of size 1, heads that are not known
+included (``dipole_view``). Sizes t_q are integrated on a grid, of courses beyond the first also
+"nothing there", and so is the noise's scale tau:
+
+    p(v | P) ~ { sum_tau p(tau) prod_q sum_t p(t) N(y_q; 0, tau² (nu_q I + t P)) }^power.
+
+The power below 1 (Miller & Dunson 2019, doi:10.1080/01621459.2018.1469995) stands for what a
+Gaussian does not say of heads: chosen on 338 validation cases of single dipoles, where sets of 50,
+80, 90, 95 % then held .59, .83, .90, .93 of them in single moments, .56, .80, .88, .95 in windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bayesesi.prior import NormalScore
+from bayesesi.spec import Quantity
+
+#: Courses of time that are kept.
+COURSES = 3
+#: log t of the grid, in units of the typical power of a source: first, last, steps.
+_RANGE, N_SIZES = (0.3, 3e4), 12
+#: Scales of noise, and the sd of its logarithm before the data.
+SCALES, _SCALE_SD = (0.8, 1.0, 1.25, 1.6), 0.25
+#: sd of log s of a course about the prior's size of a moment, beyond the prior's own.
+_COURSE_SD = 0.7
+#: Probability that a course beyond the first shows nothing.
+_EMPTY = 0.5
+#: To which the likelihood is raised, for one course and for more.
+POWERS = (0.65, 0.5)
+
+
+def grid_log_t() -> Tensor:
+    """(M,) log t over the unit of a forward."""
+    first, last = (float(np.log(end)) for end in _RANGE)
+    return torch.linspace(first, last, N_SIZES)
+
+
+def log_scale_share() -> Tensor:
+    """(S,) of ``SCALES``."""
+    return (-0.5 * (torch.tensor(SCALES).log() / _SCALE_SD) ** 2).log_softmax(0)
+
+
+class Sensing(Protocol):
+    """What a scene must know of a forward.
+
+    Attributes
+    ----------
+    turn : (m, n) orthonormal directions of the sensors. unit : 1/(A m)², of P.
+    """
+
+    @property
+    def turn(self) -> NDArray[np.float64]: ...
+
+    @property
+    def unit(self) -> float: ...
+
+
+@dataclass(frozen=True, eq=False)
+class CourseInputs:
+    """B observations of one forward, course by course.
+
+    Attributes
+    ----------
+    values : (B, m, Q) along the turned sensors, over the root of nu. rest : (B, Q) energy of what
+        lies off them, likewise. noise : (B, Q) nu. turn : (B, R, Q). n : whitened components.
+    log_size : (B, Q, M) log shares of the grid's t over nu.
+    """
+
+    values: Tensor
+    rest: Tensor
+    noise: Tensor
+    turn: Tensor
+    n: int
+    log_size: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        values: NDArray[np.float64],
+        forward: Sensing,
+        size: SizeBelief,
+        scale: NDArray[np.float64] | None = None,
+    ) -> CourseInputs:
+        """Of (B, n, R) whitened data; ``scale`` (B,) by which each lead field is divided."""
+        data = torch.from_numpy(np.ascontiguousarray(values, float))
+        n, r = data.shape[1:]
+        gram = data.transpose(1, 2) @ data
+        turn = torch.linalg.eigh(gram)[1].flip(2)[:, :, :COURSES]
+        own = data @ turn
+        q = torch.arange(turn.shape[2])
+        noise = (1 + ((r - q).double() / n).sqrt()) ** 2 if r > 1 else torch.ones(1).double()
+        own = own / noise.sqrt()
+        turned = torch.from_numpy(forward.turn) @ own
+        rest = (own.square().sum(1) - turned.square().sum(1)).clamp(min=0)
+        noise = noise.expand(len(data), -1)
+        log_scale = torch.zeros(len(data)) if scale is None else torch.from_numpy(np.log(scale))
+        return cls(
+            turned.float(),
+            rest.float(),
+            noise.float(),
+            turn,
+            n,
+            size.log_share(forward.unit, noise, log_scale).float(),
+        )
+
+    @property
+    def power(self) -> float:
+        """To which the likelihood is raised."""
+        return POWERS[self.values.shape[2] > 1]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def double(self) -> CourseInputs:
+        """In double precision."""
+        names = ("values", "rest", "noise", "log_size")
+        return replace(self, **{name: getattr(self, name).double() for name in names})
+
+    def pick(self, rows: slice) -> CourseInputs:
+        names = ("values", "rest", "noise", "turn", "log_size")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def first(self, directions: int) -> CourseInputs:
+        """What the first directions of the sensors show, all others left out."""
+        kept = min(directions, self.values.shape[1])
+        nothing = torch.zeros_like(self.rest)
+        return replace(self, values=self.values[:, :kept], rest=nothing, n=kept)
+
+    def log_likelihood(self, squares: Tensor) -> Tensor:
+        """(B, N) of the events whose P (N, m, m) are summed over dipoles."""
+        gain, turn = torch.linalg.eigh(squares)
+        return self.of_eigen(gain, turn)
+
+    def of_eigen(self, gain: Tensor, turn: Tensor) -> Tensor:
+        """(B, N) of P by their eigenvalues (N, m) and vectors (N, m, m)."""
+        return self.power * self.of_scales(self.of_sizes(gain, turn)).logsumexp(0)
+
+    def of_scales(self, sizes: Iterator[Tensor]) -> Tensor:
+        """(S, B, N) nats at each scale of the noise, with its share, from those of ``of_sizes``."""
+        width = self.n * self.values.shape[2]
+        each = [
+            found.logsumexp(3).sum(2) - width * float(np.log(scale)) + share
+            for found, scale, share in zip(sizes, SCALES, log_scale_share(), strict=True)
+        ]
+        return torch.stack(each)
+
+    def of_sizes(self, gain: Tensor, turn: Tensor) -> Iterator[Tensor]:
+        """(B, N, Q, M + 1) nats of each size, with its share, and last of nothing; a scale of the
+        noise after the other."""
+        n_cases, _, q = self.values.shape
+        flat = self.values.permute(1, 0, 2).flatten(1)  # (m, B Q)
+        fit = (turn.transpose(1, 2) @ flat).square()  # (N, m, B Q)
+        grown = 1 + gain.clamp(min=0)[:, :, None] * grid_log_t().to(gain).exp()  # (N, m, M)
+        log_det = grown.log().sum(1)  # (N, M)
+        quad = fit.transpose(1, 2) @ (1 / grown)  # (N, B Q, M)
+        quad = quad.unflatten(1, (n_cases, q)).permute(1, 0, 2, 3)  # (B, N, Q, M)
+        quad = quad + self.rest[:, None, :, None]
+        # beyond the first course there may be nothing
+        there, empty = gain.new_zeros(q), gain.new_full((q,), -torch.inf)
+        there[1:], empty[1:] = float(np.log(1 - _EMPTY)), float(np.log(_EMPTY))
+        base = self.log_size[:, None] - 0.5 * log_det[:, None] + there[:, None]
+        energy = (self.values.square().sum(1) + self.rest)[:, None]  # (B, 1, Q)
+        for scale in SCALES:
+            nothing = (empty - 0.5 / scale**2 * energy).expand(-1, len(gain), -1)
+            yield torch.cat([base - 0.5 / scale**2 * quad, nothing[..., None]], dim=3)
+
+    def log_nothing(self) -> Tensor:
+        """(B,) of noise alone."""
+        energy = (self.values.square().sum(1) + self.rest)[:, None, :, None]
+        each = self.of_scales(-0.5 / scale**2 * energy for scale in SCALES)
+        return self.power * each.logsumexp(0)[:, 0]
+
+
+@dataclass(frozen=True)
+class SizeBelief:
+    """log s ~ N(mean, sd²), s in A m the size of a moment of ``axes`` directions, all alike; sd 0
+    for an unknown unit."""
+
+    mean: float
+    sd: float
+    axes: int = 3
+
+    @classmethod
+    def of(cls, moment_nAm: Quantity, axes: int = 3) -> SizeBelief:
+        """From what a prior says of a moment."""
+        log = np.log(NormalScore(moment_nAm).quantiles() * 1e-9)
+        return cls(float(log.mean()), float(log.std()), axes)
+
+    @classmethod
+    def unknown(cls) -> SizeBelief:
+        """Where the recording's unit is unknown."""
+        return cls(0.0, 0.0)
+
+    def log_share(self, unit: float, noise: Tensor, log_scale: Tensor) -> Tensor:
+        """(B, Q, M) of the grid, for nu (B, Q) and lead fields divided by exp(log_scale) (B,)."""
+        log_t = grid_log_t().double()
+        if self.sd == 0:
+            flat = -float(np.log(N_SIZES))
+            return log_t.new_full((*noise.shape, N_SIZES), flat)
+        middle = 2 * self.mean - float(np.log(self.axes)) + float(np.log(unit)) - 2 * log_scale
+        middle = middle[:, None] - noise.log()
+        sd = 2 * float(np.hypot(self.sd, _COURSE_SD))
+        z = (log_t - middle[..., None]) / sd
+        return (-0.5 * z**2).log_softmax(-1)

@@ -1,0 +1,1 @@
+"""Errors of maps, peaks and sets against a truth."""

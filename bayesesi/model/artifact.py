@@ -1,0 +1,95 @@
+"""Weights in a file with their recipe: safetensors, never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bayesesi.errors import InputError
+from bayesesi.io.atomic import atomic_file
+
+SCHEMA = 1
+#: The key of the header that holds all that is said about the weights.
+_KEY = "bayesesi"
+#: Bytes of a file, and of its header.
+_LARGEST = 200_000_000
+
+
+def write_weights(path: str | Path, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> Path:
+    """``about``, plain data, goes into the header, with a hash of the numbers.
+
+    Raises
+    ------
+    InputError : a place that cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    header = json.dumps({**about, "tensors": tensor_hash(plain)}, sort_keys=True)
+    with atomic_file(path) as draft:
+        save_file(plain, draft, metadata={"schema": str(SCHEMA), _KEY: header})
+    return path
+
+
+def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file and what its header says.
+
+    Raises
+    ------
+    InputError : in one sentence, a file that is none of ours, truncated or changed.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    try:
+        there = path.is_file()
+    except OSError:  # a name longer than any file has
+        there = False
+    if not there:
+        raise InputError(
+            f"no weights are at {str(path)[:200]!r}; give the name of a model or a .safetensors "
+            "file that bayesesi train wrote"
+        )
+    if path.stat().st_size > _LARGEST:
+        raise InputError(
+            f"{path.name} is larger than {_LARGEST // 10**6} MB, no weights of ours are"
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            header = json.loads(metadata[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        schema, said = metadata["schema"], header["tensors"]
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{path.name} holds no weights of bayesesi ({type(error).__name__}: truncated, or "
+            "another kind of file); give a .safetensors file that bayesesi train wrote"
+        ) from error
+    if schema != str(SCHEMA):
+        raise InputError(
+            f"{path.name} has schema {str(schema)[:20]}, this version reads {SCHEMA}; train again"
+        )
+    found = tensor_hash(tensors)
+    if found != said:
+        raise InputError(
+            f"{path.name} was changed: its numbers have the hash {found}, its header says "
+            f"{str(said)[:20]}; take the file from where it came from again"
+        )
+    return tensors, header
+
+
+def tensor_hash(tensors: Mapping[str, Tensor]) -> str:
+    """12 hex digits of names, shapes and numbers."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].contiguous()
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,139 @@
+"""A transformer over patches of the cortex, with a way around them for every source.
+
+Sources of an icosahedral level are gathered by the 84 vertices of level 1 (42 on each side) they
+belong to. A small network reads each source's features; a patch becomes one token, the weighted
+mean of its sources and their largest values; tokens attend to each other (pre-norm blocks; Vaswani
+et al. 2017, arXiv:1706.03762), scaled and shifted by what is known of the whole observation (as in
+Peebles & Xie 2023, arXiv:2212.09748); and a last network reads each source together with its token.
+Sources stand patch by patch in memory, so that all of it is dense products.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bayesesi.anatomy import template_source_space
+from bayesesi.spec import TransformerSpec
+
+#: Sources are gathered by the vertices of this icosahedral level.
+_TOKEN_LEVEL = 1
+
+
+def patches_of(level: int) -> NDArray[np.int64]:
+    """(84, W) sources of each patch of a level of the template, -1 where it has fewer than W."""
+    fine, coarse = template_source_space(level), template_source_space(_TOKEN_LEVEL)
+    assert fine.mesh is not None
+    sphere = fine.mesh.sphere
+    assert sphere is not None
+    near = sphere[fine.vertices] @ sphere[coarse.vertices].T
+    near[fine.hemisphere[:, None] != coarse.hemisphere] = -np.inf
+    owner = near.argmax(axis=1)
+    order = np.argsort(owner, kind="stable")
+    count = np.bincount(owner, minlength=coarse.n_sources)
+    members = np.full((coarse.n_sources, count.max()), -1)
+    members[np.arange(count.max()) < count[:, None]] = order
+    return members
+
+
+class CorticalTransformer(nn.Module):
+    """(B, S', F) features of S' of the template's sources and (B, C) context to (B, S', O) and
+    (B, P).
+
+    Parameters
+    ----------
+    sizes : of its parts. n_features, n_context : F and C. n_source_out, n_out : O and P.
+    """
+
+    slot: Tensor
+
+    def __init__(
+        self, sizes: TransformerSpec, n_features: int, n_context: int, n_source_out: int, n_out: int
+    ) -> None:
+        super().__init__()
+        self.sizes = sizes
+        members = patches_of(sizes.level)
+        slot = np.full(members.max() + 1, 0)
+        slot[members[members >= 0]] = np.flatnonzero(members.ravel() >= 0)
+        self.register_buffer("slot", torch.from_numpy(slot), persistent=False)
+        self.n_patches, self.n_places = members.shape
+        narrow, wide = sizes.source_width, sizes.width
+        self.place = nn.Parameter(0.1 * torch.randn(members.size, sizes.place_width))
+        self.patch = nn.Parameter(0.1 * torch.randn(len(members), wide))
+        # a place's own numbers, before which stands whether a source is there, enter by a sum:
+        # the first layer of what is read side by side
+        self.stand = nn.Linear(sizes.place_width + 1, narrow)
+        self.see = nn.Linear(n_features, narrow, bias=False)
+        self.read = nn.Sequential(nn.SiLU(), nn.Linear(narrow, narrow))
+        self.weigh = nn.Linear(narrow, 1)
+        self.gather = nn.Linear(2 * narrow, wide)
+        self.know = _perceptron(n_context, wide, wide)
+        self.blocks = nn.ModuleList(_Block(wide, sizes.n_heads) for _ in range(sizes.n_blocks))
+        self.last = nn.LayerNorm(wide)
+        self.spread = nn.Linear(wide, narrow)
+        self.hold = nn.Linear(narrow, narrow, bias=False)
+        self.tell = nn.Sequential(nn.SiLU(), nn.Linear(narrow, n_source_out))
+        self.conclude = _perceptron(2 * wide, wide, n_out)
+        for head in (self.tell, self.conclude):  # begins by adding nothing
+            for parameter in head[-1].parameters():
+                nn.init.zeros_(parameter)
+
+    def forward(self, features: Tensor, context: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+        """``sources`` (S',): which of the level's sources the features are of."""
+        where = self.slot[sources]
+        there = features.new_zeros(len(self.place), 1)
+        there[where] = 1.0
+        known = features.new_zeros(len(features), len(self.place), features.shape[2])
+        known = known.index_copy(1, where, features)
+        place = self.stand(torch.cat([there, self.place], dim=1))
+        each = self.read(self.see(known) + place)
+        each = each.unflatten(1, (self.n_patches, self.n_places))
+        mask = there.view(self.n_patches, self.n_places, 1) > 0
+        whole = self.know(context)
+        token = self.gather(self._pooled(each, mask)) + self.patch + whole[:, None]
+        for block in self.blocks:
+            token = block(token, whole)
+        token = self.last(token)
+        out = self.tell(self.hold(each) + self.spread(token)[:, :, None]).flatten(1, 2)
+        ends = torch.cat([token.mean(1), token.amax(1)], dim=1)
+        return out[:, where], self.conclude(ends)
+
+    def _pooled(self, each: Tensor, mask: Tensor) -> Tensor:
+        """(B, patches, 2 narrow); 0 of a patch without sources."""
+        beyond = each.new_zeros(mask.shape).masked_fill(~mask, -1e4)
+        weight = (self.weigh(each) + beyond).softmax(2) * mask
+        largest = (each + beyond).amax(2) * mask.any(1)
+        return torch.cat([(weight * each).sum(2), largest], dim=2)
+
+
+class _Block(nn.Module):
+    """Attention and a perceptron, each after a norm that the context scales and shifts."""
+
+    def __init__(self, width: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
+        self.modulate = nn.Linear(width, 6 * width)
+        self.ask = nn.Linear(width, 3 * width)
+        self.answer = nn.Linear(width, width)
+        self.think = _perceptron(width, 2 * width, width)
+        nn.init.zeros_(self.modulate.weight)
+        nn.init.zeros_(self.modulate.bias)
+
+    def forward(self, token: Tensor, whole: Tensor) -> Tensor:
+        parts = self.modulate(functional.silu(whole))[:, None].chunk(6, dim=2)
+        scale, shift, gate = parts[:3]
+        seen = self.norms[0](token) * (1 + scale) + shift
+        q, k, v = self.ask(seen).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        found = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        token = token + (1 + gate) * self.answer(found)
+        scale, shift, gate = parts[3:]
+        seen = self.norms[1](token) * (1 + scale) + shift
+        return token + (1 + gate) * self.think(seen)
+
+
+def _perceptron(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(n_in, hidden), nn.SiLU(), nn.Linear(hidden, n_out))

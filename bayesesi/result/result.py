@@ -1,0 +1,454 @@
+"""What an inference found, in one object that a file can hold: a report needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesesi.anatomy import REGIONS, Region
+from bayesesi.conformal import RegionSet
+from bayesesi.errors import InputError, some
+from bayesesi.io.atomic import atomic_file
+from bayesesi.result.schema import check_about, check_arrays
+from bayesesi.trust import Trust, Verdict
+
+if TYPE_CHECKING:
+    import arviz as az
+    import mne
+    import pandas as pd
+    import xarray as xr
+
+SCHEMA = 4
+#: Older ones that can still be read; what they lack is left out.
+READABLE = (3,)
+#: The attribute that holds everything which is no array, as JSON.
+ATTRIBUTE = "bayesesi"
+#: Groups that a result has, and those it has unless there is nothing to localise.
+GROUPS, MAP_GROUPS = ("posterior", "recording", "observed_data"), ("maps", "regions")
+_KEYS = (
+    *("version", "level", "n_draws", "seed", "model", "observation", "trust", "checks", "head"),
+    "calibration",
+)
+_WORDS = ("mean", "sd", "probability")
+#: What a result may say of itself and its plain table repeats.
+_SAID = ("evidence", "sensitivity", "targets", "rise", "truth", "foreseen", "conclusion")
+#: Of what a reader concludes: paragraphs, and characters of one and of a name.
+PARAGRAPHS, LONGEST, NAME = 20, 600, 80
+
+
+@dataclass(frozen=True)
+class CredibleSet:
+    """The fewest most probable regions that hold every active one with probability ``level``.
+
+    The model's belief, given that something is active; no guarantee.
+    """
+
+    level: float
+    regions: tuple[str, ...]
+    area_cm2: float
+    share: float
+
+    def __repr__(self) -> str:
+        return (
+            f"<CredibleSet | {len(self.regions)} regions, {self.area_cm2:.0f} cm² "
+            f"({self.share:.0%} of the cortex), level {self.level:g}>"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Draws, maps, regions and how they came about, as ``bayesesi.infer`` gives them.
+
+    Attributes
+    ----------
+    inference_data : ``arviz.InferenceData`` in SI units: ``posterior`` (chain, draw[, region]);
+        ``maps`` (source[, time]) and ``regions``, which are missing where nothing can be
+        localised; ``recording`` (channel, time); ``observed_data``, whitened.
+    """
+
+    inference_data: az.InferenceData
+
+    def __repr__(self) -> str:
+        name = self.about["observation"].get("condition") or "recording"
+        if not self.localisable:
+            return f"<Result | {name[:40]!r}, not localisable>"
+        of = f", {self.credible_set!r}" if self.has_regions else ""
+        return f"<Result | {name[:40]!r}, {self.trust.verdict}{of}>"
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """All that is no array: version, level, seed, model, observation, checks, trust, head..."""
+        return dict(json.loads(self.inference_data.attrs[ATTRIBUTE]))
+
+    @property
+    def level(self) -> float:
+        return float(self.about["level"])
+
+    @property
+    def trust(self) -> Trust:
+        """The verdict, with the reasons."""
+        return Trust.from_dict(self.about["trust"])
+
+    @property
+    def localisable(self) -> bool:
+        """False where the verdict is to abstain: then there is no map and no table."""
+        return self.trust.verdict is not Verdict.ABSTAIN
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether there is a table of regions: something is localised, on a cortex."""
+        return self.localisable and "regions" in self.inference_data.groups()
+
+    @property
+    def on_cortex(self) -> bool:
+        """Whether sources are vertices of a cortex, so that maps can be drawn on it."""
+        groups = self.inference_data.groups()
+        return "maps" in groups and "vertex" in self.inference_data["maps"].coords
+
+    @property
+    def region_set(self) -> RegionSet | None:
+        """The set with a guarantee; None where none was earned: ``no_region_set`` says why."""
+        found = self.about.get("region_set")
+        if not found or not self.has_regions:
+            return None
+        regions = self._group("regions")
+        inside = regions["in_region_set"].values > 0
+        names, order = regions["region"].values[inside], regions["probability"].values[inside]
+        return RegionSet(
+            float(found["level"]),
+            tuple(str(names[i]) for i in np.argsort(-order, kind="stable")),
+            str(found["guarantee"]),
+            int(found["n_conformal"]),
+            bool(found["whole"]),
+            float(found["area_m2"]) * 1e4,
+            float(found["share_of_cortex"]),
+        )
+
+    @property
+    def no_region_set(self) -> str:
+        """Why no set has a guarantee; empty where one has."""
+        if self.region_set is not None:
+            return ""
+        why = str(self.about["calibration"].get("why_not") or "")
+        return why or ("nothing is localised" if not self.has_regions else "")
+
+    @property
+    def credible_set(self) -> CredibleSet:
+        """The model's belief; no guarantee.
+
+        Raises
+        ------
+        InputError : nothing can be localised, or the sources are in no named regions.
+        """
+        regions, found = self._group("regions"), self.about["credible"]
+        inside = regions["region"].values[regions["in_credible_set"].values > 0]
+        order = np.argsort(-regions["probability"].values[regions["in_credible_set"].values > 0])
+        return CredibleSet(
+            float(found["level"]),
+            tuple(str(name) for name in inside[order]),
+            float(found["area_m2"]) * 1e4,
+            float(found["share_of_cortex"]),
+        )
+
+    def region_table(self) -> pd.DataFrame:
+        """One row a region, the most probable first.
+
+        Columns ``region``, ``lobe``, ``side``, ``sublobe`` (as HED-SCORE calls it; empty for a
+        name that the atlas has not), ``probability`` (of being active), ``in_set`` (the
+        credible one), ``calibrated`` (what simulations made of the probability; NaN without a
+        calibration card), ``in_region_set`` (the one with a guarantee), and ``peak_nAm`` with
+        ``low_nAm`` and ``high_nAm``: median and central interval of the region's largest moment
+        over the window, given that it is active; without a known scale their unit is arbitrary.
+
+        Raises
+        ------
+        InputError : nothing can be localised, or the sources are in no named regions.
+        """
+        import pandas as pd
+
+        group = self._group("regions")
+        table = pd.DataFrame(
+            {
+                "region": group["region"].values.astype(str),
+                "lobe": group["lobe"].values.astype(str),
+                "side": group["side"].values.astype(str),
+                "sublobe": [_sublobe(str(name)) for name in group["region"].values],
+                "probability": group["probability"].values,
+                "in_set": group["in_credible_set"].values.astype(bool),
+                "calibrated": group["calibrated"].values,
+                "in_region_set": group["in_region_set"].values.astype(bool),
+                "peak_nAm": group["peak_median"].values * 1e9,
+                "low_nAm": group["peak_low"].values * 1e9,
+                "high_nAm": group["peak_high"].values * 1e9,
+            }
+        )
+        table = table.sort_values("probability", ascending=False, kind="stable")
+        return table.reset_index(drop=True)
+
+    def lobe_table(self) -> pd.DataFrame:
+        """Columns ``side``, ``lobe`` and ``probability`` that anything is active there, the most
+        probable first.
+
+        Raises
+        ------
+        InputError : nothing can be localised, or the sources are in no named regions.
+        """
+        import pandas as pd
+
+        regions = self._group("regions")
+        places = list(zip(regions["side"].values, regions["lobe"].values, strict=True))
+        active = self._active
+        rows = [
+            {
+                "side": str(side),
+                "lobe": str(lobe),
+                "probability": float(
+                    active[:, [place == (side, lobe) for place in places]].any(axis=1).mean()
+                ),
+            }
+            for side, lobe in dict.fromkeys(places)
+        ]
+        table = pd.DataFrame(rows).sort_values("probability", ascending=False, kind="stable")
+        return table.reset_index(drop=True)
+
+    @property
+    def one_lobe(self) -> float:
+        """Probability that all of the activity lies in one lobe of one side, given that there is
+        any."""
+        regions = self._group("regions")
+        places = list(zip(regions["side"].values, regions["lobe"].values, strict=True))
+        number = np.array([list(dict.fromkeys(places)).index(place) for place in places])
+        loud = self._active[self._active.any(axis=1)]
+        alone = [len(set(number[row])) == 1 for row in loud]
+        return float(np.mean(alone)) if alone else 0.0
+
+    @property
+    def _active(self) -> NDArray[np.bool_]:
+        """(D, P) which regions are active in each draw."""
+        active = self.inference_data["posterior"]["region_active"].values
+        return np.asarray(active.reshape(-1, active.shape[-1]) > 0)
+
+    @property
+    def has_dipoles(self) -> bool:
+        """Whether the answer is one dipole, or two."""
+        return self.localisable and bool(self.about.get("dipoles"))
+
+    def dipole_table(self) -> pd.DataFrame:
+        """One row a dipole, the left one first; as many as are most probable.
+
+        Columns ``x_mm``, ``y_mm``, ``z_mm`` (centre, head frame), ``nearest_region`` and
+        ``distance_mm`` to it, ``volume_cm3`` (the fewest cells of the grid that hold the dipole
+        with probability ``level``), ``axes_mm`` (half lengths of the ellipsoid of that level) and
+        ``moment_nAm`` with ``low_nAm`` and ``high_nAm``, of its largest size over the window.
+
+        Raises
+        ------
+        InputError : the answer is no dipole.
+        """
+        import pandas as pd
+
+        if not self.has_dipoles:
+            raise InputError("this result holds no dipoles; infer with the model 'dipole'")
+        rows = []
+        for found in self.about["dipoles"]["each"]:
+            low, middle, high = found["moment_nAm"] or (np.nan,) * 3
+            rows.append(
+                {
+                    **dict(zip(("x_mm", "y_mm", "z_mm"), found["place_mm"], strict=True)),
+                    **{k: found[k] for k in ("nearest_region", "distance_mm", "volume_cm3")},
+                    "axes_mm": tuple(found["axes_mm"]),
+                    "moment_nAm": middle,
+                    "low_nAm": low,
+                    "high_nAm": high,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def source_estimate(self, which: str = "mean") -> mne.SourceEstimate:
+        """``mne.SourceEstimate`` of the mean or the sd (A m over time), or of the probability.
+
+        The probability is that of a source being among the strongest, at one moment for the
+        whole window.
+
+        Raises
+        ------
+        InputError : another word, nothing can be localised, sources that are on no cortex.
+        """
+        import mne
+
+        if which not in _WORDS:
+            raise InputError(f"a source estimate is of {', '.join(_WORDS)}, not {some([which])}")
+        maps = self._group("maps")
+        if not self.on_cortex:
+            raise InputError("a source estimate needs sources on a cortex; these are on none")
+        values, times = maps[which].values, maps["time"].values
+        left = maps["hemisphere"].values == 0
+        vertex = maps["vertex"].values
+        step = float(times[1] - times[0]) if len(times) > 1 else 1.0
+        return mne.SourceEstimate(
+            values.astype(float).reshape(len(values), -1),
+            [vertex[left], vertex[~left]],
+            float(times[0]),
+            step,
+            maps.attrs.get("subject") or None,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Verdict, checks, regions and the credible set as plain JSON: what a database wants."""
+        keys = (
+            *("schema", "version", "created", "level", "scale_known", "trust", "checks", "head"),
+            *("calibration", "n_draws", "seed", "observation"),
+        )
+        table = {key: self.about[key] for key in keys if key in self.about}
+        table |= {"localisable": self.localisable, "model": self.about["model"]}
+        for key in _SAID:
+            if self.about.get(key):
+                table |= {key: self.about[key]}
+        if self.has_dipoles:
+            table |= {"dipoles": self.about["dipoles"]}
+        if not self.has_regions:
+            return table
+        rows = self.region_table().to_dict("records")
+        regions = [{k: _plain(v) for k, v in row.items()} for row in rows]
+        found = self.credible_set
+        credible = {**self.about["credible"], "regions": list(found.regions)}
+        earned = self.region_set
+        guaranteed = earned and {**self.about["region_set"], "regions": list(earned.regions)}
+        return table | {
+            "credible_set": credible,
+            "region_set": guaranteed,
+            "alternatives": self.about["alternatives"],
+            "lobes": self.lobe_table().to_dict("records"),
+            "one_lobe": self.one_lobe,
+            "regions": regions,
+        }
+
+    def with_truth(self, regions: tuple[str, ...], position: NDArray[np.floating]) -> Result:
+        """The same with what was really active, for simulated patients: the report shows it.
+
+        ``position`` (3,) or (n, 3) m, in the frame of the sources.
+        """
+        truth = {"regions": list(regions), "position": np.asarray(position, float).tolist()}
+        return self.with_about("truth", truth)
+
+    def with_conclusion(self, text: str, reader: str = "") -> Result:
+        """The same with what a reader concludes, which the report shows as theirs.
+
+        ``text`` of up to 20 paragraphs, one a line; ``reader`` is who or in what role, as they
+        want to be called.
+
+        Raises
+        ------
+        InputError : nothing, or more than fits.
+        """
+        lines = [" ".join(line.split()) for line in text.splitlines()]
+        lines = [line for line in lines if line]
+        if not lines or len(lines) > PARAGRAPHS or max(map(len, lines)) > LONGEST:
+            raise InputError(
+                f"a conclusion has 1 to {PARAGRAPHS} paragraphs, one a line, of up to {LONGEST} "
+                f"characters; this has {len(lines)}, the longest of "
+                f"{max(map(len, lines), default=0)}"
+            )
+        if len(reader) > NAME:
+            raise InputError(f"a reader has up to {NAME} characters, not {len(reader)}")
+        said = {"paragraphs": lines, "reader": " ".join(reader.split())}
+        return self.with_about("conclusion", said)
+
+    def with_about(self, key: str, value: Any) -> Result:
+        """The same with one more thing that it says of itself, plain data."""
+        data = self.inference_data.copy()
+        data.attrs = {ATTRIBUTE: json.dumps({**self.about, key: value})}
+        return Result(data)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a netCDF file, whole or not at all; by convention its name ends in ``-post.nc``.
+
+        Raises
+        ------
+        InputError : a place that cannot be written.
+        """
+        with atomic_file(path) as draft:
+            self.inference_data.to_netcdf(str(draft), engine="h5netcdf", compress=True)
+        return Path(path)
+
+    def _group(self, name: str) -> xr.Dataset:
+        if name in self.inference_data.groups():
+            return self.inference_data[name]
+        if not self.localisable:
+            raise InputError(f"{self.trust.reasons[0].sentence}; there is no map and no table")
+        raise InputError("these sources are on no cortex with named regions; look at the maps")
+
+
+def read_result(path: str | Path) -> Result:
+    """Read what ``Result.save`` wrote.
+
+    Raises
+    ------
+    InputError : a missing, truncated or foreign file, or one of another schema.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path.name} is no file; give a -post.nc file that a result was saved to")
+    data = _read(path)
+    about = _about(data, path.name)
+    wanted = GROUPS + (MAP_GROUPS[:1] if about["trust"].get("verdict") != "abstain" else ())
+    missing = [key for key in _KEYS if key not in about]
+    missing += [group for group in wanted if group not in data.groups()]
+    if missing:
+        raise InputError(f"{path.name} lacks {some(missing)}; it is damaged, infer again")
+    result = Result(data)
+    try:
+        check_about(dict(about))
+        check_arrays(data, result.localisable)
+        _ = repr(result), result.to_dict()
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise InputError(
+            f"{path.name} is damaged ({type(error).__name__}: {str(error)[:80]!r}); infer again"
+        ) from error
+    return result
+
+
+def _read(path: Path) -> az.InferenceData:
+    import arviz as az
+
+    try:
+        with az.rc_context({"data.load": "eager"}):  # leaves no file open
+            return az.from_netcdf(str(path), engine="h5netcdf")
+    except Exception as error:  # HDF5 and its readers raise many kinds for foreign files
+        raise InputError(
+            f"{path.name} is no readable result ({type(error).__name__}: truncated, or another "
+            "kind of file); give a -post.nc file that a result was saved to"
+        ) from error
+
+
+def _about(data: az.InferenceData, name: str) -> Mapping[str, Any]:
+    try:
+        about = json.loads(data.attrs[ATTRIBUTE])
+        schema, _ = about["schema"], about["trust"]["verdict"]
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{name} holds no result of bayesesi; give a -post.nc file that a result was saved to"
+        ) from error
+    if schema not in (SCHEMA, *READABLE):
+        raise InputError(
+            f"{name} has schema {str(schema)[:20]}, this version reads {SCHEMA} and "
+            f"{', '.join(map(str, READABLE))}; infer again"
+        )
+    return dict(about)
+
+
+def _sublobe(name: str) -> str:
+    return Region.named(name).sublobe if name in REGIONS else ""
+
+
+def _plain(value: Any) -> Any:
+    """A number, word or None (for "no such number") that JSON knows."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,412 @@
+"""What the file of a result must hold, checked when it is read: a page reads nothing else.
+
+Files come from anywhere. What has another type or shape, or is no possible number, is found before
+anything is worded or drawn; texts may hold whatever they like, pages make them harmless.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+if TYPE_CHECKING:
+    import arviz as az
+
+#: Groups that a file may have, courses that are drawn, sources that make a map.
+_MOST_GROUPS, _MOST_COURSES, _LEAST_SOURCES = 50, 10, 4
+#: Levels of lists and tables within each other.
+_DEEPEST = 12
+
+#: Sums of shares may pass 1 by rounding.
+Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]
+Level = Annotated[float, Field(ge=0.5, le=0.99)]
+NotBelow0 = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Text = Annotated[str, Field(max_length=20_000)]
+#: mm: no head is larger.
+Millimetres = Annotated[float, Field(ge=0, le=1000)]
+Vector = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="ignore")
+
+
+class Reason(_Part):
+    """Why a verdict is not ``reliable``."""
+
+    code: Text
+    sentence: Text
+    value: float | None = None
+
+
+class Trust(_Part):
+    """Whether to rely on the answer."""
+
+    verdict: Literal["reliable", "caution", "abstain"]
+    reasons: list[Reason]
+
+    @model_validator(mode="after")
+    def _says_why(self) -> Trust:
+        if self.verdict == "abstain" and not self.reasons:
+            raise ValueError("nothing is localised, and no reason given")
+        return self
+
+
+class _Model(_Part):
+    name: Text
+    details: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _counts(self) -> _Model:
+        _Details.model_validate(self.details)
+        return self
+
+
+class _Details(_Part):
+    family: Text = ""
+    count_probability: list[Share] | None = None
+    likelihood_power: NotBelow0 = 1.0
+
+
+class _Checks(_Part):
+    chi2: NotBelow0
+    explained_share: float
+    snr_db: float | None = None
+    null_probability: Share
+    null_at_even_odds: Share | None = None
+    r_hat: NotBelow0
+    sample_efficiency: Share
+    outside: list[Text]
+
+
+class _Head(_Part):
+    forward: Text
+    electrodes: Text
+    heads_drawn: Count | None
+
+
+class _Observation(_Part):
+    condition: Text | None = None
+    nave: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    window_s: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    bads: list[Text] | None = None
+
+
+class _Held(_Part):
+    level: Level
+    held: Share
+    n: Count
+
+
+class _Moment(_Part):
+    region: Text
+    low: NotBelow0
+    high: NotBelow0
+
+
+class _Calibration(_Part):
+    """Why a card says nothing, or what it says."""
+
+    why_not: Text | None = None
+    n: Count | None = None
+    cell: Text | None = None
+    ece: Share | None = None
+    unusual: Share | None = None
+    said: list[Share] | None = None
+    found: list[Share] | None = None
+    held: _Held | None = None
+    null_p: Share | None = None
+    radius_mm: Millimetres | None = None
+    moment: _Moment | None = None
+    off: bool = False
+
+    @model_validator(mode="after")
+    def _speaks(self) -> _Calibration:
+        if self.why_not:
+            return self
+        needed = ("n", "cell", "ece", "unusual", "said", "found", "held")
+        missing = [name for name in needed if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"neither why nothing was measured, nor {missing[0]}")
+        if len(self.said or ()) != len(self.found or ()):
+            raise ValueError("said and found are of different lengths")
+        return self
+
+
+class _Covered(_Part):
+    coverage: dict[str, Share]
+    log_score: float
+    least: Text = ""
+    each: Count = 0
+
+    @model_validator(mode="after")
+    def _both(self) -> _Covered:
+        if not {"0.5", "0.9"} <= set(self.coverage):
+            raise ValueError("coverage is of 0.5 and 0.9")
+        return self
+
+
+class _Foreseen(_Part):
+    channels: _Covered
+    trials: _Covered | None = None
+
+
+class _Evidence(_Part):
+    probability: Annotated[dict[str, Share], Field(min_length=3, max_length=3)]
+    error: NotBelow0 = 0.0
+
+
+class _Credible(_Part):
+    level: Level
+    peak_area_m2: NotBelow0 | None = None
+    peak_share: Share | None = None
+    n_regions: Count | None = None
+    area_m2: NotBelow0 | None = None
+    share_of_cortex: Share | None = None
+
+
+class _RegionSet(_Part):
+    level: Level
+    guarantee: Text
+    n_conformal: Count
+    whole: bool
+    area_m2: NotBelow0
+    share_of_cortex: Share
+
+
+class Alternative(_Part):
+    """Regions that are active together."""
+
+    regions: list[Text]
+    probability: Share
+
+
+class Perturbation(_Part):
+    """A re-run with something left out or assumed otherwise."""
+
+    kind: Literal["channels", "trials", "head", "prior"]
+    words: Text
+    top: Text
+    probability: Share
+    of_first: Share
+    largest: Share
+    region: Text | None = None
+    before: Share | None = None
+    after: Share | None = None
+    moved_mm: Millimetres | None
+    null: Share
+
+    @model_validator(mode="after")
+    def _whole(self) -> Perturbation:
+        if self.region and (self.before is None or self.after is None):
+            raise ValueError("a region that moves has a probability before and after")
+        return self
+
+
+class _When(_Part):
+    time_s: float
+    region: Text
+    probability: Share
+
+
+class _Apart(_Part):
+    low: Millimetres
+    median: Millimetres
+    high: Millimetres
+
+
+class _Rise(_Part):
+    same_region: Share
+    apart_mm: _Apart
+    rise: _When
+    peak: _When
+
+
+class Target(_Part):
+    """How far the peak lies from what a reader asked about."""
+
+    name: Text
+    said: Text
+    median_mm: Millimetres
+    low_mm: Millimetres
+    high_mm: Millimetres
+    inside: Share
+    mode_mm: Millimetres
+
+
+class Conclusion(_Part):
+    """What a reader wrote, a paragraph each."""
+
+    paragraphs: Annotated[list[Text], Field(min_length=1, max_length=20)]
+    reader: Text
+
+
+class _Dipole(_Part):
+    place_mm: Annotated[list[float], Field(min_length=3, max_length=3)]
+    nearest_region: Text
+    distance_mm: Millimetres
+    volume_cm3: NotBelow0
+    share_of_brain: Share
+    axes_mm: Annotated[list[NotBelow0], Field(min_length=3, max_length=3)]
+    directions: Annotated[
+        list[Annotated[list[float], Field(min_length=3, max_length=3)]],
+        Field(min_length=3, max_length=3),
+    ]
+    moment_nAm: Annotated[list[NotBelow0], Field(min_length=3, max_length=3)] | None = None
+
+
+class _Dipoles(_Part):
+    each: Annotated[list[_Dipole], Field(min_length=1, max_length=2)]
+    count_probability: Annotated[list[Share], Field(min_length=3, max_length=3)]
+
+
+class _Truth(_Part):
+    regions: list[Text]
+    position: list[Any]
+
+
+class About(_Part):
+    """See the module; what is not named here is not read by a page but in tables of texts."""
+
+    version: Text
+    created: Text | None = None
+    level: Level
+    n_draws: Annotated[int, Field(ge=1, le=10**7)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    scale_known: bool
+    model: _Model
+    observation: _Observation
+    trust: Trust
+    checks: _Checks
+    head: _Head
+    calibration: _Calibration
+    foreseen: _Foreseen | None = None
+    evidence: _Evidence | None = None
+    credible: _Credible | None = None
+    region_set: _RegionSet | None = None
+    alternatives: list[Alternative] | None = None
+    sensitivity: list[Perturbation] | None = None
+    rise: _Rise | None = None
+    targets: list[Target] | None = None
+    dipoles: _Dipoles | None = None
+    truth: _Truth | None = None
+    conclusion: Conclusion | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> About:
+        if self.region_set is not None and self.calibration.why_not:
+            raise ValueError("a set with a guarantee, and a reason why there is none")
+        if self.trust.verdict != "abstain" and (self.alternatives is None or not self.credible):
+            raise ValueError("something is localised, but neither alternatives nor a set are there")
+        return self
+
+
+def check_about(about: dict[str, Any]) -> None:
+    """That it is what ``infer`` writes.
+
+    Raises
+    ------
+    ValueError : it is not; where, and what is wrong, in a few words.
+    """
+    if not _shallow(about, _DEEPEST):
+        raise ValueError("lists within lists without end")
+    try:
+        About.model_validate(about)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['msg']}") from error
+
+
+def _shallow(value: Any, left: int) -> bool:
+    if isinstance(value, dict):
+        return left > 0 and all(_shallow(item, left - 1) for item in value.values())
+    if isinstance(value, list | tuple):
+        return left > 0 and all(_shallow(item, left - 1) for item in value)
+    return True
+
+
+def check_arrays(data: az.InferenceData, localisable: bool) -> None:
+    """That groups hold what a page draws: shapes that fit, and possible numbers.
+
+    Raises
+    ------
+    LookupError, ValueError, TypeError : they do not.
+    """
+    there = set(data.groups())
+    if len(there) > _MOST_GROUPS:
+        raise ValueError(f"{len(there)} groups")
+    recording = data["recording"]
+    for name in ("measured", "explained"):
+        if name in recording:
+            _finite(recording[name].transpose("channel", "time").values, name)
+    _ = recording["measured"], recording["kind"], recording["position"].transpose("channel", ...)
+    _rising(recording["time"].values)
+    if not localisable:
+        return
+    maps = data["maps"]
+    n = len(maps["probability"])
+    for name in ("probability", "peak_probability"):
+        _shares(maps[name].values, name)
+    if n < _LEAST_SOURCES or maps["peak_set"].shape != (n,) or maps["position"].shape != (n, 3):
+        raise ValueError("maps that do not fit each other")
+    for name in ("mean", "sd", "position"):
+        _finite(maps[name].values, name)
+    if len(maps["sd"]) != n or len(maps["mean"]) != n:
+        raise ValueError("maps that do not fit each other")
+    if not isinstance(maps.attrs.get("subject", ""), str):
+        raise TypeError("the subject is no text")
+    if "vertex" in maps.coords:
+        vertex, side = maps["vertex"].values, maps["hemisphere"].values
+        own = np.stack([side, vertex])
+        known = np.isin(side, (0, 1)).all() and (vertex >= 0).all()
+        if not known or len(np.unique(own, axis=1).T) != n:
+            raise ValueError("vertices that are none, or twice there")
+    if "regions" in there:
+        _check_regions(data)
+
+
+def _check_regions(data: az.InferenceData) -> None:
+    regions = data["regions"]
+    names = [str(name) for name in regions["region"].values]
+    if not names or len(set(names)) != len(names):
+        raise ValueError("regions that are none, or twice there")
+    _shares(regions["probability"].values, "probability")
+    calibrated = regions["calibrated"].values
+    _shares(calibrated[~np.isnan(calibrated)], "calibrated")
+    _finite(regions["area"].values, "area")
+    if data["posterior"]["region_active"].shape[-1] != len(names):
+        raise ValueError("draws of other regions")
+    if "courses" not in data.groups():
+        return
+    courses = data["courses"]
+    if not len(courses["region"]) <= _MOST_COURSES:
+        raise ValueError(f"{len(courses['region'])} courses")
+    if not set(map(str, courses["region"].values)) <= set(names):
+        raise ValueError("courses of other regions")
+    _rising(courses["time"].values)
+    bands = [courses[k].transpose("region", "time").values for k in ("low", "median", "high")]
+    _finite(np.stack(bands), "courses")
+    if not ((bands[0] <= bands[1]).all() and (bands[1] <= bands[2]).all()):
+        raise ValueError("bands that are upside down")
+
+
+def _finite(values: NDArray[Any], name: str) -> None:
+    if not values.size or not np.isfinite(values).all():
+        raise ValueError(f"{name} is empty or not finite")
+
+
+def _shares(values: NDArray[Any], name: str) -> None:
+    # sums of shares may pass 1 by rounding
+    if not (np.isfinite(values).all() and (values >= 0).all() and (values <= 1 + 1e-6).all()):
+        raise ValueError(f"{name} is not from 0 to 1")
+
+
+def _rising(times: NDArray[Any]) -> None:
+    _finite(times, "time")
+    if not (np.diff(times) > 0).all():
+        raise ValueError("times that do not rise")

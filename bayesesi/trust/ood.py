@@ -1,0 +1,148 @@
+"""The law of the features of recordings that were simulated, and what is unusual under it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import model_validator
+from scipy.special import logsumexp
+
+from bayesesi.spec.base import Table
+from bayesesi.trust.ood_features import OOD_FEATURES
+
+#: What it means that a sign is far from usual, by the side on which it is.
+_ODD = {
+    ("surprise", 1): "channels are not as their neighbours foresee",
+    ("worst_channel", 1): "one channel is not at all as the others foresee",
+    ("foreseen", -1): "channels do not foresee each other",
+    ("residual", 1): "far more is left over than noise leaves",
+    ("held_out", -1): "what the sources foresee of channels that are left out is wrong",
+    ("held_out_score", -1): "what the sources foresee of channels that are left out is wrong",
+    ("smooth", -1): "the topography is rougher than sources in a head make it",
+    ("smoother", -1): "the topography is rougher than sources in a head make it",
+    ("one_channel", 1): "one channel carries nearly all",
+    ("artifact", 1): "it looks more like eyes, a muscle, the heart or one electrode than a source",
+    ("power", 1): "it is far stronger than the noise it was given",
+    ("fast", 1): "it is faster than what sources were simulated with",
+}
+#: Components of the law of signs, and the floor of their variances (of signs of unit variance).
+_COMPONENTS, _FLOOR = 8, 1e-2
+#: Share beyond which one sign is called odd.
+_ODD_SHARE = 0.005
+_ARTIFACT = OOD_FEATURES.index("artifact")
+
+
+class OODDetector(Table):
+    """The law of the signs of recordings that were simulated: a mixture of Gaussians, by scikit.
+
+    Attributes
+    ----------
+    names : of signs, as ``trust.ood_features`` had them. centre, size : to unit variance.
+    weight, mean, precision : of the components; the last are Cholesky factors of precisions.
+    surprise, artifact : minus the log density, and the sign of that name, of cases that the law
+        was not fitted to, each sorted.
+    low, high : of each sign, beyond which it is odd.
+    """
+
+    names: tuple[str, ...]
+    centre: tuple[float, ...]
+    size: tuple[float, ...]
+    weight: tuple[float, ...]
+    mean: tuple[tuple[float, ...], ...]
+    precision: tuple[tuple[tuple[float, ...], ...], ...]
+    surprise: tuple[float, ...]
+    artifact: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _fits(self) -> OODDetector:
+        f, k = len(self.names), len(self.weight)
+        if self.names != OOD_FEATURES:
+            raise ValueError("names are not the signs of this version")
+        if min(self.size, default=0) <= 0 or min(self.weight, default=0) <= 0:
+            raise ValueError("size and weight are above 0")
+        if not all(len(v) == f for v in (self.centre, self.size, self.low, self.high, *self.mean)):
+            raise ValueError("centre, size, low, high and means have a number for each name")
+        if len(self.mean) != k or np.shape(self.precision) != (k, f, f):
+            raise ValueError("mean and precision have an entry for each weight")
+        if not len(self.surprise) == len(self.artifact) >= 1:
+            raise ValueError("surprise and artifact are of the same cases, one at least")
+        if (np.diff(self.surprise) < 0).any() or (np.diff(self.artifact) < 0).any():
+            raise ValueError("surprise and artifact are sorted")
+        return self
+
+    @classmethod
+    def of(cls, fitted: NDArray[np.floating], held_out: NDArray[np.floating]) -> OODDetector:
+        """From signs (n, F) of cases, and of others."""
+        from sklearn.mixture import GaussianMixture
+
+        fitted, held_out = np.asarray(fitted, float), np.asarray(held_out, float)
+        centre, size = fitted.mean(axis=0), np.maximum(fitted.std(axis=0), 1e-6)
+        n = int(np.clip(len(fitted) // 60, 1, _COMPONENTS))
+        law = GaussianMixture(n, reg_covar=_FLOOR, random_state=0).fit((fitted - centre) / size)
+        made = cls(
+            names=OOD_FEATURES,
+            centre=_short(centre),
+            size=_short(size),
+            weight=_short(law.weights_),
+            mean=tuple(_short(m) for m in law.means_),
+            precision=tuple(tuple(_short(r) for r in p) for p in law.precisions_cholesky_),
+            surprise=(0.0,),
+            artifact=(0.0,),
+            low=_short(np.quantile(fitted, _ODD_SHARE, axis=0)),
+            high=_short(np.quantile(fitted, 1 - _ODD_SHARE, axis=0)),
+        )
+        kept = {
+            "surprise": _short(np.sort(made.surprise_of(held_out))),
+            "artifact": _short(np.sort(held_out[:, _ARTIFACT])),
+        }
+        return made.model_copy(update=kept)
+
+    def surprise_of(self, signs: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n,) minus the log density of signs (n, F)."""
+        z = (np.asarray(signs, float) - self.centre) / self.size
+        each = []
+        for weight, mean, factor in zip(self.weight, self.mean, self.precision, strict=True):
+            root = np.array(factor)
+            y = (z - mean) @ root
+            each.append(np.log(weight) - 0.5 * (y**2).sum(axis=1) + np.log(np.diag(root)).sum())
+        half = 0.5 * len(self.names) * np.log(2 * np.pi)
+        return np.asarray(half - logsumexp(each, axis=0))
+
+    def p_value(self, signs: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n,) at most a share alpha of recordings like the simulated ones has alpha or less.
+
+        Twice the lesser of two shares: those whose signs are as improbable together, and those
+        that an artifact explains as well beside what a source does. Sources that artifacts
+        explain better than any source are rare without being far from the others, so that the
+        first alone misses them.
+        """
+        signs = np.atleast_2d(np.asarray(signs, float))
+        each = [
+            _beyond(self.surprise_of(signs), self.surprise),
+            _beyond(signs[:, _ARTIFACT], self.artifact),
+        ]
+        return np.minimum(2 * np.minimum(*each), 1.0)
+
+    def odd(self, signs: NDArray[np.floating]) -> tuple[str, ...]:
+        """In words, the signs (F,) that lie beyond nearly all, the furthest first."""
+        found = []
+        for k, name in enumerate(self.names):
+            value = float(signs[k])
+            side = 1 if value > self.high[k] else -1 if value < self.low[k] else 0
+            if side and (name, side) in _ODD:
+                end = self.high[k] if side > 0 else self.low[k]
+                found.append((-abs(value - end) / self.size[k], _ODD[name, side]))
+        return tuple(dict.fromkeys(words for _, words in sorted(found)))
+
+
+def _beyond(found: NDArray[np.floating], cases: tuple[float, ...]) -> NDArray[np.float64]:
+    """(n,) share of the sorted cases that lie as far out, this one among them."""
+    rounded = np.array(_short(found))
+    further = len(cases) - np.searchsorted(cases, rounded, side="left")
+    return np.asarray((further + 1) / (len(cases) + 1))
+
+
+def _short(values: NDArray[np.floating]) -> tuple[float, ...]:
+    return tuple(float(f"{v:.5g}") for v in np.asarray(values, float))
