@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import template_parcellation
 from bayesesi.benchmark.baselines import power_of
 from bayesesi.benchmark.region_scores import region_sizes
-from bayesesi.calibration.trials import SCORE_DRAWS, DrawsPosterior
+from bayesesi.calibration.trial_scoring import DrawsPosterior
+from bayesesi.calibration.trials import SCORE_DRAWS
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior

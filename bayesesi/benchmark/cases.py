@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import SourceSpace, template_source_space
-from bayesesi.calibration.trials import STRATA, strata_of
+from bayesesi.calibration.trial_scoring import strata_of
+from bayesesi.calibration.trials import STRATA
 from bayesesi.errors import InputError
 from bayesesi.forward import BankedHead, ForwardOperator, HeadSetting, template_bank
 from bayesesi.observation import Observation

@@ -26,7 +26,8 @@ from bayesesi.calibration.ranks import (
 from bayesesi.calibration.reliability import Interval, Reliability, reliability
 from bayesesi.calibration.repair import Repair
 from bayesesi.calibration.trial_runner import Mixture, run_trials
-from bayesesi.calibration.trials import SCORE_DRAWS, Solver, Trials, scored, trial_of
+from bayesesi.calibration.trial_scoring import Solver, scored, trial_of
+from bayesesi.calibration.trials import SCORE_DRAWS, Trials
 from bayesesi.calibration.verdicts import TrustCard, trust_card
 
 __all__ = [

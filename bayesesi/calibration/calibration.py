@@ -13,7 +13,8 @@ from typing import Any
 from bayesesi.calibration.card import CalibrationCard, check_sets, scores_of, split_of
 from bayesesi.calibration.diagnosis import diagnose, make_repair
 from bayesesi.calibration.trial_runner import MOST, Mixture, is_repeatable, run_trials, solver_name
-from bayesesi.calibration.trials import SCORE_DRAWS, Solver
+from bayesesi.calibration.trial_scoring import Solver
+from bayesesi.calibration.trials import SCORE_DRAWS
 from bayesesi.calibration.verdicts import trust_card
 from bayesesi.errors import InputError, some
 from bayesesi.model import LearnedModel, Model, load_model

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.calibration.trials import SCORE_DRAWS, Solver, Trials, trial_of
+from bayesesi.calibration.trial_scoring import Solver, trial_of
+from bayesesi.calibration.trials import SCORE_DRAWS, Trials
 from bayesesi.errors import InputError, some
 from bayesesi.io.atomic import atomic_file
 from bayesesi.model import Model, load_model

@@ -23,7 +23,7 @@ from bayesesi.features.dipole_scan import DipoleSummary
 from bayesesi.observation import Observation
 from bayesesi.posterior.base import Posterior
 from bayesesi.posterior.dipole.belief import DipoleBelief
-from bayesesi.posterior.importance import ImportanceWeights, importance_weights
+from bayesesi.posterior.dipole.draws import DipoleDraws, Ellipsoid, WeightedDraws
 from bayesesi.prior.volume_dipole import MOST_DIPOLES
 
 if TYPE_CHECKING:
@@ -66,61 +66,6 @@ def dipole_posterior(
     return DipolePosterior(
         obs, belief, forward, scene, summary, estimator.eval(), seed, support, n_proposals
     )
-
-
-@dataclass(frozen=True, eq=False)
-class DipoleDraws:
-    """n draws of an event; what lies beyond a draw's count is not a number.
-
-    Attributes
-    ----------
-    count : (n,). place : (n, 2, 3) m, the left one first. extent_mm : (n, 2). skull_S_per_m,
-        noise_scale : (n,), of the true head's skull and of the noise over its covariance.
-        moment : (n, 2, 3, R) A m.
-    """
-
-    count: NDArray[np.int64]
-    place: NDArray[np.float64]
-    extent_mm: NDArray[np.float64]
-    skull_S_per_m: NDArray[np.float64]
-    noise_scale: NDArray[np.float64]
-    moment: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Ellipsoid:
-    """Of a place: the Gaussian that has the draws' mean and covariance.
-
-    Attributes
-    ----------
-    centre : (3,) m. axes : (3,) m, half lengths, the longest first. directions : (3, 3), a row an
-        axis. level : probability inside, were the draws Gaussian.
-    """
-
-    centre: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    directions: NDArray[np.float64]
-    level: float
-
-    @property
-    def volume(self) -> float:
-        """m³."""
-        return float(4 / 3 * np.pi * np.prod(self.axes))
-
-
-@dataclass(frozen=True, eq=False)
-class WeightedDraws:
-    """Draws of K dipoles, each with log q, log p(x | K) and log p(v | x)."""
-
-    dipoles: DipoleStates
-    log_proposal: NDArray[np.float64]
-    log_prior: NDArray[np.float64]
-    log_likelihood: NDArray[np.float64]
-
-    @cached_property
-    def weights(self) -> ImportanceWeights:
-        """Of p(v, x | K) over q(x | v, K)."""
-        return importance_weights(self.log_prior + self.log_likelihood, self.log_proposal)
 
 
 @dataclass(frozen=True, eq=False)

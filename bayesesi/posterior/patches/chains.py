@@ -314,11 +314,6 @@ class Kernel:
         free = np.log1p(-(taken @ self.problem.place))
         return np.where(taken, -np.inf, self.problem.atoms.log_place - free[:, None])
 
-    def _without(self, states: PatchStates, slot: NDArray[np.int64]) -> PatchStates:
-        used = states.used.copy()
-        used[np.arange(len(states)), slot] = False
-        return replace(states, used=used)
-
     @cached_property
     def _neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(N, most) centres near each, itself first, padded; (N,) how many there are."""
