@@ -34,9 +34,10 @@ docs: $(READY)  ## build the site into runs/docs, every notebook and example exe
 		{ echo "a page shows the name of a figure and not the figure"; exit 1; }
 	@echo "the site is in runs/docs/index.html"
 
-lint: $(READY)  ## check style and formatting
+lint: $(READY)  ## check style, formatting and docstrings
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check --output-format concise
+	@$(BIN)/python tests/lint/docstrings.py
 
 types: $(READY)  ## check types
 	@$(BIN)/mypy
