@@ -154,26 +154,6 @@ def snr_lambda2(obs: Observation) -> float:
     return float(1 / max((obs.values**2).mean() - 1, _FAINTEST))
 
 
-def best_lambda(
-    cases: Iterable[tuple[Observation, NDArray[np.float64]]],
-    method: Method = "sLORETA",
-    grid: Sequence[float] = LAMBDA2_GRID,
-    depth: float | None = DEPTH,
-) -> float:
-    """The lambda2 of a grid whose power maps peak nearest to the truth, on average over cases.
-
-    ``cases`` are observations with their true centres (K, 3) in m, none of them a case that the
-    method is later judged by. Of equal ones the largest lambda2, the smoothest map.
-
-    Raises
-    ------
-    InputError : no cases, an empty grid.
-    """
-    errors = peak_errors(cases, method, grid, depth)
-    mean = errors.mean(axis=0)
-    return float(max(np.asarray(grid, float)[mean == mean.min()]))
-
-
 def peak_errors(
     cases: Iterable[tuple[Observation, NDArray[np.float64]]],
     method: Method = "sLORETA",

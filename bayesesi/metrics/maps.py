@@ -1,10 +1,10 @@
-"""How far an estimate is from the truth.
+"""Distances and errors between an estimate and the truth.
 
 An estimate is a map (S,) of sizes on one source space: moments, their energy, a statistic or a
 probability; signs do not count. The truth is positions (K, 3), or a map on a source space that may
 be another. Positions are in m of the head frame, distances come in mm. Errors of moments, courses
-and topographies count signs, and take cases along leading axes. What a map finds, and what it
-finds that is not there, is in ``detection``.
+and topographies count signs, and take cases along leading axes. Scores of detection are in
+``detection``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ _ANYWHERE = 1.0
 
 
 def peak(estimate: NDArray[np.floating]) -> int:
-    """Index of the source where a map is largest.
+    """Find the index of the source where a map is largest.
+
+    Parameters
+    ----------
+    estimate : (S,) map, any unit.
 
     Raises
     ------
@@ -41,15 +45,31 @@ def peak_error(
     positions: NDArray[np.float64],
     truth: NDArray[np.float64],
 ) -> float:
-    """mm from the peak of a map (S,) at positions (S, 3) to the nearest true one of (K, 3)."""
+    """Measure mm from the peak of a map to the nearest true position.
+
+    Parameters
+    ----------
+    estimate : (S,) map, any unit. positions : (S, 3) m. truth : (K, 3) m or (3,).
+
+    Raises
+    ------
+    InputError : see ``peak``.
+    """
     where = np.asarray(positions)[peak(estimate)]
     return float(1e3 * np.linalg.norm(np.atleast_2d(truth) - where, axis=1).min())
 
 
 def local_maxima(estimate: NDArray[np.floating], space: SourceSpace) -> NDArray[np.int64]:
-    """Sources above zero that no neighbour exceeds, largest first; of a plateau its first.
+    """Find the sources above zero that no neighbour exceeds, largest first; of a plateau its first.
 
-    Neighbours are those of the triangles between sources, or of the grid of a volume.
+    Parameters
+    ----------
+    estimate : (S,) map, any unit.
+    space : its S sources; neighbours are those of the triangles, or of the grid of a volume.
+
+    Raises
+    ------
+    InputError : a map that is not finite or not (S,).
     """
     import scipy.sparse as sp
 
@@ -67,7 +87,12 @@ def local_maxima(estimate: NDArray[np.floating], space: SourceSpace) -> NDArray[
 
 
 def neighbours(space: SourceSpace) -> NDArray[np.int64]:
-    """(E, 2) pairs of neighbouring sources, each once."""
+    """List the (E, 2) pairs of neighbouring sources, each once.
+
+    Parameters
+    ----------
+    space : S sources, on a cortex (edges of its triangles) or a grid (all 26 of a cube).
+    """
     if space.mesh is not None:
         a, b, c = space.triangles.T
         pairs = np.vstack([np.c_[a, b], np.c_[b, c], np.c_[c, a]])
@@ -82,11 +107,19 @@ def neighbours(space: SourceSpace) -> NDArray[np.int64]:
 def matched_peak_errors(
     estimate: NDArray[np.floating], space: SourceSpace, truth: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(K,) mm from each true position (K, 3) to the peak that is matched with it.
+    """Measure (K,) mm from each true position to the peak that is matched with it.
 
     The K highest local maxima are matched one to one so that the sum of distances is smallest
     (Kuhn 1955, doi:10.1002/nav.3800020109). Where there are fewer, a true position left without
     one is as far off as the nearest peak.
+
+    Parameters
+    ----------
+    estimate : (S,) map, any unit. space : its S sources. truth : (K, 3) m.
+
+    Raises
+    ------
+    InputError : see ``peak``.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -107,17 +140,21 @@ def emd(
     second_positions: NDArray[np.float64] | None = None,
     distances: NDArray[np.floating] | None = None,
 ) -> float:
-    """mm: earth mover's distance between two maps, each scaled to the sum 1.
+    """Compute the earth mover's distance in mm between two maps, each scaled to the sum 1.
 
     The least mean distance over which one has to be moved to become the other, straight through
     the head; solved exactly by POT (Rubner et al. 2000, doi:10.1023/A:1026543900054).
-    ``second_positions`` (S', 3) where those of the second differ; ``distances`` (S, S') mm where
-    ways are not straight (``surface_distances``).
     Dense maps of 1,284 sources take .3 s, of 5,124 some 8 s: bring them down with ``carry`` first.
+
+    Parameters
+    ----------
+    first : (S,) map, any unit. second : (S',) map, any unit. positions : (S, 3) m.
+    second_positions : (S', 3) m, where those of the second map differ.
+    distances : (S, S') mm, where paths are not straight (``surface_distances``).
 
     Raises
     ------
-    InputError : a map of zeros.
+    InputError : a map of zeros; distances of another shape or not finite.
     """
     import ot
 
@@ -139,10 +176,14 @@ def normalised_emd(
     positions: NDArray[np.float64],
     distances: NDArray[np.floating] | None = None,
 ) -> float:
-    """nEMD = EMD(|estimate|, |truth|) / EMD(uniform, |truth|), each of sum 1: 0 is best, 1 flat.
+    """Compute nEMD = EMD(|estimate|, |truth|) / EMD(uniform, |truth|): 0 is best, 1 is flat.
 
-    Both are (S,) at positions (S, 3), ``distances`` as for ``emd``. An estimate of zeros says as
-    much as a flat one: 1. After Morik et al. (arXiv:2411.00143).
+    An estimate of zeros is as informative as a flat one: 1. After Morik et al. (arXiv:2411.00143).
+
+    Parameters
+    ----------
+    estimate, truth : (S,) maps, any unit; each is scaled to the sum 1.
+    positions : (S, 3) m. distances : (S, S) mm, see ``emd``.
 
     Raises
     ------
@@ -157,11 +198,15 @@ def normalised_emd(
 
 
 def surface_distances(space: SourceSpace) -> NDArray[np.float64]:
-    """(S, S) mm along the cortex, and from one hemisphere to the other where they face each other.
+    """Compute (S, S) mm along the cortex, crossing between hemispheres where they face each other.
 
-    The shortest ways over geodesics (heat method, within a few % of exact) and over straight lines
+    The shortest paths over geodesics (heat method, within a few % of exact) and over straight lines
     between sources of two hemispheres that are each other's nearest, so that it is a distance.
     1,284 sources take 5 s once, kept in the user's cache, and then 3 s.
+
+    Parameters
+    ----------
+    space : S sources of a cortical surface.
 
     Raises
     ------
@@ -186,10 +231,18 @@ def surface_distances(space: SourceSpace) -> NDArray[np.float64]:
 def carry(
     values: NDArray[np.floating], space: SourceSpace, coarse: SourceSpace
 ) -> NDArray[np.float64]:
-    """(..., S) on one source space to (..., S') on a coarser one: sums over the nearest sources.
+    """Sum values (..., S) over the nearest sources of a coarser source space, to (..., S').
 
     Nearest along the surface where both live on one mesh (edge paths), else through space. Moments
     add up and the sum of a map is kept; bring a map of sizes, not of signed moments, for ``emd``.
+
+    Parameters
+    ----------
+    values : (..., S), any unit. space : their S sources. coarse : S' sources to sum them on.
+
+    Raises
+    ------
+    InputError : values of another number of sources.
     """
     import scipy.sparse as sp
 
@@ -207,7 +260,10 @@ def carry(
 
 
 def nearest_sources(space: SourceSpace, coarse: SourceSpace) -> NDArray[np.int64]:
-    """(S,) index of the source of ``coarse`` that is nearest to each source of ``space``."""
+    """Find the source of ``coarse`` (S' of them) nearest to each of the S sources of ``space``.
+
+    Along the surface where both live on one mesh, else through space. Returns (S,) indices.
+    """
     if _one_mesh(space.mesh, coarse.mesh):
         assert space.vertices is not None
         cell = coarse.nearest_source[space.vertices]
@@ -229,10 +285,18 @@ def spatial_dispersion(
     positions: NDArray[np.float64],
     truth: NDArray[np.float64],
 ) -> float:
-    """mm: root mean square distance of a map from the truth, weighted by its power.
+    """Compute the root mean square distance in mm of a map from the truth, weighted by its power.
 
-    sqrt(sum_s d_s² j_s² / sum_s j_s²), d_s from source s to the nearest true position of (K, 3):
+    sqrt(sum_s d_s² j_s² / sum_s j_s²), d_s from source s to the nearest true position:
     the spatial dispersion of Molins et al. (2008, doi:10.1016/j.neuroimage.2008.05.064).
+
+    Parameters
+    ----------
+    estimate : (S,) map j, any unit. positions : (S, 3) m. truth : (K, 3) m or (3,).
+
+    Raises
+    ------
+    InputError : see ``peak``.
     """
     from scipy.spatial import cKDTree
 
@@ -242,26 +306,14 @@ def spatial_dispersion(
     return float(np.sqrt((power * distance**2).sum() / power.sum()))
 
 
-def mean_distance(
-    estimate: NDArray[np.floating],
-    positions: NDArray[np.float64],
-    truth: NDArray[np.float64],
-) -> float:
-    """mm: mean distance of a map from the truth, weighted by its size.
-
-    sum_s d_s |j_s| / sum_s |j_s|: DeepSIF's spatial dispersion, of a map set to 0 below a threshold
-    and of positions (K, 3) of a resection (Sun et al. 2022, doi:10.1073/pnas.2201128119).
-    """
-    from scipy.spatial import cKDTree
-
-    share = _shares(estimate)
-    return float(1e3 * share @ cKDTree(np.atleast_2d(truth)).query(positions)[0])
-
-
 def nmse(estimate: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(...): sum_s (j^_s - j_s)² / sum_s j_s² of moments (..., S); 0 is best, 1 is no estimate.
+    """Compute sum_s (j^_s - j_s)² / sum_s j_s² of each case: 0 is best, 1 is no estimate.
 
     Axes and courses laid out along the last axis sum up, too: Morik et al. (arXiv:2411.00143).
+
+    Parameters
+    ----------
+    estimate, truth : (..., S) A m.
 
     Raises
     ------
@@ -274,10 +326,14 @@ def nmse(estimate: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray
 def cosine_error(
     estimate: NDArray[np.floating], truth: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """(...): 1 - sum_s w_s cos(j_s, j^_s), w_s = |j_s| / sum |j|, of moments (..., S, 3).
+    """Compute 1 - sum_s w_s cos(j_s, j^_s), w_s = |j_s| / sum |j|, of each case.
 
-    0 is best, 1 is no estimate, 2 the opposite: 1 - wcos of Morik et al. (arXiv:2411.00143). Of
+    0 is best, 1 is no estimate, 2 the opposite: 1 - wcos of Morik et al. (arXiv:2411.00143). With
     fixed sources (..., S, 1) it compares signs, with time in place of axes courses.
+
+    Parameters
+    ----------
+    estimate, truth : (..., S, 3) A m.
 
     Raises
     ------
@@ -294,9 +350,14 @@ def cosine_error(
 def temporal_correlation(
     estimate: NDArray[np.floating], truth: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """(...): Pearson's correlation of courses (..., T); of an estimate that is constant, 0.
+    """Compute Pearson's correlation of courses over time; 0 where the estimate is constant.
 
-    DeepSIF's is its mean over the true regions (Sun et al. 2022, doi:10.1073/pnas.2201128119).
+    DeepSIF averages it over the true regions (Sun et al. 2022, doi:10.1073/pnas.2201128119). No
+    benchmark task reports it yet: the tables of ``sif-994`` were made without it.
+
+    Parameters
+    ----------
+    estimate, truth : (..., T), any unit.
 
     Raises
     ------
@@ -313,9 +374,13 @@ def temporal_correlation(
 
 
 def rdm(estimate: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(...): relative difference of topographies (..., C), |a / |a| - b / |b||, 0 to 2.
+    """Compute the relative difference of topographies, |a / |a| - b / |b||, 0 to 2.
 
     Meijs et al. (1989, doi:10.1109/10.40805).
+
+    Parameters
+    ----------
+    estimate, truth : (..., C) V or V/(A m), under one reference.
 
     Raises
     ------
@@ -326,9 +391,13 @@ def rdm(estimate: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[
 
 
 def mag(estimate: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(...): magnitude of topographies (..., C) over the true one, |a| / |b|; 1 is best.
+    """Compute the magnitude of topographies over the true one, |a| / |b|; 1 is best.
 
     Meijs et al. (1989, doi:10.1109/10.40805).
+
+    Parameters
+    ----------
+    estimate, truth : (..., C) V or V/(A m), under one reference.
 
     Raises
     ------
@@ -339,17 +408,30 @@ def mag(estimate: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[
 
 
 def area_cm2(chosen: NDArray[np.bool_], space: SourceSpace) -> float:
-    """cm² of cortex that the chosen sources (S,) stand for."""
+    """Sum the cm² of cortex that the chosen sources stand for.
+
+    Parameters
+    ----------
+    chosen : (S,) mask. space : its S sources, of a cortical surface.
+
+    Raises
+    ------
+    InputError : sources that are not on a cortex.
+    """
     return float(1e4 * space.areas[np.asarray(chosen, bool)].sum())
 
 
-def share_of_cortex(chosen: NDArray[np.bool_], space: SourceSpace) -> float:
-    """Area of the chosen sources (S,) over that of all."""
-    return float(space.areas[np.asarray(chosen, bool)].sum() / space.areas.sum())
-
-
 def sizes_of(estimate: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(S,) without signs."""
+    """Drop the signs of a map.
+
+    Parameters
+    ----------
+    estimate : (S,) map, any unit.
+
+    Raises
+    ------
+    InputError : another number of axes, or values that are not finite.
+    """
     size = np.abs(np.asarray(estimate, float))
     if size.ndim != 1 or not np.isfinite(size).all():
         raise InputError(

@@ -7,19 +7,16 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesesi.metrics.maps import mag, rdm
+
 Array = NDArray[np.floating]
 Statistic = Callable[[Array], float]
 
 
 def rdm_and_mag(a: Array, b: Array) -> tuple[Array, Array]:
-    """Of columns (C, S) under the average reference, ``b`` the truth.
-
-    RDM = |a/|a| - b/|b||, 0 to 2, compares topographies; MAG = |a|/|b| compares magnitudes
-    (Meijs et al. 1989, doi:10.1109/10.40805).
-    """
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-    size_a, size_b = np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0)
-    return np.linalg.norm(a / size_a - b / size_b, axis=0), size_a / size_b
+    """(S,) each: ``rdm`` and ``mag`` of columns (C, S) at average reference, ``b`` the truth."""
+    a, b = ((each - each.mean(axis=0)).T for each in (a, b))
+    return rdm(a, b), mag(a, b)
 
 
 def percentile(q: float) -> Statistic:

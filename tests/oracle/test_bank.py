@@ -28,6 +28,7 @@ from bayesesi.forward import (
 )
 from bayesesi.forward.build import BankRecipe, build_bank
 from bayesesi.forward.electrodes import nominal_positions
+from tests.bench.difference import rdm_and_mag
 
 Array = NDArray[np.floating]
 
@@ -73,12 +74,6 @@ def solved(bank: LeadfieldBank, setting: HeadSetting, level: int) -> Array:
         shape.warp(on_scalp),
         space.normals,
     )
-
-
-def rdm_and_mag(leadfield: Array, truth: Array) -> tuple[Array, Array]:
-    a, b = leadfield - leadfield.mean(axis=0), truth - truth.mean(axis=0)
-    size_a, size_b = np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0)
-    return np.linalg.norm(a / size_a - b / size_b, axis=0), size_a / size_b
 
 
 # ---- what it stands for

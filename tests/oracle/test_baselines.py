@@ -18,7 +18,6 @@ from bayesesi.benchmark.baselines import (
     METHODS,
     LinearInverse,
     Method,
-    best_lambda,
     best_setting,
     estimate,
     peak_errors,
@@ -148,11 +147,11 @@ def cases(obs: Observation, n: int, snr: float) -> Iterator[tuple[Observation, n
 def test_the_best_lambda_is_the_grids_minimum(obs: Observation) -> None:
     errors = peak_errors(cases(obs, 20, 2.0), "MNE")
     assert errors.shape == (20, len(LAMBDA2_GRID))
-    best = best_lambda(cases(obs, 20, 2.0), "MNE")
+    best = best_setting(cases(obs, 20, 2.0), "MNE")
     assert errors.mean(axis=0)[LAMBDA2_GRID.index(best)] == errors.mean(axis=0).min()
     exact = replace(obs, values=np.tile(obs.leadfield[:, [3]], 20))
     clean = [(exact, obs.source_space.positions[[3]])]
-    assert best_lambda(clean, "sLORETA") == max(LAMBDA2_GRID)  # all are right: the smoothest
+    assert best_setting(clean, "sLORETA") == max(LAMBDA2_GRID)  # all are right: the smoothest
 
 
 @pytest.mark.parametrize("snr", [1.0, 3.0, 10.0])
@@ -174,7 +173,7 @@ def test_mistakes_get_a_sentence(obs: Observation, inverse: LinearInverse) -> No
     with pytest.raises(InputError, match="whitened components"):
         estimate(replace(obs, values=obs.values[:-1]), "MNE", 0.1, inverse)
     with pytest.raises(InputError, match="at least one"):
-        best_lambda([])
+        best_setting([], "sLORETA")
 
 
 def windows(
@@ -373,7 +372,6 @@ def test_the_best_setting_is_the_grids_minimum(obs: Observation) -> None:
         best = best_setting(found, name)
         assert mean[grid.index(best)] == mean.min()
         assert (mean[grid.index(best) + 1 :] > mean.min()).all()
-    assert best_setting(found, "sLORETA") == best_lambda(found, "sLORETA")
     quiet = [(replace(o, values=1e-3 * o.values), at) for o, at in found[:1]]
     where, at = obs.source_space.positions, quiet[0][1]
     assert not BASELINES["gamma-MAP"](quiet[0][0], 100.0).any()

@@ -17,6 +17,7 @@ from bayesesi.anatomy.surfaces import icosphere
 from bayesesi.errors import InputError
 from bayesesi.forward import Conductivities, solve_bem
 from bayesesi.forward.bem import BoundaryElements, scalp_weights
+from tests.bench.difference import rdm_and_mag
 from tests.oracle.nested_spheres import sphere_leadfield
 
 Array = NDArray[np.floating]
@@ -48,13 +49,6 @@ ELECTRODES = 0.092 * directions(60, seed=2)
 
 def sigmas(conductivities: Conductivities, surfaces: HeadSurfaces) -> list[float]:
     return [getattr(conductivities, tissue) for tissue in surfaces.tissues]
-
-
-def rdm_and_mag(leadfield: Array, truth: Array) -> tuple[Array, Array]:
-    """Difference of shape (0 to 2) and ratio of size, each column, at average reference."""
-    a, b = leadfield - leadfield.mean(axis=0), truth - truth.mean(axis=0)
-    size_a, size_b = np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0)
-    return np.linalg.norm(a / size_a - b / size_b, axis=0), size_a / size_b
 
 
 # ---- OpenMEEG's own pipeline

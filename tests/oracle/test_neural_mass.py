@@ -28,7 +28,7 @@ from bayesesi.simulator.neural_mass import (
     integrate,
     least_sfreq,
 )
-from bayesesi.simulator.steady_state import fixed_points, is_stable, jacobian
+from tests.oracle.steady_states import fixed_points, is_stable, jacobian
 
 Array = NDArray[np.floating]
 ALARM = 1e-4

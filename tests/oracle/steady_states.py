@@ -1,4 +1,4 @@
-"""Steady states of a neural mass without noise, and whether they are stable.
+"""Steady states of a neural mass without noise, and whether they are stable: an oracle.
 
 Where stability changes with a parameter the activity changes its kind: an eigenvalue that crosses
 zero is a fold, a pair that crosses the imaginary axis a Hopf point, where a rhythm begins.
