@@ -126,4 +126,4 @@ def test_an_import_from_below_is_caught(module: str, source: str) -> None:
 def test_contributing_lists_the_rows_that_hold() -> None:
     text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     listed = text.split("<!-- rows -->")[1].split("<!-- end -->")[0]
-    assert tuple(listed.replace(".", "").replace(",", " ").split()) == ROWS
+    assert listed.replace(".", "").replace(",", " ").split() == ROWS
