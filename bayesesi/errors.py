@@ -17,7 +17,8 @@ class OutsideRangeError(InputError):
 
 
 def some(names: Iterable[object], limit: int = 5) -> str:
-    """A short, safe listing of names for a sentence: the first few, and how many more."""
+    """List the first ``limit`` of ``names`` for a sentence, cut to 40 characters, and how many
+    more."""
     every = [repr(str(name)[:40]) for name in names]
     shown = every[:limit]
     more = len(every) - len(shown)

@@ -26,10 +26,12 @@ def run_jobs(
     doing: str = "working",
     progress: bool = False,
 ) -> Iterator[Any]:
-    """``work(*job)`` of every job, as they end.
+    """Yield ``work(*job)`` of every job, in the order in which they end.
 
     Parameters
     ----------
+    work : function that can be pickled if there are several processes. jobs : its arguments, one
+        tuple a job.
     workers : processes on this machine. scheduler : address of a Dask scheduler; then ``workers``
         is not used. doing : what a bar says, if there is ``progress``.
 

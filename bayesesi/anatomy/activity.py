@@ -15,10 +15,10 @@ ACTIVE_SHARE = 0.10
 def region_energy(
     square_moments: NDArray[np.floating] | sp.csr_array, parcellation: Parcellation
 ) -> NDArray[np.float64]:
-    """(n, P): integral of |q|² dA over each region, q = j / a the moment density.
+    """Integrate |q|² dA over each region, (n, P), q = j / a the moment density.
 
-    ``square_moments`` (n, S) are |j|² summed over the window, A² m²; a source stands for the area
-    a of cortex.
+    ``square_moments`` (n, S) are |j|² summed over the window, A² m²; a source stands for the area a
+    of cortex. ``parcellation`` has S sources and P regions.
     """
     inside = np.flatnonzero(parcellation.labels >= 0)
     weight = 1 / parcellation.source_space.areas[inside]
@@ -29,9 +29,10 @@ def region_energy(
 
 
 def active_regions(energy: NDArray[np.float64], share: float = ACTIVE_SHARE) -> NDArray[np.bool_]:
-    """(n, P): regions with at least ``share`` of the energy (n, P), and the one with the most.
+    """Mark regions with at least ``share`` (0 to 1) of the energy and the one with most, (n, P).
 
-    A field without energy has no active region.
+    ``energy`` (n, P) has the unit of ``region_energy``. A field without energy has no active
+    region.
     """
     total = energy.sum(axis=1, keepdims=True)
     largest = energy == energy.max(axis=1, keepdims=True)

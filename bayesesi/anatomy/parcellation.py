@@ -71,9 +71,12 @@ LOBES = ("frontal", "central", "parietal", "temporal", "occipital", "insula")
 
 @dataclass(frozen=True)
 class Region:
-    """One region: ``name`` as MNE labels are named (``cuneus-lh``), and where a reader looks.
+    """One region of the cortex, and where a reader looks for it.
 
-    ``sublobe`` is a HED-SCORE place of source analysis; ``lobe`` the brain region it lies in.
+    Attributes
+    ----------
+    name : as MNE labels are named (``cuneus-lh``). side : left or right.
+    lobe : one of ``LOBES``. sublobe : a HED-SCORE place of source analysis in that lobe.
     """
 
     name: str
@@ -83,6 +86,12 @@ class Region:
 
     @classmethod
     def named(cls, name: str) -> Region:
+        """Make the region of this ``name``, such as ``cuneus-lh``.
+
+        Raises
+        ------
+        InputError : a name that is none of ``REGIONS``.
+        """
         stem, _, hemi = name.rpartition("-")
         if stem not in _PLACES or hemi not in ("lh", "rh"):
             raise InputError(
@@ -95,7 +104,10 @@ class Region:
 class Parcellation:
     """Which region each source belongs to.
 
-    ``regions`` has P entries; ``labels`` is (S,) with an index into it, or ``OUTSIDE``.
+    Attributes
+    ----------
+    source_space : S sources. regions : P of them.
+    labels : (S,) index into ``regions``, or ``OUTSIDE``.
     """
 
     source_space: SourceSpace
@@ -127,13 +139,18 @@ class Parcellation:
         return np.arange(len(self.regions))[:, None] == self.labels
 
     def sources_of(self, region: str) -> NDArray[np.int64]:
-        """Indices of the sources in a region."""
+        """Find the indices of the sources in the region with the name ``region``.
+
+        Raises
+        ------
+        InputError : a name that is none of ``names``.
+        """
         if region not in self.names:
             raise InputError(f"no region {region!r} here; allowed are {some(self.names)}")
         return np.flatnonzero(self.labels == self.names.index(region))
 
     def table(self) -> pd.DataFrame:
-        """One row a region: region, side, lobe, sublobe, area_cm2, n_sources."""
+        """List the regions, one a row: region, side, lobe, sublobe, area_cm2, n_sources."""
         import pandas as pd
 
         rows = pd.DataFrame([vars(region) for region in self.regions])
@@ -143,7 +160,7 @@ class Parcellation:
         return rows
 
     def on(self, other: SourceSpace, max_distance: float = 0.010) -> Parcellation:
-        """The same regions for other sources: each takes its nearest labelled source's.
+        """Give the sources ``other`` the same regions: each takes its nearest labelled source's.
 
         Sources farther than ``max_distance`` m from every labelled one are ``OUTSIDE``. Sources
         that are vertices of the same mesh, or of any fsaverage mesh of a level, take the label of
@@ -168,7 +185,14 @@ class Parcellation:
 def parcellation_from_names(
     source_space: SourceSpace, names: Sequence[str | None] | Mapping[int, str]
 ) -> Parcellation:
-    """A Desikan-Killiany parcellation from one region name (or None) a source."""
+    """Make a Desikan-Killiany parcellation of ``source_space`` from region ``names``.
+
+    ``names`` has one name or None for each source, or maps some sources' indices to names.
+
+    Raises
+    ------
+    InputError : names that are no regions, too few or too many of them.
+    """
     named = names if isinstance(names, Mapping) else dict(enumerate(names))
     stray = [source for source in named if not 0 <= source < source_space.n_sources]
     if stray or not (isinstance(names, Mapping) or len(named) == source_space.n_sources):
@@ -187,7 +211,12 @@ def parcellation_from_names(
 def read_annotation(
     lh: str | Path, rh: str | Path, mesh: CorticalMesh, source_space: SourceSpace
 ) -> Parcellation:
-    """A FreeSurfer ``aparc`` annotation of the subject's own surfaces.
+    """Read a FreeSurfer ``aparc`` annotation of the subject's own surfaces.
+
+    Parameters
+    ----------
+    lh, rh : .annot files of the two hemispheres. mesh : the surfaces that they label.
+    source_space : sources on that mesh.
 
     Raises
     ------

@@ -23,12 +23,12 @@ from bayesesi.errors import InputError
 
 @cache
 def template_partition(n_cells: int) -> NDArray[np.int64]:
-    """(20484,) cell of each source of the finest template, -1 outside the atlas.
+    """Cut the template's cortex into ``n_cells`` cells: (20484,) cell of each vertex, -1 outside.
 
     Half of the cells on each side, by farthest points: each next middle is the vertex farthest
     along the surface from those before it, and a vertex belongs to the nearest middle (Gonzalez
-    1985, doi:10.1016/0304-3975(85)90224-5: no cell more than twice as wide as it could be). Some
-    15 s for 994 cells, kept in the user's cache.
+    1985, doi:10.1016/0304-3975(85)90224-5: no cell more than twice as wide as it could be). Some 15
+    s for 994 cells, kept in the user's cache.
     """
     mesh, inside = template_mesh(), template_parcellation(5).labels >= 0
 
@@ -61,11 +61,12 @@ class Parcels:
 
 @cache
 def template_parcels(n: int, level: int = 4) -> Parcels:
-    """n pieces or so, of about equal area, of the template's regions; each region is one at least.
+    """Cut the template's regions into about ``n`` pieces of about equal area, each region into one
+    at least; sources are those of the template at ``level`` 1 to 5.
 
     Pieces are clusters by straight distance, weighted by area (k-means). A source counts against
-    its region if its normal points against the direction along which those of the region point
-    most (the first singular vector, as ``mean_flip`` of MNE-Python has it): the summed moment of a
+    its region if its normal points against the direction along which those of the region point most
+    (the first singular vector, as ``mean_flip`` of MNE-Python has it): the summed moment of a
     region, and of its pieces, is then that of current one way.
     """
     from sklearn.cluster import KMeans
@@ -92,7 +93,9 @@ def template_parcels(n: int, level: int = 4) -> Parcels:
 
 
 def read_partition(path: str | Path) -> NDArray[np.int64]:
-    """(20484,) cell of each vertex of fsaverage5, from a .mat file with ``rm`` (from 0).
+    """Read (20484,) the cell of each vertex of fsaverage5, -1 outside the atlas.
+
+    ``path`` is a .mat file with one whole number from 0 for each vertex, as ``rm``.
 
     Raises
     ------
@@ -133,7 +136,10 @@ def _middles(mesh: CorticalMesh, inside: NDArray[np.bool_], side: int, n: int) -
 
 
 def cell_neighbours(mesh: CorticalMesh, cells: NDArray[np.int64]) -> sp.csr_array:
-    """(n, n) which cells share an edge, themselves included."""
+    """Find which cells share an edge: (n, n) sparse, each cell beside itself included.
+
+    ``cells`` (V,) is the cell of each vertex of ``mesh``, from 0, or -1 for none.
+    """
     n = int(cells.max()) + 1
     edges = sp.coo_array(mesh.edges)
     a, b = cells[edges.coords[0]], cells[edges.coords[1]]

@@ -71,7 +71,10 @@ class CorticalMesh:
         return sp.csr_array(upper + upper.T)
 
     def nearest_seed(self, seeds: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(V,) index into ``seeds`` of the one nearest along the surface (edge paths)."""
+        """Find (V,) which of the vertices ``seeds`` (n,) is nearest along the surface's edges.
+
+        Values are indices into ``seeds``, -1 where no path leads to one.
+        """
         from scipy.sparse.csgraph import dijkstra
 
         _, _, source = dijkstra(
@@ -93,9 +96,10 @@ class CorticalMesh:
         return [pp3d.MeshHeatMethodDistanceSolver(v, f) if len(v) else None for v, f in parts]
 
     def geodesic_from(self, vertex: int) -> NDArray[np.float64]:
-        """(V,) m: distance along the cortex from one vertex; infinite on the other hemisphere.
+        """Compute (V,) distances in m along the cortex from one ``vertex``.
 
-        Heat method (Crane, Weischedel & Wardetzky 2013, doi:10.1145/2516971.2516977).
+        They are infinite on the other hemisphere. Heat method (Crane, Weischedel & Wardetzky 2013,
+        doi:10.1145/2516971.2516977).
         """
         distance = np.full(self.n_vertices, np.inf)
         right = vertex >= self.n_left
@@ -114,10 +118,10 @@ class SourceSpace:
     ----------
     positions : (S, 3) m, MNE head frame.
     normals : (S, 3) outward unit normals of the cortex; None in a volume.
-    mesh, vertices : the cortical mesh and the (S,) vertices of it that carry sources; None in
-        a volume.
+    mesh, vertices : the cortical mesh and the (S,) vertices of it that carry sources; None in a
+        volume.
     level : icosahedral level on a fsaverage mesh (4 for 5,124 sources), else None.
-    subject : name of the anatomy.
+    subject : name of the anatomy. spacing : m between points of a grid; None on a cortex.
     """
 
     positions: NDArray[np.float64]
@@ -132,6 +136,8 @@ class SourceSpace:
     def on_mesh(
         cls, mesh: CorticalMesh, vertices: NDArray[np.int64], level: int | None = None
     ) -> SourceSpace:
+        """Put sources on the ``vertices`` (S,) of ``mesh``; ``level`` is None if they are no
+        level."""
         return cls(
             positions=mesh.positions[vertices],
             normals=mesh.normals[vertices],
@@ -212,10 +218,14 @@ class SourceSpace:
         return np.vstack(faces)
 
     def at_level(self, level: int) -> SourceSpace:
-        """The coarser source space of the same cortex: its sources are a subset of these.
+        """Make the coarser source space of ``level`` on the same cortex: a subset of these sources.
 
         On a fsaverage mesh the first 2,562 / 642 / 162 / 42 vertices of a hemisphere are the
         coarser icospheres (levels 4, 3, 2, 1).
+
+        Raises
+        ------
+        InputError : a finer level, or sources that are no level of a fsaverage mesh.
         """
         if self.level is None:
             raise InputError(
@@ -237,7 +247,12 @@ class SourceSpace:
         return replace(coarse, normals=self.normals[coarse.index_in(self)])
 
     def index_in(self, finer: SourceSpace) -> NDArray[np.int64]:
-        """(S,) where each of these sources stands in a finer source space of the same mesh."""
+        """Find (S,) where each of these sources stands in ``finer``, which is on the same mesh.
+
+        Raises
+        ------
+        InputError : sources that ``finer`` does not have.
+        """
         where = np.full(finer._cortex().n_vertices, -1)
         where[finer._vertices] = np.arange(finer.n_sources)
         index = where[self._vertices]
@@ -246,8 +261,8 @@ class SourceSpace:
         return index
 
     def spread(self, n: int) -> NDArray[np.int64]:
-        """(n,) sources spread evenly: the one in the middle, then each the farthest (along a
-        straight line) from those before."""
+        """Choose ``n`` sources spread evenly, (n,): the one in the middle, then each the farthest
+        (along a straight line) from those before."""
         far = np.linalg.norm(self.positions - self.positions.mean(axis=0), axis=1)
         chosen, nearest = [int(far.argmin())], np.full(self.n_sources, np.inf)
         while len(chosen) < n:
@@ -257,15 +272,16 @@ class SourceSpace:
         return np.array(chosen)
 
     def geodesic(self, sources: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, S) m: distances along the cortex from each of ``sources`` to every source."""
+        """Compute (n, S) distances in m along the cortex from ``sources`` (n,) to every source."""
         mesh, vertices = self._cortex(), self._vertices
         rows = [mesh.geodesic_from(vertices[s])[vertices] for s in np.atleast_1d(sources)]
         return np.asarray(rows, dtype=np.float32)
 
     def neighbourhood(self, radius: float, progress: bool = False) -> sp.csr_array:
-        """(S, S) sparse: geodesic distances up to ``radius`` m, the zero diagonal stored.
+        """Compute geodesic distances up to ``radius`` m: (S, S) sparse, the zero diagonal stored.
 
-        Computed once a cortex (about 4 ms a source) and kept in the user's cache.
+        Computed once a cortex (about 4 ms a source) and kept in the user's cache; ``progress``
+        shows a bar meanwhile.
         """
         from bayesesi.anatomy.cache import cached_arrays
 

@@ -36,7 +36,7 @@ class SurfaceModes:
         return int(self.eigenvalues.size)
 
     def amplitudes(self, smoothness: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, 2 m) standard deviations of coefficients that give a field of unit variance.
+        """Compute (n, 2 m) standard deviations of coefficients that give a field of unit variance.
 
         ``smoothness`` (n,) is l in m. The variance is 1 on average over the cortex.
         """
@@ -49,12 +49,12 @@ class SurfaceModes:
         return float((self.modes[:, 0, 0].astype(float) ** -2).sum())
 
     def combine(self, coefficients: NDArray[np.floating]) -> NDArray[np.float32]:
-        """(n, V): fields with these (n, 2 m) coefficients."""
+        """Sum the modes to fields (n, V), by ``coefficients`` (n, 2 m) in their unit times m."""
         sides = coefficients.astype(np.float32).reshape(len(coefficients), 2, -1)
         return np.concatenate([sides[:, h] @ self.modes[h].T for h in (0, 1)], axis=1)
 
     def at(self, vertices: NDArray[np.integer]) -> NDArray[np.float32]:
-        """(n, 2 m): every mode at these n of the V vertices, 0 off its hemisphere."""
+        """Pick every mode at ``vertices`` (n,): (n, 2 m) in 1/m, 0 off its hemisphere."""
         _, half, m = self.modes.shape
         found = np.zeros((len(vertices), 2, m), np.float32)
         side, row = np.divmod(vertices, half)
@@ -63,7 +63,7 @@ class SurfaceModes:
 
 
 def surface_modes(mesh: CorticalMesh, n_a_side: int) -> SurfaceModes:
-    """The ``n_a_side`` smoothest modes of each hemisphere, by cotangent weights.
+    """Compute the ``n_a_side`` smoothest modes of each side of ``mesh``, by cotangent weights.
 
     Some 20 s a hemisphere for 700 of 10,242 vertices, kept in the user's cache.
     """
@@ -105,5 +105,5 @@ def _modes_of(
 
 @cache
 def template_modes() -> SurfaceModes:
-    """1,400 modes of the template's cortex, enough for smoothness from 8 mm on."""
+    """Compute 1,400 modes of the template's cortex, enough for smoothness from 8 mm on."""
     return surface_modes(template_mesh(), 700)

@@ -31,8 +31,10 @@ TISSUES = {1: ("brain",), 3: ("brain", "skull", "scalp"), 4: ("brain", "csf", "s
 class HeadSurfaces:
     """1, 3 or 4 nested closed surfaces, inner to outer, in the MNE head frame.
 
-    ``vertices`` and ``triangles`` hold one array a surface, (V, 3) m and (F, 3) with outward
-    normals (right-hand rule).
+    Attributes
+    ----------
+    vertices : one (V, 3) a surface, m.
+    triangles : one (F, 3) a surface, with outward normals (right-hand rule).
     """
 
     vertices: tuple[NDArray[np.float64], ...]
@@ -78,7 +80,8 @@ class HeadSurfaces:
         return self.meshes[self.names.index(name)]
 
     def check(self, sources: NDArray[np.float64] | None = None) -> HeadSurfaces:
-        """Itself, when the surfaces are closed, outward and nested and enclose ``sources``.
+        """Return itself if its surfaces are closed, outward, nested and enclose ``sources`` (n, 3)
+        m.
 
         Raises
         ------
@@ -108,7 +111,7 @@ class HeadSurfaces:
 
 
 def contains(mesh: trimesh.Trimesh, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(n,) whether points lie inside a closed mesh, by its solid angle.
+    """Find (n,) whether ``points`` (n, 3) lie inside a closed ``mesh`` in their frame and unit (m).
 
     The signed angles of all triangles sum to 4 pi inside and 0 outside (van Oosterom & Strackee
     1983, doi:10.1109/TBME.1983.325207); exact for any shape, no ray can graze an edge.
@@ -130,7 +133,9 @@ def contains(mesh: trimesh.Trimesh, points: NDArray[np.float64]) -> NDArray[np.b
 
 
 def head_to_mri_matrix(trans: NDArray[np.float64] | mne.Transform) -> NDArray[np.float64]:
-    """(4, 4) in m from the head to the MRI frame, of an MNE transform in either direction.
+    """Convert ``trans``, an MNE transform in either direction, to (4, 4) from head to MRI frame, m.
+
+    ``trans`` may also be that matrix (4, 4).
 
     Raises
     ------
@@ -161,20 +166,20 @@ def read_head_surfaces(
     head_to_mri: NDArray[np.float64] | mne.Transform,
     n_vertices: int | None = 642,
 ) -> HeadSurfaces:
-    """FreeSurfer ``.surf`` files, inner to outer, brought to the head frame.
+    """Read FreeSurfer ``.surf`` files, inner to outer, and bring them to the head frame.
 
     Parameters
     ----------
     paths : inner skull, outer skull, scalp (or only the scalp; or brain first), mm in MRI surface
         RAS as ``mne watershed_bem`` writes them.
     head_to_mri : the ``trans`` of an ``mne`` coregistration: MNE's, or (4, 4) in m.
-    n_vertices : icospheres with more vertices are thinned to their first ``n_vertices``; None
-        keeps every surface as it is.
+    n_vertices : icospheres with more vertices are thinned to their first ``n_vertices``; None keeps
+        every surface as it is.
 
     Raises
     ------
-    InputError : a file that is no surface or has too many vertices, or surfaces that are not
-        closed and nested.
+    InputError : a file that is no surface or has too many vertices, or surfaces that are not closed
+        and nested.
     """
     from nibabel.freesurfer import read_geometry
 
@@ -211,7 +216,14 @@ _GRADES = {12: 0, 42: 1, 162: 2, 642: 3, 2562: 4, 10242: 5}
 
 
 def icosphere(n_vertices: int = 642) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Directions (V, 3) and triangles (F, 3) of the icosahedron subdivided as FreeSurfer's."""
+    """Make unit directions (V, 3) and triangles (F, 3) of FreeSurfer's subdivided icosahedron.
+
+    ``n_vertices`` V is one of 12, 42, 162, 642, 2562, 10242.
+
+    Raises
+    ------
+    InputError : another number of vertices.
+    """
     from mne.surface import _get_ico_surface
 
     if n_vertices not in _GRADES:
@@ -231,4 +243,5 @@ def _is_icosphere(triangles: NDArray[np.int64]) -> bool:
 
 
 def icosphere_triangles(n_vertices: int) -> NDArray[np.int64]:
+    """Make the triangles (F, 3) of an ``icosphere`` of ``n_vertices``."""
     return icosphere(n_vertices)[1]

@@ -53,7 +53,7 @@ def _package_folder(name: str) -> Path:
 
 
 def fsaverage5_file(name: str) -> Path:
-    """A fsaverage5 file that nilearn ships, such as ``infl_left`` or ``sulc_right``."""
+    """Find a fsaverage5 file that nilearn ships by ``name``, such as ``infl_left``."""
     return _package_folder("nilearn") / "datasets" / "data" / "fsaverage5" / f"{name}.gii.gz"
 
 
@@ -68,7 +68,7 @@ def _fsaverage_surface(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64
 
 @cache
 def head_to_mri() -> NDArray[np.float64]:
-    """(4, 4) from the template's head frame to fsaverage's MRI (surface RAS) frame, m."""
+    """Read (4, 4) from the template's head frame to fsaverage's MRI (surface RAS) frame, m."""
     import mne
 
     path = _package_folder("mne") / "data" / "fsaverage" / "fsaverage-trans.fif"
@@ -77,7 +77,7 @@ def head_to_mri() -> NDArray[np.float64]:
 
 @cache
 def template_fiducials() -> NDArray[np.float64]:
-    """(3, 3) m, head frame: LPA, nasion and RPA."""
+    """Read LPA, nasion and RPA of the template, (3, 3) m, head frame."""
     import mne
 
     path = _package_folder("mne") / "data" / "fsaverage" / "fsaverage-fiducials.fif"
@@ -86,19 +86,19 @@ def template_fiducials() -> NDArray[np.float64]:
 
 
 def to_head_frame(mri: NDArray[np.float64]) -> NDArray[np.float64]:
-    """MRI (surface RAS) positions in m, (n, 3), to the template's head frame."""
+    """Move positions ``mri`` (n, 3), m in MRI (surface RAS), to the template's head frame."""
     trans = head_to_mri()
     return (np.asarray(mri, float) - trans[:3, 3]) @ trans[:3, :3]
 
 
 def to_mri_frame(head: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Head-frame positions in m, (n, 3), to fsaverage's MRI (surface RAS) frame."""
+    """Move positions ``head`` (n, 3), m in the head frame, to fsaverage's MRI (surface RAS)."""
     trans = head_to_mri()
     return np.asarray(head, float) @ trans[:3, :3].T + trans[:3, 3]
 
 
 def to_mni152(head: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Places in the template's head frame, (n, 3) m, to mm of MNI152.
+    """Move places ``head`` (n, 3), m in the template's head frame, to mm of MNI152.
 
     fsaverage's own space is MNI305; the map between the two is FreeSurfer's (CoordinateSystems).
     """
@@ -107,7 +107,7 @@ def to_mni152(head: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def of_mni152(mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Places of MNI152, (n, 3) mm, to the template's head frame in m."""
+    """Move places of MNI152, ``mm`` (n, 3) in mm, to the template's head frame in m."""
     back = np.linalg.inv(_TO_MNI152)
     return to_head_frame(1e-3 * (np.asarray(mm, float) @ back[:3, :3].T + back[:3, 3]))
 
@@ -122,7 +122,7 @@ def _surface(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 @cache
 def template_mesh() -> CorticalMesh:
-    """The 20,484-vertex cortex: midthickness of fsaverage5, normals of its white surface."""
+    """Make the 20,484-vertex cortex: midthickness of fsaverage5, normals of its white surface."""
     import trimesh
 
     points: list[NDArray[np.float64]] = []
@@ -148,7 +148,7 @@ def template_mesh() -> CorticalMesh:
 
 @cache
 def template_source_space(level: int = 4) -> SourceSpace:
-    """The template's sources: 5,124 at level 4, every one of the 20,484 vertices at level 5."""
+    """Make the template's sources at ``level`` 1 to 5: 5,124 at 4, all 20,484 vertices at 5."""
     mesh = template_mesh()
     finest = SourceSpace.on_mesh(mesh, np.arange(mesh.n_vertices), max(SOURCES_AT_LEVEL))
     return finest if level == finest.level else finest.at_level(level)
@@ -156,9 +156,10 @@ def template_source_space(level: int = 4) -> SourceSpace:
 
 @cache
 def template_parcellation(level: int = 4) -> Parcellation:
-    """Desikan-Killiany on the template (Desikan et al. 2006, doi:10.1016/j.neuroimage.2006.01.021).
+    """Label the template's sources at ``level`` 1 to 5 with the regions of Desikan and Killiany.
 
-    The labels come from an asset of a few kB; its NOTICE names their source and licence.
+    (Desikan et al. 2006, doi:10.1016/j.neuroimage.2006.01.021.) The labels come from an asset of a
+    few kB; its NOTICE names their source and licence.
     """
     from safetensors.numpy import load_file
 
@@ -174,7 +175,13 @@ def radii_along(
     centre: NDArray[np.float64],
     directions: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """(n,) m: how far a star-shaped surface lies from ``centre`` along each direction."""
+    """Compute (n,) how far in m a star-shaped surface lies from ``centre`` along each direction.
+
+    Parameters
+    ----------
+    mesh_vertices : (V, 3) m. triangles : (F, 3). centre : (3,) m, inside.
+    directions : (n, 3) unit vectors.
+    """
     corners = mesh_vertices[triangles] - centre
     solve = np.linalg.inv(np.moveaxis(corners, 1, 2))
     radii = np.empty(len(directions))
@@ -187,7 +194,7 @@ def radii_along(
 
 @cache
 def head_centre() -> NDArray[np.float64]:
-    """(3,) m, head frame: the middle of the inner skull, from which the head is star-shaped."""
+    """Find the middle of the inner skull, (3,) m in the head frame: the head is star-shaped."""
     points, _ = _fsaverage_surface("inner_skull-bem")
     return (points.max(axis=0) + points.min(axis=0)) / 2
 
@@ -234,10 +241,17 @@ def _enclose(
 def template_surfaces(
     n_shells: int = 4, skull_thickness: float = 1.0, n_vertices: int = 642
 ) -> HeadSurfaces:
-    """Scalp, skull, cerebrospinal fluid and brain of the template, as nested icospheres.
+    """Make scalp, skull, cerebrospinal fluid and brain of the template, as nested icospheres.
 
-    ``skull_thickness`` (a factor, .7 to 1.4) moves the outer skull and, by as much, the scalp: the
-    space inside the skull and the thickness of the scalp stay.
+    Parameters
+    ----------
+    n_shells : 1 (scalp), 3 (without fluid) or 4. n_vertices : of each surface, see ``icosphere``.
+    skull_thickness : a factor, .7 to 1.4; it moves the outer skull and, by as much, the scalp: the
+        space inside the skull and the thickness of the scalp stay.
+
+    Raises
+    ------
+    InputError : another number of shells or vertices, or a thickness out of range.
     """
     low, high = THICKNESS_RANGE
     if not low <= skull_thickness <= high:
@@ -257,7 +271,10 @@ def template_surfaces(
 
 @cache
 def template_volume(spacing: float = 0.0082) -> SourceSpace:
-    """A grid of points inside the brain, at least 5 mm below its surface, for free dipoles."""
+    """Make a grid of points inside the brain, at least 5 mm below its surface, for free dipoles.
+
+    ``spacing`` is the distance between neighbours, m.
+    """
     import trimesh
 
     brain = template_surfaces(4).innermost

@@ -67,7 +67,7 @@ class VolumeBlobs:
         return index
 
     def cell(self, places: NDArray[np.float64]) -> NDArray[np.int64]:
-        """(n,) point in whose cell each of (n, 3) places in m lies, -1 outside of the brain."""
+        """Find (n,) the point in whose cell ``places`` (n, 3) m lie, -1 outside of the brain."""
         return self._at(np.rint((places - self._low) / self.spacing).astype(int) + 1)
 
     def _at(self, place: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -75,7 +75,8 @@ class VolumeBlobs:
         return self._index[tuple(np.moveaxis(kept, -1, 0))]
 
     def corners(self, places: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """(n, 8) points and weights of T; of a place outside, its nearest point."""
+        """Find (n, 8) points and weights of T at ``places`` (n, 3) m; outside, the nearest
+        point."""
         along = (places - self._low) / self.spacing + 1
         base = np.floor(along).astype(int)
         part = (along - base)[:, None]
@@ -93,7 +94,7 @@ class VolumeBlobs:
         return KDTree(self.source_space.positions)
 
     def extent_weights(self, extents: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, N) of the extents' nodes, for (n,) extents in m; ends are held."""
+        """Compute (n, N) weights of the extents' nodes for ``extents`` (n,) in m; ends are held."""
         return node_weights(np.square(extents), np.square(EXTENT_NODES))
 
     @cached_property
@@ -103,7 +104,7 @@ class VolumeBlobs:
         return tuple(_kernel(positions, self._tree, extent) for extent in EXTENT_NODES)
 
     def weights(self, places: NDArray[np.float64], extents: NDArray[np.float64]) -> sp.csr_array:
-        """(n, V) w, for (n, 3) places and (n,) extents in m."""
+        """Compute (n, V) w, sparse, for ``places`` (n, 3) m and ``extents`` (n,) m."""
         point, share = self.corners(places)
         rows = np.repeat(np.arange(len(point)), 8)
         near = sp.csr_array((share.ravel(), (rows, point.ravel())), (len(point), self.n_points))
@@ -116,7 +117,10 @@ class VolumeBlobs:
 
 
 def node_weights(values: NDArray[np.float64], nodes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, N) weights that interpolate linearly between rising nodes (N,); ends are held."""
+    """Compute (n, N) weights that interpolate ``values`` (n,) between rising ``nodes`` (N,).
+
+    Both have one unit; values beyond the ends get the weights of the end.
+    """
     return np.stack([np.interp(values, nodes, unit) for unit in np.eye(len(nodes))], axis=1)
 
 
@@ -131,5 +135,5 @@ def _kernel(positions: NDArray[np.float64], tree: KDTree, extent: float) -> sp.c
 
 @cache
 def template_blobs() -> VolumeBlobs:
-    """Of the template's volume, for which the bank holds lead fields."""
+    """Make the blobs of the template's volume, for which the bank holds lead fields."""
     return VolumeBlobs(template_volume())

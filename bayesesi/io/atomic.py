@@ -20,7 +20,7 @@ _ENDING = ".part"
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """A path to write to; it becomes ``path`` when the block ends well, else it is removed.
+    """Give a path to write to; it becomes ``path`` when the block ends well, else it is removed.
 
     Raises
     ------
@@ -45,13 +45,13 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 def atomic_folder(
     path: str | Path, overwrite: bool = False, former: Sequence[str] = ()
 ) -> Iterator[Path]:
-    """An empty folder to write files into; they are in ``path`` when the block ends well.
+    """Give an empty folder to write into; its files are in ``path`` when the block ends well.
 
     Parameters
     ----------
     overwrite : take a folder that has files in it; those of other names stay.
-    former : names of files that an earlier run may have left there and this one replaces; the
-        first of them, which makes a result of the others, goes first and comes last.
+    former : names of files that an earlier run may have left there and this one replaces; the first
+        of them, which makes a result of the others, goes first and comes last.
 
     Raises
     ------
@@ -74,7 +74,11 @@ def atomic_folder(
 
 
 def check_folder(path: str | Path, overwrite: bool = False) -> None:
-    """That a folder can be written, before anything long is begun.
+    """Check that the folder ``path`` can be written, before anything long is begun.
+
+    Parameters
+    ----------
+    overwrite : take a folder that has files in it.
 
     Raises
     ------
