@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesesi.errors import InputError
+from bayesesi.io.atomic import atomic_file
+
 
 def cache_folder() -> Path:
     """Find the cache's folder: ``$BAYESESI_CACHE`` if set, else the platform's for this user."""
@@ -43,9 +46,8 @@ def cached_arrays(
     arrays = compute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}.part")
-        save_file(arrays, draft)
-        draft.replace(path)
-    except OSError:
+        with atomic_file(path) as draft:
+            save_file(arrays, draft)
+    except (InputError, OSError):
         pass
     return arrays

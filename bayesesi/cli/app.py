@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bayesesi.errors import InputError
+from bayesesi.io.atomic import atomic_file
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -103,10 +104,13 @@ def printable(text: str) -> str:
 
 
 def save_figure(figure: Any, out: Path) -> None:
-    try:
-        figure.savefig(out, dpi=110)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{out} cannot be written ({error}); choose another -o") from error
+    """Write a figure in the format that its ending names, PNG without one."""
+    ending = out.suffix.removeprefix(".").lower() or "png"
+    known = figure.canvas.get_supported_filetypes()
+    if ending not in known:
+        raise InputError(f"{out.name} is no picture: its ending is one of {', '.join(known)}")
+    with atomic_file(out) as draft:
+        figure.savefig(draft, format=ending, dpi=110)
     console.print(Text(f"written to {out}"))
 
 

@@ -30,6 +30,7 @@ from bayesesi.forward.bem import scalp_weights
 from bayesesi.forward.head_setting import HeadSetting, HeadSettings
 from bayesesi.forward.head_shape import HeadShape
 from bayesesi.forward.scalp import ScalpMap
+from bayesesi.io.atomic import atomic_file
 
 SCHEMA = 1
 
@@ -264,10 +265,8 @@ def write_bank(bank: LeadfieldBank, path: str | Path) -> None:
         "recipe": json.dumps(bank.recipe, sort_keys=True),
         "shapes": json.dumps([asdict(shape) for shape in bank.shapes]),
     }
-    path = Path(path)
-    draft = path.with_suffix(".part")
-    save_file(arrays, draft, metadata=header)
-    draft.replace(path)
+    with atomic_file(path) as draft:
+        save_file(arrays, draft, metadata=header)
 
 
 def read_bank(path: str | Path) -> LeadfieldBank:

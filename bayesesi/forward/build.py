@@ -22,6 +22,7 @@ from bayesesi.forward.bem import BemDipoles, BoundaryElements
 from bayesesi.forward.conductivity import CONDUCTIVITY_RANGE, Conductivities
 from bayesesi.forward.head_setting import HeadSetting
 from bayesesi.forward.head_shape import HeadShape
+from bayesesi.io.atomic import atomic_file
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,8 @@ def _solve_head(recipe: BankRecipe, index: int, work: Path) -> Iterator[tuple[st
 
 
 def _save(path: Path, array: NDArray[np.floating]) -> None:
-    draft = path.with_suffix(".part.npy")
-    np.save(draft, array.astype(np.float32))
-    draft.replace(path)
+    with atomic_file(path) as draft, draft.open("wb") as file:
+        np.save(file, array.astype(np.float32))
 
 
 def _at_unit_brain(c: Conductivities) -> Conductivities:

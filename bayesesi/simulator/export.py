@@ -14,6 +14,7 @@ import numpy as np
 from bayesesi.anatomy import template_source_space
 from bayesesi.anatomy.template import template_fiducials
 from bayesesi.errors import InputError, some
+from bayesesi.io.atomic import write_text
 from bayesesi.simulator.simulation import Batch, Session, Simulation, Truth
 
 if TYPE_CHECKING:
@@ -140,10 +141,10 @@ def write_fif(simulation: Simulation, folder: str | Path, kind: Kind = "evoked")
         "Namespace": simulation.namespace,
         "Simulator": spec.resolved(),
     }
-    _write_text(folder / "dataset_description.json", json.dumps(about, indent=1))
+    write_text(folder / "dataset_description.json", json.dumps(about, indent=1))
     keys = list(rows[0])
     table = ["\t".join(keys), *("\t".join(str(row[key]) for key in keys) for row in rows)]
-    _write_text(folder / "participants.tsv", "\n".join(table) + "\n")
+    write_text(folder / "participants.tsv", "\n".join(table) + "\n")
     return folder
 
 
@@ -157,7 +158,7 @@ def _write_case(batch: Batch, k: int, folder: Path, kind: Kind) -> dict[str, Any
     else:
         to_evoked(batch, k).save(place / f"{stem}_ave.fif", verbose="error")
     _write_cov(batch, float(batch.noise_scale[k]), place / f"{stem}_cov.fif")
-    _write_text(place / f"{stem}_truth.json", json.dumps(_plain(vars(truth)), indent=1))
+    write_text(place / f"{stem}_truth.json", json.dumps(_plain(vars(truth)), indent=1))
     _write_field(batch, k, place / f"{stem}_truth")
     return {"participant_id": subject, **_row(truth)}
 
@@ -231,9 +232,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str | int | float | bool | None):
         return value
     return _plain(vars(value))
-
-
-def _write_text(path: Path, text: str) -> None:
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)

@@ -19,6 +19,7 @@ from bayesesi.anatomy.cache import cached_arrays
 from bayesesi.errors import InputError
 from bayesesi.forward import Conductivities, ForwardOperator, Sensors, solve_bem, template_bank
 from bayesesi.forward.electrodes import place_electrodes
+from bayesesi.io.atomic import atomic_file
 from bayesesi.noise import NoiseCovariance
 from bayesesi.observation import Observation, observe
 from bayesesi.prior import BLOCK, block_generator, blocks_of, distribution_of
@@ -195,13 +196,12 @@ def write_volume_cases(cases: VolumeCases, path: str | Path) -> Path:
         "positions": cases.forward.source_space.positions,
         **{f"draws/{name}": value for name, value in cases.draws.items()},
     }
-    draft = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, draft)
-        draft.replace(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error}); choose another folder") from error
+    with atomic_file(path) as draft:
+        save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, draft)
     return path
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from bayesesi.io.atomic import write_text
 from tests.bench.outcome import Finding, Outcome
-from tests.bench.store import ROOT, write_atomic
+from tests.bench.store import ROOT
 
 FOLDER = ROOT / "reports" / "bench"
 COMMAND = "make bench"
@@ -49,10 +50,10 @@ def write_report(results: dict[str, dict[str, Any]]) -> None:
             continue  # nothing new: what stands there stays
         plain = {"command": COMMAND, "rows": {n: _without_curves(r) for n, r in rows.items()}}
         text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
-        write_atomic(FOLDER / f"{report.name}.json", text)
+        write_text(FOLDER / f"{report.name}.json", text)
         outcomes = {n: Outcome.from_json(r["outcome"]) for n, r in rows.items() if "outcome" in r}
         drawn = _draw(outcomes)
-        write_atomic(FOLDER / f"{report.name}.md", _markdown(report, rows, outcomes, drawn))
+        write_text(FOLDER / f"{report.name}.md", _markdown(report, rows, outcomes, drawn))
 
 
 def _without_curves(result: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bayesesi.io.atomic import write_text
+
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "bench"
 # what every row stands on
@@ -73,14 +75,8 @@ def read_row(row: str, key: str) -> dict[str, Any] | None:
 
 
 def write_row(row: str, result: dict[str, Any]) -> None:
-    write_atomic(WORK / f"{row}.json", json.dumps(result, indent=1))
-
-
-def write_atomic(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f"{path.suffix}.{os.getpid()}.part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    WORK.mkdir(parents=True, exist_ok=True)
+    write_text(WORK / f"{row}.json", json.dumps(result, indent=1))
 
 
 def conditions(threads: int) -> dict[str, Any]:
