@@ -38,12 +38,16 @@ class Spec(Table):
         return self._folder
 
     def resolved(self) -> dict[str, Any]:
-        """Every key with its value, defaults included, as plain data."""
+        """Return every key with its value, defaults included, as plain data."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 def between(low: float, high: float, what: str) -> AfterValidator:
-    """For ``Annotated[Quantity, between(...)]``: every value must lie in [low, high]."""
+    """Make a check for ``Annotated[Quantity, between(...)]``: values lie in [``low``, ``high``].
+
+    ``low`` and ``high`` have the unit of the key, without unit where it has none; ``what`` names
+    the value in the error.
+    """
 
     def check(quantity: Quantity) -> Quantity:
         reach = quantity.bounds

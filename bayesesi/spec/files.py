@@ -74,14 +74,14 @@ class SpecError(InputError):
 
 @cache
 def specs_folder() -> Path:
-    """Where ``priors``, ``simulators`` and ``reports`` are: in the package, else the checkout."""
+    """Find ``priors``, ``simulators`` and ``reports``: in the package, else in the checkout."""
     package = Path(str(files("bayesesi")))
     inside = package / "_specs"
     return inside if inside.is_dir() else package.parent
 
 
 def shipped_specs() -> dict[str, Path]:
-    """Every name that ships and its file."""
+    """List every name that ships and its file."""
     root = specs_folder()
     recipes = Path(str(files("bayesesi"))) / "recipes"
     places = (
@@ -94,12 +94,12 @@ def shipped_specs() -> dict[str, Path]:
 
 
 def report_specs() -> dict[str, Path]:
-    """Every page that ships and its file; a name may be that of another spec too."""
+    """List every page that ships and its file; a name may be that of another spec too."""
     return {path.stem: path for path in sorted((specs_folder() / "reports").glob("*.toml"))}
 
 
 def read_report_spec(name_or_path: str | Path) -> ReportSpec:
-    """Of a page, by its name or from a TOML file.
+    """Read the spec of a page: ``name_or_path`` is a name that ships or a TOML file.
 
     Raises
     ------
@@ -118,21 +118,21 @@ def read_report_spec(name_or_path: str | Path) -> ReportSpec:
 
 
 def templates_folder() -> Path:
-    """Where the pages of reports are kept."""
+    """Find the folder of the pages of reports."""
     return specs_folder() / "reports" / "templates"
 
 
 def shipped_notebooks() -> dict[str, Path]:
-    """Every notebook that ships and its file."""
+    """List every notebook that ships and its file."""
     folder = specs_folder() / "reports" / "notebooks"
     return {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
 
 
 def read_spec(name_or_path: str | Path, folder: Path | None = None) -> Spec:
-    """A spec by its name among those that ship, or a TOML file of your own.
+    """Read a spec: ``name_or_path`` is a name among those that ship, or a TOML file of your own.
 
-    ``folder`` is that of a spec which names this one: a file there comes first. A file may
-    ``extend = "focal"`` and change a few keys of it.
+    ``folder`` is that of a spec which names this one: a file there comes first. A file may ``extend
+    = "focal"`` and change a few keys of it.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def _build(raw: dict[str, Any], kind: str | None, path: Path) -> Spec:
 
 
 def make_spec(kind: str, table: Mapping[str, Any]) -> Spec:
-    """From ``Spec.resolved`` of one of a kind.
+    """Make a spec of a ``kind`` of ``FAMILIES`` from ``table``, which ``Spec.resolved`` returned.
 
     Raises
     ------
@@ -295,7 +295,12 @@ def _resolve(node: dict[str, Any], schema: dict[str, Any], part: int | str) -> d
 
 
 def spec_schema(kind: str) -> dict[str, Any]:
-    """JSON Schema of every family of a kind, for editors and other tools."""
+    """Make the JSON Schema of every family of a ``kind`` of ``FAMILIES``, for editors and tools.
+
+    Raises
+    ------
+    InputError : another kind.
+    """
     if kind not in FAMILIES:
         raise InputError(f"kind is one of {', '.join(FAMILIES)}, not {kind!r}")
     tables = tuple(FAMILIES[kind].values())
@@ -310,7 +315,7 @@ _REFERRING = ("spec", "source", "head", "noise", "prior", "simulator")
 
 
 def spec_hash(spec: Spec, chain: tuple[str, ...] = ()) -> str:
-    """12 hex digits of what a spec means, the specs it names included.
+    """Hash what ``spec`` means, the specs it names included, to 12 hex digits.
 
     Names, descriptions and references do not count. A file a spec names counts by its name, not by
     what it holds. ``chain`` holds the specs that led here.
@@ -341,7 +346,8 @@ def _meaning(table: Any, chain: tuple[str, ...], folder: Path | None, top: bool 
 
 
 def spec_index(kind: str) -> str:
-    """Markdown: a line for every spec of a kind that ships, as its folder's README holds it."""
+    """Write Markdown with a line for every spec of a ``kind`` that ships, as its folder's README
+    is."""
     rows = [f"# {kind}", "", "| name | family | what it says | hash |", "|---|---|---|---|"]
     for name, path in sorted(shipped_specs().items()):
         if path.parent.name == kind:

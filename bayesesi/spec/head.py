@@ -17,7 +17,13 @@ def _of(
 
 
 class ConductivitySpec(Table):
-    """S/m of each tissue of the true head."""
+    """S/m of each tissue of the true head.
+
+    Attributes
+    ----------
+    brain_S_per_m, scalp_S_per_m : 0.2 to 0.6. csf_S_per_m : 1.2 to 2.2.
+    skull_S_per_m : 0.002 to 0.03.
+    """
 
     brain_S_per_m: Annotated[Quantity, between(0.2, 0.6, "brain")] = _of(
         "normal", 0.33, 0.05, (0.2, 0.6)
@@ -52,7 +58,12 @@ class CapSpec(Table):
 
 
 class HeadSpec(Spec):
-    """p(true head | assumed head)."""
+    """p(true head | assumed head).
+
+    Attributes
+    ----------
+    conductivity : of the tissues. cap : where the electrodes are.
+    """
 
     kind: ClassVar[str] = "heads"
 

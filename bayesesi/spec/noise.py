@@ -20,14 +20,26 @@ PerSecond = Annotated[float, Field(ge=0, le=20)]
 
 
 class White(Table):
-    """Amplifier noise: independent in space and time."""
+    """Amplifier noise: independent in space and time.
+
+    Attributes
+    ----------
+    level_uV : root mean square over channels in the recording's band, average reference.
+    """
 
     family: Literal["white"]
     level_uV: Microvolts = _between(0.3, 1.5)
 
 
 class Background(Table):
-    """Spontaneous activity all over the cortex, power falling as 1/f to an exponent."""
+    """Spontaneous activity all over the cortex, power falling as 1/f to an exponent.
+
+    Attributes
+    ----------
+    level_uV : root mean square over channels in the recording's band, average reference.
+    exponent : of 1/f in power. smoothness_mm : distance along the cortex at which correlation is
+        .6.
+    """
 
     family: Literal["background"]
     level_uV: Microvolts = _between(3.0, 12.0)
@@ -43,7 +55,13 @@ class Background(Table):
 
 
 class Pink(Table):
-    """1/f noise of the scalp, correlated between electrodes by distance."""
+    """1/f noise of the scalp, correlated between electrodes by distance.
+
+    Attributes
+    ----------
+    level_uV : root mean square over channels in the recording's band, average reference.
+    exponent : of 1/f in power. correlation_mm : distance at which correlation falls to 1/e.
+    """
 
     family: Literal["pink"]
     level_uV: Microvolts = _between(2.0, 10.0)
@@ -56,7 +74,13 @@ class Pink(Table):
 
 
 class Line(Table):
-    """Mains hum with its first harmonic."""
+    """Mains hum with its first harmonic.
+
+    Attributes
+    ----------
+    level_uV : root mean square of a channel before the recording's filter.
+    frequency_Hz : of the mains, 50 or 60.
+    """
 
     family: Literal["line"]
     level_uV: Microvolts = _between(0.1, 2.0)
@@ -64,7 +88,13 @@ class Line(Table):
 
 
 class Eyes(Table):
-    """Blinks and saccades from dipoles in the two eyes."""
+    """Blinks and saccades from dipoles in the two eyes.
+
+    Attributes
+    ----------
+    level_uV : peak of a blink at the electrode where it is largest; a saccade has .3 of it.
+    blinks_per_s, saccades_per_s : mean rates.
+    """
 
     family: Literal["eyes"]
     level_uV: Microvolts = _between(30.0, 150.0)
@@ -73,7 +103,12 @@ class Eyes(Table):
 
 
 class Muscle(Table):
-    """Bursts of 20 Hz and more over frontal and temporal muscles."""
+    """Bursts of 20 Hz and more over frontal and temporal muscles.
+
+    Attributes
+    ----------
+    level_uV : peak at the electrode where a burst is largest. bursts_per_s : mean rate.
+    """
 
     family: Literal["muscle"]
     level_uV: Microvolts = _between(1.0, 10.0)
@@ -81,7 +116,12 @@ class Muscle(Table):
 
 
 class Heart(Table):
-    """The QRS complex, seen from afar."""
+    """The QRS complex, seen from afar.
+
+    Attributes
+    ----------
+    level_uV : peak of R at the electrode where it is largest. rate_per_min : beats.
+    """
 
     family: Literal["heart"]
     level_uV: Microvolts = _between(0.5, 4.0)
@@ -91,7 +131,12 @@ class Heart(Table):
 
 
 class Pops(Table):
-    """Steps of single electrodes that decay."""
+    """Steps of single electrodes that decay.
+
+    Attributes
+    ----------
+    level_uV : height of a step. pops_per_s : mean rate of all electrodes together.
+    """
 
     family: Literal["pops"]
     level_uV: Microvolts = _between(10.0, 60.0)
@@ -99,7 +144,13 @@ class Pops(Table):
 
 
 class Drift(Table):
-    """Slow wandering of each electrode."""
+    """Slow wandering of each electrode.
+
+    Attributes
+    ----------
+    level_uV : root mean square before the recording's filter, average reference.
+    below_Hz : frequency above which its power falls off.
+    """
 
     family: Literal["drift"]
     level_uV: Microvolts = _between(1.0, 10.0)
@@ -128,7 +179,12 @@ Component = Annotated[
 
 
 class Estimate(Table):
-    """How the covariance that whitens was estimated: the true one made the noise."""
+    """How the covariance that whitens was estimated: the true one made the noise.
+
+    Attributes
+    ----------
+    baseline_s : length of the stretch it is computed from.
+    """
 
     baseline_s: Annotated[Quantity, between(0.1, 3600.0, "a duration in s")] = _between(5.0, 120.0)
     shrinkage: Annotated[float, Field(ge=0, le=1)] | Literal["ledoit-wolf"] = Field(
@@ -138,7 +194,12 @@ class Estimate(Table):
 
 
 class NoiseSpec(Spec):
-    """A sum of components, with a level that may change from trial to trial."""
+    """A sum of components, with a level that may change from trial to trial.
+
+    Attributes
+    ----------
+    components : tables of the families above, at least one. estimate : of the covariance.
+    """
 
     kind: ClassVar[str] = "noise"
 

@@ -19,8 +19,14 @@ FAMILIES = {
 class Quantity(BaseModel):
     """A constant, or one of ``FAMILIES`` with two numbers, optionally ``within`` a range.
 
-    Written ``3.0``, ``{ uniform = [1, 2] }``, or ``{ normal = [0, 4], within = [-8, 8] }``.
-    The unit stands at the end of the key that holds it.
+    Written ``3.0``, ``{ uniform = [1, 2] }``, or ``{ normal = [0, 4], within = [-8, 8] }``. The
+    unit stands at the end of the key that holds it.
+
+    Attributes
+    ----------
+    family : ``"constant"`` or one of ``FAMILIES``.
+    numbers : one number of a constant, else two as ``FAMILIES`` has them, in the key's unit.
+    within : (low, high) in the key's unit, or None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -61,7 +61,13 @@ class Optimiser(Table):
 
 
 class Recipe(Spec):
-    """What every recipe says."""
+    """What every recipe says.
+
+    Attributes
+    ----------
+    mixture : simulators that cases come from. optimiser : how weights are fitted.
+    seed : of weights and cases, a whole number from 0.
+    """
 
     kind: ClassVar[str] = "recipes"
 
@@ -78,17 +84,22 @@ class Recipe(Spec):
         return mixture
 
     def beside(self, name: str) -> str | Path:
-        """The file beside the recipe that it names, else the name."""
+        """Find the file beside the recipe that ``name`` stands for, else return the name."""
         file = name if self.folder is None else self.folder / name
         return file if name.endswith(".toml") and Path(file).is_file() else name
 
     def mixture_at(self, along: float) -> tuple[MixtureShare, ...]:
-        """What cases come from when a share ``along`` of the training is over."""
+        """List what cases come from when a share ``along`` (0 to 1) of the training is over."""
         return tuple(each for each in self.mixture if each.begins <= along)
 
 
 class CorticalRecipe(Recipe):
-    """Of a network that looks at every source of the template's cortex."""
+    """Of a network that looks at every source of the template's cortex.
+
+    Attributes
+    ----------
+    backbone : sizes of the network.
+    """
 
     backbone: TransformerSpec = TransformerSpec()
 
@@ -125,7 +136,12 @@ class FieldLosses(Table):
 
 
 class DiffusionRecipe(CorticalRecipe):
-    """Of ``cortex``: the field of moments on the whole cortex, by denoising."""
+    """Of ``cortex``: the field of moments on the whole cortex, by denoising.
+
+    Attributes
+    ----------
+    losses : weights of the terms that are summed.
+    """
 
     family: Literal["diffusion"]
     matching: Literal["flow", "score"] = Field("flow", description="of velocities, or of scores")

@@ -50,7 +50,12 @@ class ReportFigure(Table):
 
 
 class ReportSection(Table):
-    """One section; it is left out where a result has nothing for it."""
+    """One section; it is left out where a result has nothing for it.
+
+    Attributes
+    ----------
+    section : one of ``SECTIONS``.
+    """
 
     section: SectionName
     title: str = Field(min_length=1, max_length=120, description="its heading")
@@ -72,7 +77,12 @@ class ReportSection(Table):
 
 
 class ReportSpec(Spec):
-    """A page. Its last section says how everything came about."""
+    """A page. Its last section says how everything came about.
+
+    Attributes
+    ----------
+    sections : in the order of the page, at least one.
+    """
 
     kind: ClassVar[str] = "reports"
 

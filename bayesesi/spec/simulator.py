@@ -31,7 +31,12 @@ class Frame(Table):
 
 
 class Erp(Table):
-    """A few Gaussian components of alternating sign after time 0."""
+    """A few Gaussian components of alternating sign after time 0.
+
+    Attributes
+    ----------
+    n_components : 1 to 6. latency_ms : of each peak. width_ms : sd of each component.
+    """
 
     family: Literal["erp"]
     n_components: Annotated[int, Field(ge=1, le=6)] = 2
@@ -40,7 +45,13 @@ class Erp(Table):
 
 
 class Spike(Table):
-    """An interictal spike and the slow wave behind it, around time 0."""
+    """An interictal spike and the slow wave behind it, around time 0.
+
+    Attributes
+    ----------
+    width_ms : sd of the spike, .7 of it before and 1.3 of it behind the peak.
+    wave_ms : sd of the slow wave. wave_share : its size as a share of the spike's.
+    """
 
     family: Literal["spike"]
     width_ms: Width = _uniform(10.0, 30.0)
@@ -49,7 +60,12 @@ class Spike(Table):
 
 
 class Oscillation(Table):
-    """A burst with a Gaussian envelope."""
+    """A burst with a Gaussian envelope.
+
+    Attributes
+    ----------
+    frequency_Hz : of the sine. duration_ms : width of the envelope at half its height.
+    """
 
     family: Literal["oscillation"]
     frequency_Hz: Hertz = _uniform(4.0, 30.0)
@@ -57,7 +73,13 @@ class Oscillation(Table):
 
 
 class Ictal(Table):
-    """Rhythmic activity that grows and slows, with a harmonic."""
+    """Rhythmic activity that grows and slows, with a harmonic.
+
+    Attributes
+    ----------
+    frequency_Hz : at the first sample. slowing : share of it that is lost by the last sample.
+    growth : the size grows by e^growth over the window.
+    """
 
     family: Literal["ictal"]
     frequency_Hz: Hertz = _uniform(3.0, 12.0)
@@ -85,6 +107,11 @@ class NeuralMass(Table):
 
     ``activity`` sets all parameters of the model (Jansen & Rit 1995; Wendling et al. 2002); four of
     them are uncertain, as ratios to what it sets: A, B, and mean and sd of the input.
+
+    Attributes
+    ----------
+    model : ``"jansen-rit"`` or ``"wendling"``. excitation_ratio, slow_inhibition_ratio : of A, B.
+    input_ratio, noise_ratio : of mean and sd of the input.
     """
 
     family: Literal["neural-mass"]
@@ -137,7 +164,13 @@ class MontageSpec(Table):
 
 
 class SimulatorSpec(Spec):
-    """Names of a source, a head and a noise prior, and how a recording is taken."""
+    """Names of a source, a head and a noise prior, and how a recording is taken.
+
+    Attributes
+    ----------
+    time_course : of a source in the window. montage : electrodes. sfreq_Hz : samples a second.
+    n_trials : averaged in a recording.
+    """
 
     kind: ClassVar[str] = "simulators"
 

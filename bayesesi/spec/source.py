@@ -71,7 +71,12 @@ class Orientation(Table):
 
 
 class FocalSpec(Spec):
-    """Keys that every prior of single sources has."""
+    """Keys that every prior of single sources has.
+
+    Attributes
+    ----------
+    count : how many there are. place : of their centres. orientation : of their dipoles.
+    """
 
     kind: ClassVar[str] = "sources"
 
@@ -148,7 +153,12 @@ class VolumeDipoleCount(Table):
 
 
 class VolumeDipoleSpec(Spec):
-    """One or two free dipoles anywhere in the brain volume."""
+    """One or two free dipoles anywhere in the brain volume.
+
+    Attributes
+    ----------
+    count : how many there are.
+    """
 
     kind: ClassVar[str] = "sources"
 
@@ -189,7 +199,12 @@ class Component(Table):
 
 
 class MixtureSpec(Spec):
-    """One of several source priors, drawn anew for every case."""
+    """One of several source priors, drawn anew for every case.
+
+    Attributes
+    ----------
+    components : two or more specs with their weights.
+    """
 
     kind: ClassVar[str] = "sources"
 

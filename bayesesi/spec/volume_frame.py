@@ -13,7 +13,12 @@ _Conductivity = Annotated[float, Field(ge=0.001, le=5)]
 
 
 class ThreeShells(Table):
-    """S/m; what is inside the skull is one."""
+    """S/m; what is inside the skull is one.
+
+    Attributes
+    ----------
+    brain_S_per_m, skull_S_per_m, scalp_S_per_m : 0.001 to 5.
+    """
 
     brain_S_per_m: _Conductivity
     skull_S_per_m: _Conductivity
@@ -21,7 +26,13 @@ class ThreeShells(Table):
 
 
 class VolumeFrameSpec(Spec):
-    """Blobs of free dipoles on a grid, one moment, independent noise; two heads of three shells."""
+    """Blobs of free dipoles on a grid, one moment, independent noise; two heads of three shells.
+
+    Attributes
+    ----------
+    spacing_mm : of the grid. assumed, true : conductivities of the head that the answer assumes and
+        of the one that makes the data.
+    """
 
     kind: ClassVar[str] = "simulators"
 
