@@ -41,7 +41,7 @@ def calibrate(
     scheduler: str | None = None,
     progress: bool = False,
 ) -> CalibrationCard:
-    """The calibration card of a model.
+    """Measure a model on simulated cases and make its calibration card.
 
     n cases are the diagnosis, half as many others the repair, and as many others are behind
     conformal sets; none of them is one that the model was trained on, or of another of these
@@ -60,8 +60,8 @@ def calibrate(
         shares, and those of ``atoms`` for models without a recipe.
     folder : where trials are kept, ``runs/calibrate-NAME`` by default: a run that was stopped, or
         is asked for more cases, goes on.
-    store : write the card beside the model.
-    workers, scheduler : see ``parallel.run_jobs``.
+    store : write the card beside the model. seed : of the cases.
+    workers, scheduler : see ``parallel.run_jobs``. progress : show bars.
 
     Raises
     ------
@@ -149,7 +149,12 @@ def _prior_null(solver: Model | Solver) -> float:
 def mixture_of(
     model: Model | Solver, simulators: Sequence[str | Path | SimulatorSpec] | None = None
 ) -> Mixture:
-    """Where cases of a model come from.
+    """Find the simulators that cases of a model come from.
+
+    Parameters
+    ----------
+    model : whose recipe names them; those of ``atoms`` where it has none.
+    simulators : specs, names or paths to take instead.
 
     Raises
     ------

@@ -37,15 +37,17 @@ FALSE_ALARM = 0.01
 
 
 class SetCheck(Table):
-    """Conformal sets of one guarantee and level on cases of the diagnosis.
+    """Hold a check of conformal sets of one guarantee and level on cases of the diagnosis.
 
     Attributes
     ----------
-    held : how often, or on average how much, the set held what it must, of ``n`` cases with an
-        event, ``n_conformal`` behind the rule. area : mean share of the cortex, whole : share of
-        sets that are all of it. p_value : two-sided, of the law of a split's coverage; None for
-        "recall", whose law is not known. served, served_area : the same of the sets that
-        recordings get, each by the rule of its own cell; by_cell : in each cell of recordings.
+    guarantee : one of ``GUARANTEES``. level : 0 to 1. held : share of sets that held what they
+        must, or mean share that they held, of ``n`` cases with an event, ``n_conformal`` behind
+        the rule. area : mean share of the cortex, whole : share of sets that are all of it.
+    p_value : two-sided probability, of the law of a split's coverage; None for "recall", whose law
+        is not known. served, served_area : shares held and of the cortex of the sets that
+        recordings get, each by the rule of its own cell; by_cell : both shares and the number of
+        cases in each cell of recordings.
     """
 
     guarantee: Guarantee
@@ -62,14 +64,16 @@ class SetCheck(Table):
 
 
 class CalibrationCard(Table):
-    """What was measured of one model, and what its guarantees rest on; kept beside its weights.
+    """Hold what was measured of a model, and what its guarantees rest on; kept beside its weights.
 
     Attributes
     ----------
-    model, fingerprint : whose. simulators : names, hashes and shares of where cases came from.
+    model, fingerprint : whose. version, created : of bayesesi, and the day.
+    simulators : names, hashes and shares of where cases came from.
     seed : of all cases. score_draws : that scores rest on; a recording's rest on as many.
-    diagnosis : of cases of their own, raw and repaired. split : cases behind sets. sets : checks of
-        them. trust : what is usual, and how often a verdict errs.
+    diagnosis : of cases of their own, raw and repaired. repair : of probabilities and intervals.
+    split : cases behind sets. sets : checks of them. usual : the law of OOD features.
+    trust : how often a verdict errs.
     """
 
     schema_: Literal[1] = Field(1, alias="schema")
@@ -129,11 +133,16 @@ class CalibrationCard(Table):
     __str__ = __repr__
 
     def speaks_of(self, model: Model) -> bool:
-        """Whether it was made of these weights."""
+        """Tell whether the card was made of these weights.
+
+        Parameters
+        ----------
+        model : whose name and fingerprint are compared.
+        """
         return (self.model, self.fingerprint) == (model.name, model.fingerprint)
 
     def summary(self) -> dict[str, str]:
-        """A row a finding, raw and repaired."""
+        """List the findings, raw and repaired, by name."""
         d, r = self.diagnosis, self.diagnosis.reliability
         after = d.repaired
         repaired = after.reliability if after is not None else r
@@ -177,7 +186,11 @@ class CalibrationCard(Table):
         return rows
 
     def write(self, path: str | Path) -> Path:
-        """To a JSON file, whole or not at all.
+        """Write the card to a JSON file, whole or not at all.
+
+        Parameters
+        ----------
+        path : of the file.
 
         Raises
         ------
@@ -189,7 +202,11 @@ class CalibrationCard(Table):
 
 
 def read_card(path: str | Path) -> CalibrationCard:
-    """From a JSON file.
+    """Read a card from a JSON file.
+
+    Parameters
+    ----------
+    path : of the file.
 
     Raises
     ------
@@ -230,7 +247,16 @@ def _table(path: Path) -> dict[str, Any]:
 
 
 def card_of(model: Model) -> CalibrationCard | None:
-    """The card stored with a model; None where there is none, or it is of other weights."""
+    """Read the card stored with a model; None where there is none, or it is of other weights.
+
+    Parameters
+    ----------
+    model : whose ``card_path`` is read.
+
+    Raises
+    ------
+    InputError : a damaged card, or one of another schema.
+    """
     path = model.card_path
     if path is None or not path.is_file():
         return None
@@ -239,14 +265,24 @@ def card_of(model: Model) -> CalibrationCard | None:
 
 
 def scores_of(trials: Trials) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """(n, P) as a recording's would be."""
+    """Compute the (n, P) scores of regions, as a recording's would be.
+
+    Parameters
+    ----------
+    trials : n, with draws or with scores alone.
+    """
     if not trials.n_draws:
         return trials.scores.astype(float)
     return region_scores(trials.energy, template_parcellation(4))
 
 
 def split_of(trials: Trials) -> ConformalSplit:
-    """The cases behind sets."""
+    """Collect the cases behind sets.
+
+    Parameters
+    ----------
+    trials : that nothing else was chosen on.
+    """
     drawn = trials.n_draws > 0
     return ConformalSplit.of(
         scores_of(trials),
@@ -261,7 +297,12 @@ def split_of(trials: Trials) -> ConformalSplit:
 
 
 def check_sets(split: ConformalSplit, trials: Trials) -> tuple[SetCheck, ...]:
-    """Sets of every guarantee on trials that the split knows nothing of."""
+    """Check sets of every guarantee on trials that the split knows nothing of.
+
+    Parameters
+    ----------
+    split : cases behind the sets. trials : other ones.
+    """
     trials = trials[np.flatnonzero(trials.loud)]
     scores = scores_of(trials)
     cells = cell_of(trials.stratum("channels"), trials.stratum("data_snr_db"))

@@ -1,4 +1,4 @@
-"""Is a posterior's sureness earned? Diagnosis by simulated truths, which changes no posterior.
+"""Diagnose calibration by simulated truths, which changes no posterior.
 
 Where a truth and D draws of its posterior are exchangeable, so is any statistic f(j, v) of them,
 data-dependent ones too, and with ties broken by lot
@@ -33,14 +33,18 @@ Test = Literal["chi-square", "ks"]
 def randomised_ranks(
     truth: NDArray[np.floating], draws: NDArray[np.floating], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """(n,) PIT in (0, 1) of truths (n,) among draws (n, D): see the module.
+    """Compute the (n,) PIT in (0, 1) of truths among draws: see the module.
 
     Uniform under the exact posterior, whatever shape the statistic's law has: continuous, counts,
     or mostly zero.
 
+    Parameters
+    ----------
+    truth : (n,) a statistic, any unit. draws : (n, D) in the same unit. rng : breaks ties.
+
     Raises
     ------
-    InputError : shapes that do not fit, no cases, or values that are not numbers.
+    InputError : shapes that do not fit, no cases, or values that are NaN.
     """
     truth, draws = np.asarray(truth, float), np.asarray(draws, float)
     if truth.ndim != 1 or draws.ndim != 2 or len(draws) != len(truth) or not draws.size:
@@ -60,27 +64,40 @@ def highest_density_mass(
     draw_scores: NDArray[np.floating],
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """(n,) share of draws (n, D) more plausible than the truth (n,), ties by lot.
+    """Compute the (n,) share of draws more plausible than the truth, ties by lot.
 
     A score is larger for what the posterior finds more plausible: a density, or the probability of
     the region that holds the peak. The set of all that scores above some value and has the mass
     ``level`` covers the truth where this is below ``level``; it is uniform if calibrated.
+
+    Parameters
+    ----------
+    truth_score : (n,), any unit. draw_scores : (n, D) in the same unit. rng : breaks ties.
+
+    Raises
+    ------
+    InputError : see ``randomised_ranks``.
     """
     return randomised_ranks(-np.asarray(truth_score), -np.asarray(draw_scores), rng)
 
 
 def central_mass(pit: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(n,) level of the smallest central interval that holds the truth, |2 PIT - 1|."""
+    """Compute the (n,) level of the smallest central interval that holds the truth, |2 PIT - 1|.
+
+    Parameters
+    ----------
+    pit : (n,), 0 to 1.
+    """
     return np.abs(2 * np.asarray(pit, float) - 1)
 
 
 @dataclass(frozen=True, eq=False)
 class CoverageCurve:
-    """How often sets of each nominal level held the truth.
+    """Hold how often sets of each nominal level held the truth.
 
     Attributes
     ----------
-    levels, coverage : (L,) nominal and measured. n : cases.
+    levels, coverage : (L,) nominal and measured. n : number of cases.
     low, high : (L,) about the nominal level: where the coverage of an exact posterior lies with the
         probability ``confidence`` or more, at each level by itself, by the binomial law.
     """
@@ -113,10 +130,13 @@ class CoverageCurve:
 def coverage(
     mass: NDArray[np.floating], levels: ArrayLike = LEVELS, confidence: float = 0.95
 ) -> CoverageCurve:
-    """Coverage of the sets whose level ``mass`` (n,) says: the share of cases with mass <= level.
+    """Compute the coverage of sets: the share of cases with ``mass`` <= level.
 
-    ``mass`` comes from ``highest_density_mass``, from ``central_mass(pit)``, or is a PIT itself
-    (then the sets are one-sided).
+    Parameters
+    ----------
+    mass : (n,), 0 to 1: from ``highest_density_mass``, from ``central_mass(pit)``, or a PIT itself
+        (then the sets are one-sided). levels : (L,) nominal levels, 0 to 1.
+    confidence : probability of the band about each level, between 0 and 1.
 
     Raises
     ------
@@ -132,13 +152,24 @@ def coverage(
 
 
 def coverage_deviation(mass: NDArray[np.floating], levels: ArrayLike = LEVELS) -> float:
-    """Mean over levels of |coverage - level|; sampling alone gives about .34 / sqrt(n)."""
+    """Average |coverage - level| over levels; sampling alone gives about .34 / sqrt(n).
+
+    Parameters
+    ----------
+    mass : (n,), 0 to 1, see ``coverage``. levels : (L,), 0 to 1.
+    """
     return coverage(mass, levels).deviation
 
 
 @dataclass(frozen=True)
 class Uniformity:
-    """What a test of uniformity found: ``uniform`` is False where p is below ``false_alarm``."""
+    """Hold what a test of uniformity found.
+
+    Attributes
+    ----------
+    test : ``"chi-square"`` or ``"ks"``. p_value : probability, 0 to 1. n : number of values.
+    false_alarm : probability; ``uniform`` is False where p is below it.
+    """
 
     test: Test
     p_value: float
@@ -153,11 +184,16 @@ class Uniformity:
 def uniformity(
     pit: NDArray[np.floating], test: Test = "chi-square", false_alarm: float = FALSE_ALARM
 ) -> Uniformity:
-    """Are independent values (n,) uniform on (0, 1)? An exact posterior fails in ``false_alarm``.
+    """Test whether independent values are uniform on (0, 1).
 
     ``"chi-square"`` of counts in equal bins sees a wrong width; ``"ks"``, the largest distance from
     the diagonal by its exact law, sees a shift. Only one PIT a case: those of a case depend on each
     other.
+
+    Parameters
+    ----------
+    pit : (n,), 0 to 1, 20 or more. test : ``"chi-square"`` or ``"ks"``.
+    false_alarm : probability with which an exact posterior fails, between 0 and 1.
 
     Raises
     ------

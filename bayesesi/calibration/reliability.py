@@ -1,8 +1,8 @@
-"""Do probabilities mean what they say? Reliability of "this region is active".
+"""Measure whether probabilities are calibrated: reliability of "this region is active".
 
-Only probabilities in [.05, .95] are asked: over many regions, most of them silent, a constant base
+Only probabilities in [.05, .95] count: over many regions, most of them inactive, a constant base
 rate looks perfectly calibrated and doubled logits hardly worse. Regions of a case depend on each
-other, so that what sampling alone does is found by drawing cases anew (bootstrap).
+other, so that the sampling error is found by drawing cases anew (bootstrap).
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ _TINY = 1e-9
 
 
 class Interval(Table):
-    """A number, and between which it lies in 95 % of samples of as many cases drawn anew.
+    """Hold a number, and between which it lies in 95 % of samples of as many cases drawn anew.
 
-    Of a mean of distances from what is ideal (a deviation, an ECE) that spread lies above 0 and
+    For a mean of distances from what is ideal (a deviation, an ECE) that spread lies above 0 and
     mostly above the number even where the truth is 0: noise of the samples adds to it.
+
+    Attributes
+    ----------
+    value, low, high : a scalar and the ends of its interval, in its own unit.
     """
 
     value: float
@@ -36,6 +40,12 @@ class Interval(Table):
 
     @classmethod
     def of(cls, value: float, again: NDArray[np.floating]) -> Interval:
+        """Take the 2.5 and 97.5 % quantiles of bootstrap samples.
+
+        Parameters
+        ----------
+        value : a scalar, any unit. again : (B,) the same of samples drawn anew; NaN are left out.
+        """
         kept = again[np.isfinite(again)]
         low, high = np.quantile(kept, [0.025, 0.975]) if len(kept) else (value, value)
         return cls(value=_short(value), low=_short(low), high=_short(high))
@@ -45,14 +55,14 @@ class Interval(Table):
 
 
 class Reliability(Table):
-    """Of probabilities of regions.
+    """Hold the reliability of probabilities of regions.
 
     Attributes
     ----------
     said, found : a bin's mean probability, and share of its regions that are active. n : of them.
     slope : of logit(truth) on logit(probability): 1 if calibrated, below if too sure (Cox 1958).
     ece : mean distance of said and found, by size of the bins. brier_skill : 1 - score over that of
-        the base rate of each region, all probabilities asked.
+        the base rate of each region, over all probabilities.
     """
 
     said: tuple[float, ...]
@@ -69,11 +79,16 @@ def reliability(
     seed: int = 0,
     n_boot: int = N_BOOT,
 ) -> Reliability:
-    """Of (n, P) probabilities and truths.
+    """Measure the reliability of probabilities against truths.
+
+    Parameters
+    ----------
+    probability : (n, P), 0 to 1. active : (n, P) which regions are active.
+    seed : of the bootstrap. n_boot : number of samples it draws.
 
     Raises
     ------
-    InputError : shapes that do not fit, or no probability in [.05, .95].
+    InputError : shapes that do not fit, or too few probabilities in [.05, .95].
     """
     p, y = np.asarray(probability, float), np.asarray(active, float)
     if p.shape != y.shape or p.ndim != 2 or not ((p >= 0) & (p <= 1)).all():

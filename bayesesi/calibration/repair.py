@@ -32,7 +32,12 @@ _TINY = 1e-30
 
 
 class ProbabilityRepair(Table):
-    """A rising curve from said to calibrated probability, straight between its knots."""
+    """Map stated to calibrated probability by a rising curve, straight between its knots.
+
+    Attributes
+    ----------
+    said, calibrated : as many probabilities, 0 to 1, neither of which ever falls.
+    """
 
     said: tuple[float, ...]
     calibrated: tuple[float, ...]
@@ -50,7 +55,12 @@ class ProbabilityRepair(Table):
 
     @classmethod
     def of(cls, probability: NDArray[np.floating], active: NDArray[np.bool_]) -> ProbabilityRepair:
-        """From (n, P) probabilities and truths."""
+        """Fit the curve by isotonic regression.
+
+        Parameters
+        ----------
+        probability : (n, P), 0 to 1. active : (n, P) which regions are active.
+        """
         from sklearn.isotonic import IsotonicRegression
 
         fit = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
@@ -60,11 +70,23 @@ class ProbabilityRepair(Table):
         return cls(said=_short(x), calibrated=_short(y))
 
     def __call__(self, probability: ArrayLike) -> NDArray[np.float64]:
+        """Calibrate probabilities, in their shape.
+
+        Parameters
+        ----------
+        probability : any shape, 0 to 1.
+        """
         return np.asarray(np.interp(np.asarray(probability), self.said, self.calibrated))
 
 
 class MomentRepair(Table):
-    """How far the ends of an interval must move, as logarithms; ``n`` cases."""
+    """Hold how far the ends of an interval must move.
+
+    Attributes
+    ----------
+    levels : rising, 0 to 1. low, high : (L,) log factors by which its ends move outwards.
+    n : number of cases.
+    """
 
     levels: tuple[float, ...]
     low: tuple[float, ...]
@@ -81,9 +103,11 @@ class MomentRepair(Table):
 
     @classmethod
     def of(cls, truth: NDArray[np.floating], draws: NDArray[np.floating]) -> MomentRepair:
-        """From truths (n,) and draws (n, D) above 0; NaN where a draw has none.
+        """Fit the margins of each level; levels for which n cases are too few are left out.
 
-        Levels for which n cases are too few are left out.
+        Parameters
+        ----------
+        truth : (n,) A m, above 0. draws : (n, D) A m, above 0; NaN where a draw has none.
 
         Raises
         ------
@@ -110,8 +134,14 @@ class MomentRepair(Table):
     def __call__(
         self, low: ArrayLike, high: ArrayLike, level: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The repaired interval; ends that would cross meet in their middle. 0 to infinity at
-        levels beyond those that the cases were enough for."""
+        """Repair an interval; ends that would cross meet in their middle.
+
+        0 to infinity at levels beyond those that the cases were enough for.
+
+        Parameters
+        ----------
+        low, high : ends of one shape, A m. level : 0 to 1.
+        """
         if level > self.levels[-1] + 1e-9:
             return np.zeros(np.shape(low)), np.full(np.shape(high), np.inf)
         down, up = (np.interp(level, self.levels, m) for m in (self.low, self.high))
@@ -121,26 +151,44 @@ class MomentRepair(Table):
 
 
 class RankRepair(Table):
-    """The law of a quantity's rank: F(rank) is uniform where rank was not (Kuleshov, Fenner &
-    Ermon 2018, arXiv:1807.00263)."""
+    """Map ranks of a quantity to uniform ones by their law F (Kuleshov, Fenner & Ermon 2018,
+    arXiv:1807.00263).
+
+    Attributes
+    ----------
+    quantiles : (101,) ranks at even probabilities, 0 to 1.
+    """
 
     quantiles: tuple[float, ...]
 
     @classmethod
     def of(cls, pit: NDArray[np.floating]) -> RankRepair:
+        """Fit the law of ranks.
+
+        Parameters
+        ----------
+        pit : (n,), 0 to 1.
+        """
         return cls(quantiles=_short(np.quantile(pit, np.linspace(0, 1, _KNOTS))))
 
     def __call__(self, pit: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Compute F(rank), in the shape of the ranks.
+
+        Parameters
+        ----------
+        pit : any shape, (n,), 0 to 1.
+        """
         return np.asarray(np.interp(pit, self.quantiles, np.linspace(0, 1, _KNOTS)))
 
 
 class Repair(Table):
-    """All of it, from ``n`` cases on which nothing is told; the law of signs is fitted to them too.
+    """Hold all repairs, from ``n`` cases that else serve the fit of the OOD detector alone.
 
     Attributes
     ----------
-    region_moment : of the moment of the likeliest region, given that it is active. total_moment :
-        of all sources. ranks : of each quantity of the diagnosis.
+    probability : of "this region is active". region_moment : of the moment of the likeliest
+        region, given that it is active. total_moment : of all sources.
+    ranks : of each quantity of the diagnosis.
     """
 
     n: int
@@ -153,7 +201,17 @@ class Repair(Table):
     def of(
         cls, trials: Trials, ranks: dict[str, NDArray[np.float64]], share: float = ACTIVE_SHARE
     ) -> Repair:
-        """From trials, and the ranks of the quantities in them."""
+        """Fit every repair.
+
+        Parameters
+        ----------
+        trials : with draws. ranks : (m,) PIT of each quantity, by name.
+        share : of the energy that makes a region active, 0 to 1.
+
+        Raises
+        ------
+        InputError : too few cases for any level of an interval.
+        """
         active = drawn_active(trials, share)
         return cls(
             n=len(trials),
@@ -165,7 +223,12 @@ class Repair(Table):
 
 
 def drawn_active(trials: Trials, share: float = ACTIVE_SHARE) -> NDArray[np.bool_]:
-    """(n, D, P) which regions are active in each draw."""
+    """Tell which regions are active in each draw, (n, D, P).
+
+    Parameters
+    ----------
+    trials : n, with D draws each. share : of the energy that makes a region active, 0 to 1.
+    """
     n, d, p = trials.energy.shape
     return active_regions(trials.energy.astype(float).reshape(-1, p), share).reshape(n, d, p)
 
@@ -173,7 +236,12 @@ def drawn_active(trials: Trials, share: float = ACTIVE_SHARE) -> NDArray[np.bool
 def likeliest_moment(
     trials: Trials, active: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(m,) and (m, D): of the region that most draws say is active, in cases in which it is."""
+    """Collect truths (m,) and draws (m, D), A m, of the likeliest region where it is active.
+
+    Parameters
+    ----------
+    trials : n, with D draws each. active : (n, D, P) which regions are active in each draw.
+    """
     probability = active.mean(axis=1)
     first = probability.argmax(axis=1)
     rows = np.arange(len(trials))
@@ -184,7 +252,12 @@ def likeliest_moment(
 
 
 def total_moment(trials: Trials) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(m,) and (m, D): of all sources, in cases with an event."""
+    """Collect truths (m,) and draws (m, D), A m, of the total moment in cases with an event.
+
+    Parameters
+    ----------
+    trials : n, with D draws each.
+    """
     draws = np.where(trials.total > 0, trials.total, np.nan).astype(float)
     kept = trials.loud & (np.isfinite(draws).sum(axis=1) >= LEAST_DRAWS)
     return trials.true_total[kept].astype(float), draws[kept]
@@ -196,7 +269,13 @@ def interval_coverage(
     draws: NDArray[np.float64],
     level: float,
 ) -> float:
-    """Share of truths within the interval, repaired or raw."""
+    """Compute the share of truths within the central interval of the draws.
+
+    Parameters
+    ----------
+    repair : of the interval; None for the raw one. truth : (m,) A m.
+    draws : (m, D) A m, NaN where a draw has none. level : 0 to 1.
+    """
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=1)
     if repair is not None:
         low, high = repair(low, high, level)

@@ -39,8 +39,12 @@ Solver = Callable[[Observation, int], Posterior | NDArray[np.floating]]
 def trial_of(
     solver: Solver, obs: Observation, batch: Batch, k: int, seed: int, simulator: int = 0
 ) -> Trials:
-    """The one trial of case k of a batch, as an observation shows it; ``simulator`` is its number
-    in a mixture.
+    """Solve case k of a batch, as an observation shows it, and score the answer: one trial.
+
+    Parameters
+    ----------
+    solver : see ``Solver``. obs : of the case. batch, k : whose truth is compared.
+    seed : of the draws. simulator : its number in a mixture.
 
     Raises
     ------
@@ -66,19 +70,29 @@ def trial_of(
 
 
 def scored(posterior: Posterior, seed: int) -> tuple[NDArray[np.float64], Summary]:
-    """The draws that scores and signs rest on, of a trial and of a recording alike."""
+    """Draw what scores and OOD features rest on, for a trial and a recording alike: (D, S, R) A m.
+
+    Parameters
+    ----------
+    posterior : of one observation. seed : of its ``SCORE_DRAWS`` draws.
+    """
     draws = posterior.sample(SCORE_DRAWS, seed)
     return draws, posterior.sum_up(draws)
 
 
 @dataclass(frozen=True, eq=False)
 class DrawsPosterior(Posterior):
-    """A posterior of which nothing is known but draws (D, S, R)."""
+    """Hold a posterior of which only draws are known.
+
+    Attributes
+    ----------
+    draws : (D, S, R) A m.
+    """
 
     draws: NDArray[np.float64]
 
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float64]:
-        """n of them by lot, none twice where there are as many."""
+        """Pick n draws by lot, none twice where there are as many."""
         twice = n > len(self.draws)
         chosen = np.random.default_rng(seed).choice(len(self.draws), n, replace=twice)
         return self.draws[chosen]
@@ -246,7 +260,12 @@ def _scalp() -> KDTree:
 
 
 def strata_of(batch: Batch, k: int, obs: Observation, simulator: int) -> NDArray[np.float32]:
-    """(G,) what kind of case it is: ``STRATA``."""
+    """Describe what kind of case it is: (G,) ``STRATA``.
+
+    Parameters
+    ----------
+    batch, k : the case. obs : that shows it. simulator : its number in a mixture.
+    """
     energy = np.asarray(batch.energy[[k]].toarray())[0]
     fine = template_parcellation(5).source_space
     place = fine.positions[energy.argmax()]

@@ -43,15 +43,17 @@ CLOSED_LEVELS: tuple[float, ...] = tuple(np.linspace(0, 1, 11).round(1).tolist()
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """n cases of a solver, D draws each, P regions.
+    """Hold n cases of a solver, D draws each, P regions.
 
     Attributes
     ----------
     scores : (n, P), of a solver that gives no draws; else 0.
     active : (n, P) true. true_peak : (n,) region of the largest moment density, -1 for none.
-    energy, moment : (n, D, P) of draws, as ``Summary`` has them; true_energy, true_moment (n, P).
+    energy, moment : (n, D, P) of draws, as ``Summary`` has them, A² and A m.
+    true_energy, true_moment : (n, P) of the truth.
     peak : (n, D) region of each draw's largest moment density, -1 for none.
-    centre : (n, D, 3), total, misfit : (n, D); true_centre (n, 3), true_total, true_misfit (n,).
+    centre : (n, D, 3) m. total, misfit : (n, D) A m and unitless. true_centre : (n, 3) m.
+    true_total, true_misfit : (n,).
     reference : (n, 3) m, the source whose topography fits the data best.
     source_pit : (n, N_SELECTED) ranks of the energy of sources that the
         posterior selects; NaN beyond them.
@@ -116,26 +118,42 @@ class Trials:
         return np.asarray(self.active.any(axis=1))
 
     def sign(self, name: str) -> NDArray[np.float64]:
-        """(n,) of ``OOD_FEATURES``."""
+        """Take one of ``OOD_FEATURES``, (n,).
+
+        Parameters
+        ----------
+        name : of the feature.
+        """
         return np.asarray(self.signs[:, OOD_FEATURES.index(name)], float)
 
     def stratum(self, name: str) -> NDArray[np.float64]:
-        """(n,) of ``STRATA``."""
+        """Take one of ``STRATA``, (n,).
+
+        Parameters
+        ----------
+        name : of the stratum.
+        """
         return np.asarray(self.strata[:, STRATA.index(name)], float)
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Trials:
         return Trials(**{name: value[rows] for name, value in self.to_arrays().items()})
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """By name, for a file."""
+        """List the arrays by name, for a file."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Trials:
+        """Read trials from arrays by name.
+
+        Parameters
+        ----------
+        arrays : as ``to_arrays`` gives them.
+        """
         return cls(**{f.name: arrays[f.name] for f in fields(cls)})
 
     def checked(self) -> Trials:
-        """Itself, where its arrays fit each other and this version.
+        """Check that the arrays fit each other and this version, and return these trials.
 
         Raises
         ------
@@ -157,6 +175,11 @@ class Trials:
 
     @classmethod
     def joined(cls, parts: Sequence[Trials]) -> Trials:
-        """One after the other."""
+        """Join trials one after the other.
+
+        Parameters
+        ----------
+        parts : of one solver; one at least.
+        """
         each = [part.to_arrays() for part in parts]
         return cls(**{name: np.concatenate([arrays[name] for arrays in each]) for name in each[0]})

@@ -25,13 +25,13 @@ _KEPT: tuple[float, ...] = tuple(np.linspace(0.1, 1.0, 10).round(1).tolist())
 
 
 class VerdictRates(Table):
-    """Of one verdict.
+    """Hold how often one verdict is given and errs.
 
     Attributes
     ----------
-    share : of cases with an event that get it; of_noise : of cases without. held : how often its
-        sets of level ``SET_LEVEL`` held every active region. miss : how often the mode lies more
-        than ``MISS_MM`` from the truth. n : cases with an event.
+    share : fraction of cases with an event that get it; of_noise : share of cases without. held :
+        share of its sets of level ``SET_LEVEL`` that held every active region. miss : share whose
+        mode lies more than ``MISS_MM`` from the truth. n : cases with an event.
     """
 
     share: float
@@ -63,7 +63,12 @@ class TrustCard(Table):
 def set_shares(
     trials: Trials, scores: NDArray[np.float64], split: ConformalSplit
 ) -> NDArray[np.bool_]:
-    """(n, P) sets of "every" at ``SET_LEVEL``, each by its own cell's rule."""
+    """Make the (n, P) sets of "every" at ``SET_LEVEL``, each by its own cell's rule.
+
+    Parameters
+    ----------
+    trials : n. scores : (n, P) of regions. split : cases behind the sets.
+    """
     channels, power = trials.stratum("channels"), trials.stratum("data_snr_db")
     return split.served(scores, channels, power, SET_LEVEL)
 
@@ -75,7 +80,13 @@ def trust_of(
     prior_null: float,
     spec: VerdictSpec | None = None,
 ) -> list[Trust]:
-    """The verdict on each trial, given its set."""
+    """Give the verdict on each trial, from its set.
+
+    Parameters
+    ----------
+    trials : n. inside : (n, P) the sets. usual : the law of OOD features.
+    prior_null : prior probability that nothing is active. spec : thresholds; the default if None.
+    """
     share = inside @ template_parcellation(4).shares
     unusual = usual.p_value(trials.signs)
     channels = trials.stratum("channels")
@@ -102,7 +113,13 @@ def trust_card(
     usual: OODDetector,
     prior_null: float,
 ) -> TrustCard:
-    """Of trials that neither the split nor the law of signs knows."""
+    """Measure how often verdicts err, on trials that neither the split nor the detector saw.
+
+    Parameters
+    ----------
+    trials : n. scores : (n, P) of regions. split : cases behind the sets.
+    usual : the law of OOD features. prior_null : prior probability that nothing is active.
+    """
     inside = set_shares(trials, scores, split)
     verdicts = trust_of(trials, inside, usual, prior_null)
     share, loud = inside @ template_parcellation(4).shares, trials.loud

@@ -58,13 +58,14 @@ _TRIED = 100
 
 @dataclass(frozen=True)
 class RegionSet:
-    """Regions of one recording.
+    """Hold the regions of one recording.
 
     Attributes
     ----------
-    level : of the guarantee. regions : names, the most plausible first. guarantee : in words.
-    n_conformal : simulated cases behind it. whole : whether it had to be the whole cortex.
-    area_cm2, share : of the cortex, where it is known.
+    level : of the guarantee, 0.5 to 0.99. regions : names, the most plausible first.
+    guarantee : in words. n_conformal : number of simulated cases behind it.
+    whole : whether it had to be the whole cortex. area_cm2 : cm², NaN where unknown.
+    share : share of the cortex, 0 to 1, NaN where unknown.
     """
 
     level: float
@@ -85,14 +86,16 @@ class RegionSet:
 
 @dataclass(frozen=True, eq=False)
 class ConformalRule:
-    """Which regions are in a set, by their scores.
+    """Decide by their scores which regions are in a set.
 
     Attributes
     ----------
-    threshold : least score of a region in the set; -inf for the whole cortex. step : below which
-        scores are told apart by lot. n : cases it was made from. weighted : for a declared shift.
-    confidence : with which the cases are such that the guarantee holds; None where it is over them
-        as well.
+    guarantee : one of ``GUARANTEES``. level : 0.5 to 0.99.
+    threshold : least score of a region in the set, without unit; -inf for the whole cortex.
+    step : difference of scores, above 0, below which ties are broken by lot.
+    n : number of cases it was made from. weighted : whether for a declared shift.
+    confidence : probability that the cases are such that the guarantee holds; None where it holds
+        on average over the cases as well.
     """
 
     guarantee: Guarantee
@@ -115,11 +118,15 @@ class ConformalRule:
         return said + (_WEIGHTED if self.weighted else "")
 
     def inside(self, scores: NDArray[np.floating], seed: int = 0) -> NDArray[np.bool_]:
-        """(n, P) or (P,): which regions are in the set of each case.
+        """Tell which regions are in the set of each case, in the shape of the scores.
+
+        Parameters
+        ----------
+        scores : (n, P) or (P,), larger where a region is more plausible. seed : of the lot.
 
         Raises
         ------
-        InputError : scores that are not numbers.
+        InputError : scores that are not finite numbers.
         """
         values = _scores(np.atleast_2d(scores))
         lot = np.random.default_rng([seed, 1, zlib.crc32(values.tobytes())])
@@ -129,7 +136,12 @@ class ConformalRule:
     def region_set(
         self, scores: NDArray[np.floating], names: Sequence[str], seed: int = 0
     ) -> RegionSet:
-        """Of one recording, from (P,) scores and the names of the regions.
+        """Make the set of one recording.
+
+        Parameters
+        ----------
+        scores : (P,), larger where a region is more plausible. names : of the P regions.
+        seed : of the lot that breaks ties.
 
         Raises
         ------
@@ -147,11 +159,15 @@ class ConformalRule:
 
 
 def conformal_rank(n: int, level: float) -> int:
-    """k = ceil((n + 1) level): which of n sorted thresholds a set at ``level`` must respect.
+    """Compute k = ceil((n + 1) level): which of n sorted thresholds a set must respect.
 
     n + 1 where n cases are too few, so that only the whole cortex would do. The one place where
     this number is computed; level is rounded to four digits first, since (n + 1) .9 as a float may
     stand above a whole number.
+
+    Parameters
+    ----------
+    n : number of cases, 1 or more. level : 0.5 to 0.99.
 
     Raises
     ------
@@ -176,13 +192,14 @@ def conformalize(
     weights: NDArray[np.floating] | None = None,
     confidence: float | None = None,
 ) -> ConformalRule:
-    """The rule of a guarantee, from cases that nothing else was chosen on.
+    """Make the rule of a guarantee from cases that nothing else was chosen on.
 
     Parameters
     ----------
     scores : (n, P), larger where a region is more plausible: probabilities, or any map of any
         solver, one number a region. truth : (n, P) which regions are active; for ``"peak"`` (n,)
         the one of the strongest activity.
+    level : of the guarantee, 0.5 to 0.99. seed : of the lot that breaks ties.
     guarantee : ``"every"``: all active regions are in the set; ``"peak"``: the strongest is;
         ``"recall"``: the expected share of active regions that are.
     step : smallest difference of scores that means something; 1 / draws for shares of draws. By
@@ -193,8 +210,8 @@ def conformalize(
 
     Raises
     ------
-    InputError : shapes that do not fit, scores that are no numbers, no case with anything active,
-    weights or a confidence where there are none.
+    InputError : shapes that do not fit, scores that are not finite numbers, no case with anything
+        active, weights or a confidence where there are none.
     """
     if guarantee not in GUARANTEES:
         raise InputError(f"guarantee is one of {', '.join(GUARANTEES)}, not {some([guarantee])}")

@@ -35,7 +35,13 @@ CELLS: tuple[str, ...] = tuple(
 def cell_of(
     channels: NDArray[np.floating] | float, data_snr_db: NDArray[np.floating] | float
 ) -> NDArray[np.int64]:
-    """Number of the cell of ``CELLS`` of recordings."""
+    """Find the cell of ``CELLS`` that each recording belongs to, as its index.
+
+    Parameters
+    ----------
+    channels : scalar or (n,), number of channels.
+    data_snr_db : scalar or (n,), dB of power of the whitened data (pure noise: 0).
+    """
     power = np.searchsorted(DATA_SNR_DB, np.asarray(data_snr_db, float), side="right")
     many = np.asarray(channels, float) >= CHANNELS
     return np.asarray(power + len(_POWERS) * many, np.int64)
@@ -43,23 +49,27 @@ def cell_of(
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """Cases that a recording is compared with: ``words`` says which they are, beside it; rows are
-    theirs."""
+    """Name the cases that a recording is compared with.
+
+    Attributes
+    ----------
+    words : which cases they are, compared with the recording. rows : (m,) their indices.
+    """
 
     words: str
     rows: NDArray[np.int64]
 
 
 class ConformalSplit(Table):
-    """Cases that nothing else was chosen on.
+    """Hold cases that nothing else was chosen on.
 
     Attributes
     ----------
-    active : of each case in which something is active, scores of its active regions. peak : of the
-        region of the strongest. cell : see ``cell_of``. mode_error_mm : from the map's mode to the
-        truth. mask : scores of truly active sources, at even quantiles.
-    nothing : of each case without an event, the sign of that name: how sure the solver is that
-        there is none.
+    active : of each case in which something is active, the scores of its active regions, a number
+        of 6 digits each, as (n,) rows. peak : (n,), the score of the region of the strongest.
+    cell : see ``cell_of``. mode_error_mm : from the map's mode to the truth.
+    mask : scores of truly active sources, at even quantiles.
+    nothing : (m,), of each case without an event, the score of "nothing is active".
     """
 
     active: tuple[tuple[float, ...], ...]
@@ -97,9 +107,15 @@ class ConformalSplit(Table):
         mode_error_mm: NDArray[np.floating] | None = None,
         mask: NDArray[np.floating] | None = None,
     ) -> ConformalSplit:
-        """From (n, P) scores and truths; a case without an active region is one of nothing.
+        """Collect the cases; one without an active region is a case of nothing.
 
-        ``peak`` (n,) is a region in every case in which something is active.
+        Parameters
+        ----------
+        scores : (n, P), larger where a region is more plausible. active : (n, P) mask.
+        peak : (n,) the strongest region, valid wherever something is active.
+        channels : (n,) number of channels. data_snr_db : (n,) dB of power of the whitened data.
+        nothing : (n,) score of "nothing is active". mode_error_mm : (n,) mm, NaN where unknown.
+        mask : (n, Q) scores of truly active sources at Q even quantiles.
         """
         loud = active.any(axis=1)
         own = np.take_along_axis(np.asarray(scores, float), peak[:, None], axis=1)[:, 0]
@@ -129,11 +145,15 @@ class ConformalSplit(Table):
     __str__ = __repr__
 
     def cell_for(self, channels: float, data_snr_db: float) -> Cell:
-        """The cases that speak for a recording: its cell, all of its power, or all.
+        """Choose the cases that a recording is compared with: its cell, all of its power, or all.
 
         Recordings and cases are parted alike: where one of two cells has too few cases both use
         those of their power, and where one power has too few all use all. Otherwise cases of a
         cell with a rule of its own would stand behind sets of another.
+
+        Parameters
+        ----------
+        channels : number of channels. data_snr_db : dB of power of the whitened data.
         """
         own, every = int(cell_of(channels, data_snr_db)), np.array(self.cell, int)
         count = np.bincount(every, minlength=len(CELLS)).reshape(2, len(_POWERS))
@@ -155,7 +175,12 @@ class ConformalSplit(Table):
         cell: Cell | None = None,
         confidence: float | None = None,
     ) -> ConformalRule:
-        """Of regions, from the cases of a cell, or from all.
+        """Make the rule of sets of regions from the cases of a cell, or from all.
+
+        Parameters
+        ----------
+        level : 0.5 to 0.99. guarantee : one of ``GUARANTEES``. cell : its cases; None for all.
+        confidence : for ``"recall"``, see ``conformalize``: a probability, 0.5 to 0.99.
 
         Raises
         ------
@@ -178,7 +203,13 @@ class ConformalSplit(Table):
         level: float = 0.9,
         guarantee: Guarantee = "every",
     ) -> NDArray[np.bool_]:
-        """(n, P) sets of n recordings, each by the rule of its own cell."""
+        """Make the sets of n recordings as an (n, P) mask, each by the rule of its own cell.
+
+        Parameters
+        ----------
+        scores : (n, P). channels : (n,) number of channels. data_snr_db : (n,) dB.
+        level : 0.5 to 0.99. guarantee : one of ``GUARANTEES``.
+        """
         cells, inside = cell_of(channels, data_snr_db), np.zeros(scores.shape, bool)
         for cell in np.unique(cells):
             rows = np.flatnonzero(cells == cell)
@@ -187,7 +218,18 @@ class ConformalSplit(Table):
         return inside
 
     def radius_mm(self, level: float = 0.9, cell: Cell | None = None) -> float:
-        """About the map's mode, which holds the truth's in ``level`` of cases; inf if too few."""
+        """Find the mm about the map's mode within which the truth is in a share ``level`` of cases.
+
+        inf where the cases are too few.
+
+        Parameters
+        ----------
+        level : 0.5 to 0.99. cell : the cases to use; None for all.
+
+        Raises
+        ------
+        InputError : a split without distances from a mode.
+        """
         errors = np.sort(np.array(self.mode_error_mm)[slice(None) if cell is None else cell.rows])
         if not len(errors):
             raise InputError("this card knows no distances from a mode")
@@ -195,16 +237,33 @@ class ConformalSplit(Table):
         return float(errors[rank - 1]) if rank <= len(errors) else float("inf")
 
     def mask_rule(self, level: float = 0.9, cell: Cell | None = None) -> ConformalRule:
-        """Of sources: a mask that holds ``level`` of the active ones, on average over cases."""
+        """Make the rule of a mask of sources that holds a share of the active ones, on average.
+
+        Parameters
+        ----------
+        level : that share, 0.5 to 0.99. cell : the cases to use; None for all.
+
+        Raises
+        ------
+        InputError : a split without scores of sources.
+        """
         if not self.mask:
             raise InputError("this card knows no scores of sources")
         scores = np.array(self.mask)[slice(None) if cell is None else cell.rows]
         return conformalize(scores, np.ones(scores.shape, bool), level, "recall", step=_STEP)
 
     def null_p(self, nothing: float) -> float:
-        """Of the hypothesis that nothing is active: small where there is an event.
+        """Compute the p-value of "nothing is active": small where there is an event.
 
         At most a share alpha of noise has p <= alpha, over cases exchangeable with those here.
+
+        Parameters
+        ----------
+        nothing : score of "nothing is active", a scalar without unit.
+
+        Raises
+        ------
+        InputError : a split without cases of nothing.
         """
         if not self.nothing:
             raise InputError("this card knows no cases without an event")
