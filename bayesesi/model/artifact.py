@@ -17,12 +17,30 @@ from bayesesi.io.atomic import atomic_file
 SCHEMA = 1
 #: The key of the header that holds all that is said about the weights.
 _KEY = "bayesesi"
+#: Which names the layers of a backbone have in a file, and their names before these.
+LAYERS = 2
+_LAYERS_1 = {
+    "stand": "position_proj",
+    "see": "input_proj",
+    "read": "source_mlp",
+    "weigh": "pool_weight",
+    "gather": "to_token",
+    "know": "context_mlp",
+    "ask": "qkv",
+    "answer": "out_proj",
+    "think": "mlp",
+    "last": "norm",
+    "hold": "skip_proj",
+    "spread": "to_source",
+    "tell": "source_head",
+    "conclude": "global_head",
+}
 #: Bytes of a file, and of its header.
 _LARGEST = 200_000_000
 
 
 def write_weights(path: str | Path, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> Path:
-    """``about``, plain data, goes into the header, with a hash of the numbers.
+    """``about``, plain data, goes into the header, with a hash of names, shapes and numbers.
 
     Raises
     ------
@@ -32,18 +50,21 @@ def write_weights(path: str | Path, tensors: Mapping[str, Tensor], about: dict[s
 
     path = Path(path)
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    header = json.dumps({**about, "tensors": tensor_hash(plain)}, sort_keys=True)
+    header = json.dumps({**about, "layers": LAYERS, "tensors": tensor_hash(plain)}, sort_keys=True)
     with atomic_file(path) as draft:
         save_file(plain, draft, metadata={"schema": str(SCHEMA), _KEY: header})
     return path
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a file and what its header says.
+    """The tensors of a file, under today's names of layers, and what its header says.
+
+    ``tensors`` in the header is the hash under the names of the file: cards name weights by it.
 
     Raises
     ------
-    InputError : in one sentence, a file that is none of ours, truncated or changed.
+    InputError : in one sentence, a file that is none of ours, truncated, changed or of a later
+    version.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -66,7 +87,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             header = json.loads(metadata[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        schema, said = metadata["schema"], header["tensors"]
+        schema, said, layers = metadata["schema"], header["tensors"], int(header.get("layers", 1))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path.name} holds no weights of bayesesi ({type(error).__name__}: truncated, or "
@@ -76,13 +97,30 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(
             f"{path.name} has schema {str(schema)[:20]}, this version reads {SCHEMA}; train again"
         )
+    if layers > LAYERS:
+        raise InputError(
+            f"{path.name} names its layers by schema {layers}, this version reads {LAYERS} at "
+            "most; install a newer version, or train again"
+        )
     found = tensor_hash(tensors)
     if found != said:
         raise InputError(
             f"{path.name} was changed: its numbers have the hash {found}, its header says "
             f"{str(said)[:20]}; take the file from where it came from again"
         )
-    return tensors, header
+    return (tensors if layers == LAYERS else _renamed(tensors)), header
+
+
+def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Under today's names, tensors whose backbone has the first names of layers."""
+    return {_today(name): value for name, value in tensors.items()}
+
+
+def _today(name: str) -> str:
+    outside, backbone, inside = name.rpartition("backbone.")
+    if not backbone:
+        return name
+    return outside + backbone + ".".join(_LAYERS_1.get(part, part) for part in inside.split("."))
 
 
 def tensor_hash(tensors: Mapping[str, Tensor]) -> str:

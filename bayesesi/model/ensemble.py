@@ -80,7 +80,8 @@ def dropout_ensemble(
     if not 0 < share <= 0.5:
         raise InputError(f"share is above 0 and at most .5, not {share:g}")
     generator = torch.Generator().manual_seed(seed)
-    copies = [replace(model, network=_thinned(model.network, share, generator)) for _ in range(n)]
+    networks = [_thinned(model.network, share, generator) for _ in range(n)]
+    copies = [replace(model, network=network, digest=None) for network in networks]
     return ensemble(copies)
 
 

@@ -57,7 +57,7 @@ class LearnedModel(Model):
     ----------
     recipe : how it was trained. spec : its prior of the sources. history : on how much, and how
         well. recipe_hash : of the recipe and all it named, as they were then. path : of the file
-        it was read from.
+        it was read from. digest : of its weights as that file names them.
     """
 
     family: ClassVar[str]
@@ -70,6 +70,7 @@ class LearnedModel(Model):
     recipe_hash: str
     network: nn.Module = field(compare=False, repr=False)
     path: Path | None = field(default=None, compare=False, repr=False)
+    digest: str | None = field(default=None, compare=False, repr=False)
 
     @staticmethod
     @abstractmethod
@@ -112,12 +113,14 @@ class LearnedModel(Model):
             network = cls._network(recipe, spec)
             network.load_state_dict(tensors)
             history, recipe_hash = dict(about["history"]), str(about["recipe_hash"])
+            digest = str(about["tensors"])
         except (KeyError, TypeError, AttributeError, ValidationError, RuntimeError) as error:
             raise InputError(
                 f"the weights in {name} do not fit the recipe in its header "
                 f"({type(error).__name__}); train again with this version"
             ) from error
-        return cls(spec.name, recipe, spec, history, recipe_hash, network.eval())
+        known = (recipe, spec, history, recipe_hash, network.eval())
+        return cls(spec.name, *known, digest=digest)
 
     def write(self, path: str | Path) -> Path:
         """To a file of weights."""
@@ -142,8 +145,9 @@ class LearnedModel(Model):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of its weights."""
-        return tensor_hash(self.network.state_dict())
+        """Of its weights: as the file says that they were read from, which may name layers by an
+        earlier schema, so that cards go on to speak of it."""
+        return self.digest or tensor_hash(self.network.state_dict())
 
     @property
     def prior_null(self) -> float:

@@ -65,19 +65,19 @@ class CorticalTransformer(nn.Module):
         self.patch = nn.Parameter(0.1 * torch.randn(len(members), wide))
         # a place's own numbers, before which stands whether a source is there, enter by a sum:
         # the first layer of what is read side by side
-        self.stand = nn.Linear(sizes.place_width + 1, narrow)
-        self.see = nn.Linear(n_features, narrow, bias=False)
-        self.read = nn.Sequential(nn.SiLU(), nn.Linear(narrow, narrow))
-        self.weigh = nn.Linear(narrow, 1)
-        self.gather = nn.Linear(2 * narrow, wide)
-        self.know = _perceptron(n_context, wide, wide)
+        self.position_proj = nn.Linear(sizes.place_width + 1, narrow)
+        self.input_proj = nn.Linear(n_features, narrow, bias=False)
+        self.source_mlp = nn.Sequential(nn.SiLU(), nn.Linear(narrow, narrow))
+        self.pool_weight = nn.Linear(narrow, 1)
+        self.to_token = nn.Linear(2 * narrow, wide)
+        self.context_mlp = _perceptron(n_context, wide, wide)
         self.blocks = nn.ModuleList(_Block(wide, sizes.n_heads) for _ in range(sizes.n_blocks))
-        self.last = nn.LayerNorm(wide)
-        self.spread = nn.Linear(wide, narrow)
-        self.hold = nn.Linear(narrow, narrow, bias=False)
-        self.tell = nn.Sequential(nn.SiLU(), nn.Linear(narrow, n_source_out))
-        self.conclude = _perceptron(2 * wide, wide, n_out)
-        for head in (self.tell, self.conclude):  # begins by adding nothing
+        self.norm = nn.LayerNorm(wide)
+        self.to_source = nn.Linear(wide, narrow)
+        self.skip_proj = nn.Linear(narrow, narrow, bias=False)
+        self.source_head = nn.Sequential(nn.SiLU(), nn.Linear(narrow, n_source_out))
+        self.global_head = _perceptron(2 * wide, wide, n_out)
+        for head in (self.source_head, self.global_head):  # begins by adding nothing
             for parameter in head[-1].parameters():
                 nn.init.zeros_(parameter)
 
@@ -88,23 +88,25 @@ class CorticalTransformer(nn.Module):
         there[where] = 1.0
         known = features.new_zeros(len(features), len(self.place), features.shape[2])
         known = known.index_copy(1, where, features)
-        place = self.stand(torch.cat([there, self.place], dim=1))
-        each = self.read(self.see(known) + place)
+        place = self.position_proj(torch.cat([there, self.place], dim=1))
+        each = self.source_mlp(self.input_proj(known) + place)
         each = each.unflatten(1, (self.n_patches, self.n_places))
         mask = there.view(self.n_patches, self.n_places, 1) > 0
-        whole = self.know(context)
-        token = self.gather(self._pooled(each, mask)) + self.patch + whole[:, None]
+        whole = self.context_mlp(context)
+        token = self.to_token(self._pooled(each, mask)) + self.patch + whole[:, None]
         for block in self.blocks:
             token = block(token, whole)
-        token = self.last(token)
-        out = self.tell(self.hold(each) + self.spread(token)[:, :, None]).flatten(1, 2)
+        token = self.norm(token)
+        out = self.source_head(self.skip_proj(each) + self.to_source(token)[:, :, None]).flatten(
+            1, 2
+        )
         ends = torch.cat([token.mean(1), token.amax(1)], dim=1)
-        return out[:, where], self.conclude(ends)
+        return out[:, where], self.global_head(ends)
 
     def _pooled(self, each: Tensor, mask: Tensor) -> Tensor:
         """(B, patches, 2 narrow); 0 of a patch without sources."""
         beyond = each.new_zeros(mask.shape).masked_fill(~mask, -1e4)
-        weight = (self.weigh(each) + beyond).softmax(2) * mask
+        weight = (self.pool_weight(each) + beyond).softmax(2) * mask
         largest = (each + beyond).amax(2) * mask.any(1)
         return torch.cat([(weight * each).sum(2), largest], dim=2)
 
@@ -117,9 +119,9 @@ class _Block(nn.Module):
         self.n_heads = n_heads
         self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
         self.modulate = nn.Linear(width, 6 * width)
-        self.ask = nn.Linear(width, 3 * width)
-        self.answer = nn.Linear(width, width)
-        self.think = _perceptron(width, 2 * width, width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out_proj = nn.Linear(width, width)
+        self.mlp = _perceptron(width, 2 * width, width)
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)
 
@@ -127,12 +129,12 @@ class _Block(nn.Module):
         parts = self.modulate(functional.silu(whole))[:, None].chunk(6, dim=2)
         scale, shift, gate = parts[:3]
         seen = self.norms[0](token) * (1 + scale) + shift
-        q, k, v = self.ask(seen).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = self.qkv(seen).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
         found = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        token = token + (1 + gate) * self.answer(found)
+        token = token + (1 + gate) * self.out_proj(found)
         scale, shift, gate = parts[3:]
         seen = self.norms[1](token) * (1 + scale) + shift
-        return token + (1 + gate) * self.think(seen)
+        return token + (1 + gate) * self.mlp(seen)
 
 
 def _perceptron(n_in: int, hidden: int, n_out: int) -> nn.Sequential:

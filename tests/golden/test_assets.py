@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 import bayesesi
-from bayesesi import list_models, load_model
+from bayesesi import InputError, list_models, load_model
 from bayesesi.anatomy import OUTSIDE, REGIONS, template_source_space, template_volume
 from bayesesi.anatomy.surfaces import icosphere
 from bayesesi.calibration import read_card
 from bayesesi.forward import HeadShape, template_bank
 from bayesesi.forward.build import BankRecipe
+from bayesesi.model.artifact import LAYERS
 
 FOLDER = Path(bayesesi.__file__).parent / "assets"
 ASSETS = sorted(FOLDER.glob("*.safetensors"))
@@ -37,6 +41,45 @@ def test_a_card_that_ships_speaks_of_the_weights_beside_it() -> None:
         card = read_card(path)
         assert card.speaks_of(load_model(card.model))
         assert card.diagnosis.n >= 500
+
+
+def test_weights_under_the_first_names_of_layers_are_read(tmp_path: Path) -> None:
+    """A file of today holds the same network under other names, and so another fingerprint."""
+    shipped = load_model("atoms")
+    names, header = _file(FOLDER / "atoms.safetensors")
+    assert "backbone.blocks.0.ask.weight" in names
+    assert shipped.fingerprint == header["tensors"]
+    written = shipped.write(tmp_path / "atoms.safetensors")
+    names, header = _file(written)
+    assert header["layers"] == LAYERS
+    assert "backbone.blocks.0.qkv.weight" in names
+    again = load_model(written)
+    old, new = shipped.network.state_dict(), again.network.state_dict()
+    assert list(old) == list(new)
+    assert all(old[name].equal(new[name]) for name in old)
+    assert again.fingerprint == header["tensors"] != shipped.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"), [(LAYERS, "do not fit the recipe"), (LAYERS + 1, "newer version")]
+)
+def test_weights_under_names_that_are_not_those_stated_are_refused(
+    layers: int, message: str, tmp_path: Path
+) -> None:
+    """The twin: first names in a file that states later ones."""
+    with safe_open(str(FOLDER / "atoms.safetensors"), framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    about = json.dumps({**json.loads(metadata["bayesesi"]), "layers": layers})
+    save_file(tensors, tmp_path / "other.safetensors", {**metadata, "bayesesi": about})
+    with pytest.raises(InputError, match=message):
+        load_model(tmp_path / "other.safetensors")
+
+
+def _file(path: Path) -> tuple[list[str], dict[str, Any]]:
+    """Names of tensors and the header of a file of weights."""
+    with safe_open(str(path), framework="numpy") as file:
+        return list(file.keys()), json.loads(file.metadata()["bayesesi"])
 
 
 @pytest.mark.parametrize("path", ASSETS, ids=lambda path: path.stem)

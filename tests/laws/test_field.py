@@ -202,7 +202,7 @@ def test_draws_of_a_gaussian_are_those_of_its_posterior(
     z, spread = off(right)
     assert z < 4.5
     assert spread < 0.1
-    wide.backbone.tell[-1].bias.data[N_GATES] = np.log(2.0)
+    wide.backbone.source_head[-1].bias.data[N_GATES] = np.log(2.0)
     assert off(wide)[1] > 0.1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(of_draws, "_less_noisy", lambda x, *_: x)
@@ -279,7 +279,7 @@ def test_each_loss_of_the_mean_acts_and_reaches_no_draw(
     for name, loss in losses.items():
         moved.zero_grad(set_to_none=True)
         loss.backward(retain_graph=True)
-        head = moved.backbone.tell[-1].weight.grad
+        head = moved.backbone.source_head[-1].weight.grad
         if name == "nothing":
             assert head is None
             continue

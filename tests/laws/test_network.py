@@ -207,7 +207,10 @@ def test_sources_may_come_in_any_order_and_some_be_absent(network: CorticalTrans
     generator = torch.Generator().manual_seed(1)
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        for parameter in (*network.tell[-1].parameters(), *network.conclude[-1].parameters()):
+        for parameter in (
+            *network.source_head[-1].parameters(),
+            *network.global_head[-1].parameters(),
+        ):
             torch.nn.init.normal_(parameter)
     features = torch.randn(2, 300, 5, generator=generator)
     context = torch.randn(2, 3, generator=generator)

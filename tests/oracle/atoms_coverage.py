@@ -23,7 +23,6 @@ from bayesesi.anatomy import template_parcellation, template_source_space
 from bayesesi.calibration import coverage
 from bayesesi.inference.inference import credible_regions
 from bayesesi.model import AtomModel
-from bayesesi.model.artifact import tensor_hash
 from bayesesi.posterior.atoms import AtomPosterior
 from bayesesi.simulator import Simulation
 from tests.oracle.coverage import HERE, LEVELS, mass
@@ -52,7 +51,7 @@ def row(shipped: AtomModel, simulation: Simulation, k: int) -> dict[str, Any]:
     sets = {str(level): credible_regions(summary, level) for level in LEVELS}
     return {
         "case": k,
-        "weights": tensor_hash(shipped.network.state_dict()),
+        "weights": shipped.fingerprint,
         "count": truth.count,
         "sensors": obs.n_eff,
         "snr_db": truth.snr_db if truth.count else None,
@@ -86,7 +85,7 @@ def run(name: str, n_cases: int = N_CASES) -> None:
     """Rows of the cases that have none yet."""
     HERE.mkdir(parents=True, exist_ok=True)
     path, shipped = HERE / f"atoms-{name}.jsonl", model()
-    kept = rows(name, tensor_hash(shipped.network.state_dict()))
+    kept = rows(name, shipped.fingerprint)
     path.write_text("".join(json.dumps(r) + "\n" for r in kept))
     own = SPECS / f"{name}.toml"
     simulator = read_simulator(own if own.is_file() else name, session=1)
@@ -106,7 +105,7 @@ def report() -> None:
     figure = Figure(figsize=(5.2, 4.6), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", lw=1)
-    lines, weights = [*HEADER], tensor_hash(model().network.state_dict())
+    lines, weights = [*HEADER], model().fingerprint
     for name, marker in zip(SIMULATORS, "os^", strict=True):
         found = rows(name, weights)
         if not found:

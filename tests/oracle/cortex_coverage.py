@@ -22,7 +22,6 @@ from bayesesi.anatomy import region_energy, template_parcellation, template_sour
 from bayesesi.calibration import central_mass, coverage, randomised_ranks
 from bayesesi.inference.inference import credible_regions
 from bayesesi.model import FieldModel
-from bayesesi.model.artifact import tensor_hash
 from bayesesi.simulator import Simulation, Truth
 from tests.oracle.coverage import HERE, LEVELS
 
@@ -43,7 +42,7 @@ def row(shipped: FieldModel, simulation: Simulation, k: int) -> dict[str, Any]:
     summary = post.summarise(N_DRAWS, seed=k)
     kept: dict[str, Any] = {
         "case": k,
-        "weights": tensor_hash(shipped.network.state_dict()),
+        "weights": shipped.fingerprint,
         "active": len(truth.active),
         "patches": n_patches(truth),
         "snr_db": truth.snr_db if truth.count else None,
@@ -82,7 +81,7 @@ def run(name: str, n_cases: int) -> None:
     """Rows of the cases that have none yet."""
     HERE.mkdir(parents=True, exist_ok=True)
     path, shipped = HERE / f"cortex-{name}.jsonl", model()
-    kept = rows(name, tensor_hash(shipped.network.state_dict()))
+    kept = rows(name, shipped.fingerprint)
     path.write_text("".join(json.dumps(r) + "\n" for r in kept))
     simulation = read_simulator(name, session=1).simulate(n_cases, SEED, "diagnose")
     done = {r["case"] for r in kept}
@@ -110,7 +109,7 @@ def report() -> None:
     """A table by simulator and by kind of event, and the curves of the whole energy."""
     from matplotlib.figure import Figure
 
-    lines, weights = [*HEADER], tensor_hash(model().network.state_dict())
+    lines, weights = [*HEADER], model().fingerprint
     figure = Figure(figsize=(5.2, 4.6), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", lw=1)
