@@ -43,10 +43,10 @@ class LeadfieldBank:
     ----------
     nodes : (N, 4) coordinates of ``HeadSetting``.
     log_size : (H, N) log of each solution's root mean square at sigma_brain = 1.
-    node_modes : (H, N, A); core : (H, A, B, C); scalp_modes : (H, V, B).
-    source_modes : (C, F) over ``fields``; source_norm : (F,).
-    scalp_vertices : (V_all, 3) of the template; scalp_triangles; kept : (V,) indices above the
-        neck.
+    node_modes : (H, N, A). core : (H, A, B, C). scalp_modes : (H, V, B).
+    source_modes : (C, F) over ``fields``. source_norm : (F,).
+    scalp_vertices : (V_all, 3) m, of the template. scalp_triangles : (F_all, 3) into them.
+    kept : (V,) indices of vertices above the neck.
     shapes : the H heads, the template first.
     recipe : what it was built from.
     """
@@ -82,7 +82,8 @@ class LeadfieldBank:
         )
 
     def node_weights(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, N): weights that interpolate the nodes at (n, 4) coordinates.
+        """Compute (n, N) weights that interpolate the nodes at ``coordinates`` (n, 4) of head
+        settings.
 
         Polyharmonic splines r^5 with a quadratic (scipy's ``RBFInterpolator``): linear in the
         nodes' values, exact at each node and for every quadratic of the coordinates.
@@ -98,7 +99,8 @@ class LeadfieldBank:
         return RBFInterpolator(nodes, np.eye(len(nodes)), kernel="quintic", degree=2)
 
     def scalp_operator(self, electrodes: NDArray[np.float64]) -> sp.csr_array:
-        """(C, V) sparse: from the kept scalp vertices to electrodes (template head frame, m).
+        """Make (C, V), sparse, from the kept scalp vertices to ``electrodes`` (C, 3) m on the
+        template.
 
         The same rows serve every head of the bank: a 10-05 position moves with the head.
 
@@ -127,7 +129,8 @@ class LeadfieldBank:
         return ScalpMap(vertices, triangles[inside], head_centre())
 
     def to_modes(self, moments: sp.csr_array, dipoles: slice) -> NDArray[np.float32]:
-        """(n, C): what fields (n, F) in A m on some of the bank's dipoles are in its modes."""
+        """Convert ``moments`` (n, F) A m of F of the bank's ``dipoles`` to its source modes, (n,
+        C)."""
         held = sp.csr_array(moments, dtype=np.float32)
         return np.asarray(held @ self._dipole_modes[dipoles])
 
@@ -139,10 +142,15 @@ class LeadfieldBank:
     def scalp_potentials(
         self, settings: HeadSettings, modes: NDArray[np.float32], head: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """(m, V) V at the kept scalp vertices: fields (m, C), each in one of the n heads.
+        """Compute (m, V) V at the kept scalp vertices of m fields, each in one of n heads.
 
         The same as ``potential_modes`` of a setting applied to its fields, without ever making a
         lead field: core times fields first, since heads differ from case to case.
+
+        Parameters
+        ----------
+        settings : the n heads. modes : (m, C), as ``to_modes`` gives them. head : (m,) index into
+            ``settings``.
         """
         weights = self.node_weights(settings.coordinates).astype(np.float32)
         potentials = np.empty((len(modes), len(self.kept)), np.float32)
@@ -158,7 +166,13 @@ class LeadfieldBank:
         return potentials
 
     def potential_modes(self, setting: HeadSetting) -> NDArray[np.float32]:
-        """(V, C): potential at the kept scalp vertices of unit source modes, V/(A m)."""
+        """Compute (V, C) V/(A m): potential at the kept scalp vertices of unit source modes.
+
+        Raises
+        ------
+        InputError : a head shape that the bank lacks; OutsideRangeError : a ``setting`` out of
+            range.
+        """
         setting.check_range()
         if not 0 <= setting.shape < self.n_shapes:
             raise InputError(
@@ -177,9 +191,10 @@ class LeadfieldBank:
         electrodes: NDArray[np.float64] | sp.csr_array,
         sources: NDArray[np.int64] | slice,
     ) -> NDArray[np.float32]:
-        """(C, n) V/(A m), average reference: electrodes (or their scalp operator) by dipoles.
+        """Compute (C, n) V/(A m), average reference, of n dipoles in the head ``setting``.
 
-        ``sources`` index the bank's dipoles; ``cortex(level)`` and ``volume`` give them.
+        ``electrodes`` are (C, 3) m on the template's scalp, or their ``scalp_operator`` (C, V).
+        ``sources`` (n,) index the bank's dipoles; ``cortex(level)`` and ``volume`` give them.
         """
         rows = self.electrode_modes(setting, electrodes)
         return (rows @ self.source_modes[:, sources]) * self.source_norm[sources]
@@ -187,14 +202,18 @@ class LeadfieldBank:
     def electrode_modes(
         self, setting: HeadSetting, electrodes: NDArray[np.float64] | sp.csr_array
     ) -> NDArray[np.float32]:
-        """(C, modes): potential at electrodes of unit source modes, average reference."""
+        """Compute (C, modes) V/(A m): potential of unit source modes in the head ``setting``.
+
+        Average reference; ``electrodes`` as in ``leadfield``, (C, 3) m or (C, V).
+        """
         operator = electrodes if sp.issparse(electrodes) else self.scalp_operator(electrodes)
         rows = operator @ self.potential_modes(setting)
         return np.asarray(rows - rows.mean(axis=0))
 
     @cache  # noqa: B019  (a bank lives as long as the program)
     def cortex_modes(self, level: int) -> NDArray[np.float32]:
-        """(modes, S): the topographies of a level of the cortex in the source modes."""
+        """Compute (modes, S): topographies of the cortex at ``level`` 1 to 5 in the source
+        modes."""
         sources = self.cortex(level)
         return np.ascontiguousarray(self.source_modes[:, sources] * self.source_norm[sources])
 
@@ -204,7 +223,7 @@ class LeadfieldBank:
         return np.ascontiguousarray(self._dipole_modes[self.volume].T)
 
     def cortex(self, level: int = 4) -> NDArray[np.int64] | slice:
-        """Where the fixed cortical dipoles of a level stand among the bank's."""
+        """Find where the fixed cortical dipoles of ``level`` 1 to 5 stand among the bank's."""
         if level == self.recipe["cortex_level"]:
             return slice(0, template_source_space(level).n_sources)
         fine = template_source_space(self.recipe["cortex_level"])
@@ -216,7 +235,7 @@ class LeadfieldBank:
         return slice(template_source_space(self.recipe["cortex_level"]).n_sources, None)
 
     def source_space(self, shape: int, level: int | None) -> SourceSpace:
-        """The template's sources carried into a head; ``level`` None for the volume."""
+        """Carry the template's sources into head ``shape``; ``level`` is None for the volume."""
         from dataclasses import replace
 
         space = template_volume() if level is None else template_source_space(level)
@@ -249,7 +268,8 @@ _HALVED = ("core", "scalp_modes", "source_modes")
 
 
 def write_bank(bank: LeadfieldBank, path: str | Path) -> None:
-    """Write a bank as safetensors; the large arrays as float16 with their scale beside."""
+    """Write ``bank`` to ``path`` as safetensors; the large arrays as float16, their scale
+    beside."""
     from safetensors.numpy import save_file
 
     arrays: dict[str, NDArray[Any]] = {}
@@ -270,7 +290,7 @@ def write_bank(bank: LeadfieldBank, path: str | Path) -> None:
 
 
 def read_bank(path: str | Path) -> LeadfieldBank:
-    """Read a bank that ``write_bank`` wrote.
+    """Read a bank that ``write_bank`` wrote to ``path``.
 
     Raises
     ------
@@ -311,5 +331,5 @@ def read_bank(path: str | Path) -> LeadfieldBank:
 
 @cache
 def template_bank() -> LeadfieldBank:
-    """The bank that ships with the package."""
+    """Read the bank that ships with the package."""
     return read_bank(str(files("bayesesi") / "assets" / "template-bank.safetensors"))

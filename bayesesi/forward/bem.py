@@ -33,8 +33,11 @@ from bayesesi.forward.conductivity import Conductivities
 class BoundaryElements:
     """The geometry-only integrals of nested surfaces.
 
-    ``matrix`` (n, n) is assembled with every conductivity 1; ``rows`` holds for each surface the
-    indices of its potentials and of its currents (empty for the outermost).
+    Attributes
+    ----------
+    surfaces : the shells. matrix : (n, n), assembled with every conductivity 1.
+    potential_rows, current_rows : for each surface (V,) and (F,) rows of its potentials and of its
+        currents, (0,) for currents of the outermost.
     """
 
     surfaces: HeadSurfaces
@@ -44,6 +47,12 @@ class BoundaryElements:
 
     @classmethod
     def assemble(cls, surfaces: HeadSurfaces) -> BoundaryElements:
+        """Integrate over ``surfaces``, with OpenMEEG.
+
+        Raises
+        ------
+        InputError : surfaces that cross each other.
+        """
         import openmeeg as om
 
         geometry = _geometry(surfaces)
@@ -58,7 +67,7 @@ class BoundaryElements:
         return cls(surfaces, matrix, tuple(potentials), tuple(currents))
 
     def system(self, conductivities: Conductivities) -> NDArray[np.float64]:
-        """(n, n): the head matrix at these conductivities."""
+        """Make the head matrix at ``conductivities``, (n, n)."""
         inside = np.array([getattr(conductivities, t) for t in self.surfaces.tissues])
         outside = np.r_[inside[1:], 0.0]
         matrix = self.matrix.copy(order="F")
@@ -76,7 +85,7 @@ class BoundaryElements:
         return matrix
 
     def source_terms(self, dipoles: BemDipoles) -> NDArray[np.float64]:
-        """(n_inner, D): right-hand sides of unit dipoles on the rows of the innermost surface.
+        """Compute (n_inner, D): right-hand sides of ``dipoles`` on the innermost surface's rows.
 
         At a brain conductivity of 1; divide the current rows by it (``transfer`` does).
         """
@@ -93,9 +102,10 @@ class BoundaryElements:
         return terms
 
     def transfer(self, conductivities: Conductivities) -> NDArray[np.float64]:
-        """(V, n_inner): potential at every scalp vertex from the innermost surface's terms.
+        """Compute (V, n_inner): potential at all scalp vertices from the innermost's terms.
 
-        By reciprocity, the rows of the inverse that belong to the scalp's potentials.
+        By reciprocity, the rows of the inverse at ``conductivities`` that belong to the scalp's
+        potentials.
         """
         system = self.system(conductivities)
         scalp = self.potential_rows[-1]
@@ -109,22 +119,27 @@ class BoundaryElements:
 
 @dataclass(frozen=True, eq=False)
 class BemDipoles:
-    """Unit current dipoles: positions and moments (D, 3), metres in the head frame."""
+    """D dipoles in the head frame.
+
+    Attributes
+    ----------
+    positions : (D, 3) m. moments : (D, 3) A m, or unit vectors for a leadfield.
+    """
 
     positions: NDArray[np.float64]
     moments: NDArray[np.float64]
 
     @classmethod
     def free(cls, positions: NDArray[np.float64]) -> BemDipoles:
-        """Three a position, along x, y and z."""
+        """Make three dipoles a position of ``positions`` (n, 3) m, along x, y and z."""
         return cls(np.repeat(positions, 3, axis=0), np.tile(np.eye(3), (len(positions), 1)))
 
 
 def scalp_weights(surfaces: HeadSurfaces, electrodes: NDArray[np.float64]) -> sp.csr_array:
-    """(C, V): potential at electrodes from that at the scalp's vertices.
+    """Compute (C, V), sparse: potential at electrodes from that at the scalp's vertices.
 
-    Each electrode is brought to the nearest point of the scalp and takes the barycentric mean of
-    the three vertices around it. Every row sums to 1.
+    Each of ``electrodes`` (C, 3) m is brought to the nearest point of the scalp of ``surfaces`` and
+    takes the barycentric mean of the three vertices around it. Every row sums to 1.
     """
     import trimesh
 
@@ -145,7 +160,7 @@ def solve_bem(
     electrodes: NDArray[np.float64],
     normals: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """The EEG leadfield of a head with 1, 3 or 4 nested shells.
+    """Solve the EEG leadfield of a head with 1, 3 or 4 nested shells.
 
     Parameters
     ----------

@@ -29,8 +29,13 @@ from bayesesi.io.atomic import atomic_file
 class BankRecipe:
     """Everything that decides a bank.
 
-    ``n_vertices`` of each shell; ``neck`` m: scalp vertices lower than it (head frame) are left
-    out; ``ranks`` of nodes, scalp and sources.
+    Attributes
+    ----------
+    n_shapes : heads, the template among them. n_nodes : settings a head, 16 or more.
+    n_thicknesses : of the skull, 3 or more. n_vertices : of each shell.
+    cortex_level : of the template's sources. with_volume : whether free dipoles are solved too.
+    neck : m; scalp vertices lower than it (head frame) are left out.
+    ranks : of nodes, scalp and sources. seed : of shapes and nodes.
     """
 
     n_shapes: int = 5
@@ -44,15 +49,16 @@ class BankRecipe:
     seed: int = 20261122
 
     def shapes(self) -> tuple[HeadShape, ...]:
+        """Draw the heads: the template first, the others from the seed."""
         rng = np.random.default_rng(self.seed)
         drawn = [HeadShape.draw(rng) for _ in range(self.n_shapes - 1)]
         return (HeadShape(), *drawn)
 
     def nodes(self) -> list[HeadSetting]:
-        """Settings spread over the ranges: each the farthest from those before it.
+        """Spread settings over the ranges: each the farthest from those before it.
 
-        Candidates are drawn in the box of conductivities and thicknesses; distances count the
-        skull one and a half times, csf a little over half, as their effect on a topography does.
+        Candidates are drawn in the box of conductivities and thicknesses; distances count the skull
+        one and a half times, csf a little over half, as their effect on a topography does.
         """
         rng = np.random.default_rng(self.seed + 1)
         log_range = {t: np.log(r) for t, r in CONDUCTIVITY_RANGE.items()}
@@ -76,10 +82,14 @@ class BankRecipe:
 
 
 def build_bank(recipe: BankRecipe | None = None, work: Path | None = None) -> LeadfieldBank:
-    """Solve every head and node of a recipe and compress the result.
+    """Solve every head and node of ``recipe`` and compress the result.
 
-    ``work`` keeps finished stages (2 GB for the shipped recipe); by default a folder in the
-    user's cache, named by the recipe.
+    ``work`` keeps finished stages (2 GB for the shipped recipe); by default a folder in the user's
+    cache, named by the recipe.
+
+    Raises
+    ------
+    InputError : too few nodes or thicknesses.
     """
     import hashlib
 
@@ -115,7 +125,10 @@ def _dipoles(recipe: BankRecipe) -> BemDipoles:
 
 
 def shaped_dipoles(recipe: BankRecipe, shape: HeadShape) -> BemDipoles:
-    """The bank's dipoles in a head: cortical normals turn with it, free moments stay x, y, z."""
+    """Carry the dipoles of ``recipe`` into the head ``shape``.
+
+    Cortical normals turn with it, free moments stay x, y, z.
+    """
     dipoles = _dipoles(recipe)
     n_cortex = template_source_space(recipe.cortex_level).n_sources
     moments = dipoles.moments.copy()

@@ -20,7 +20,16 @@ CONDUCTIVITY_RANGE = {
 
 @dataclass(frozen=True)
 class Conductivities:
-    """S/m of each tissue. The defaults are those of Vorwerk et al. 2014 (NeuroImage 100:590)."""
+    """S/m of each tissue. The defaults are those of Vorwerk et al. 2014 (NeuroImage 100:590).
+
+    Attributes
+    ----------
+    brain, csf, skull, scalp : S/m, positive.
+
+    Raises
+    ------
+    InputError : a value that is not finite or not positive.
+    """
 
     brain: float = 0.33
     csf: float = 1.79
@@ -48,7 +57,12 @@ class Conductivities:
         )
 
     def check_range(self) -> Conductivities:
-        """Itself, when every tissue is inside ``CONDUCTIVITY_RANGE``."""
+        """Return itself if every tissue is inside ``CONDUCTIVITY_RANGE``.
+
+        Raises
+        ------
+        OutsideRangeError : a tissue that is not.
+        """
         for tissue, value in asdict(self).items():
             low, high = CONDUCTIVITY_RANGE[tissue]
             if not low <= value <= high:

@@ -43,8 +43,10 @@ _OLD_NAMES = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
 class Alignment:
     """template = scale * rotation @ position + shift.
 
-    ``scale`` is the template's size over the subject's; ``distance`` the (C,) distances to the
-    scalp in m before electrodes are put on it.
+    Attributes
+    ----------
+    rotation : (3, 3). shift : (3,) m. scale : the template's size over the subject's, a ratio.
+    distance : (C,) m to the scalp before electrodes are put on it.
     """
 
     rotation: NDArray[np.float64]
@@ -53,11 +55,12 @@ class Alignment:
     distance: NDArray[np.float64]
 
     def __call__(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move ``positions`` (n, 3) m to the template."""
         return self.scale * positions @ self.rotation.T + self.shift
 
 
 def eeg_positions(info: mne.Info) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Names and (C, 3) positions of the EEG channels; NaN where the recording has none.
+    """Read names and positions (C, 3) m of the EEG channels of ``info``; NaN where there are none.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def eeg_positions(info: mne.Info) -> tuple[tuple[str, ...], NDArray[np.float64]]
 
 
 def place_electrodes(info: mne.Info, scalp: HeadSurfaces) -> tuple[Sensors, Alignment]:
-    """The EEG channels of a recording on the template's scalp.
+    """Place the EEG channels of a recording's ``info`` on the template's ``scalp``.
 
     Returns
     -------
@@ -138,9 +141,10 @@ def _montage(name: str) -> dict[str, NDArray[np.float64]]:
 
 
 def nominal_positions(names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Template head-frame positions of the names that the 10-05 system has, any capitals.
+    """Find (3,) m in the template's head frame for those ``names`` that the 10-05 system has.
 
-    From MNE's montage on fsaverage's own scalp, and ear and mastoid names from its Colin27 one.
+    Capitals do not count. From MNE's montage on fsaverage's own scalp, and ear and mastoid names
+    from its Colin27 one.
     """
     plans = [
         {k.lower(): v for k, v in _montage(m).items()} for m in ("fsaverage_1005", "colin27_1005")
@@ -157,7 +161,10 @@ def nominal_positions(names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
 
 
 def matching_montage(names: Sequence[str], positions: NDArray[np.float64]) -> str | None:
-    """The montage of MNE's whose plan these positions are, up to a similarity; else None."""
+    """Find the montage of MNE's whose plan these positions are, up to a similarity; else None.
+
+    ``names`` are C channels, ``positions`` theirs, (C, 3) m.
+    """
     import mne
 
     for montage in mne.channels.get_builtin_montages():
@@ -177,7 +184,11 @@ def matching_montage(names: Sequence[str], positions: NDArray[np.float64]) -> st
 def similarity(
     source: NDArray[np.float64], target: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Rotation, shift and scale that bring matched points together (least squares, by MNE)."""
+    """Fit rotation (3, 3), shift (3,) m and scale that bring ``source`` (n, 3) m to ``target`` (n,
+    3) m.
+
+    Points are matched one by one; least squares, by MNE.
+    """
     import mne
 
     trans, scale = mne.coreg.fit_matched_points(source, target, scale=True, out="trans"), 1.0

@@ -14,13 +14,25 @@ from bayesesi.forward.conductivity import Conductivities
 
 @dataclass(frozen=True)
 class HeadSetting:
-    """One head the bank can give."""
+    """One head the bank can give.
+
+    Attributes
+    ----------
+    shape : which of the bank's heads, 0 the template. conductivities : S/m of its tissues.
+    skull_thickness : a factor over the template's.
+    """
 
     shape: int = 0
     conductivities: Conductivities = field(default_factory=Conductivities)
     skull_thickness: float = 1.0
 
     def check_range(self) -> HeadSetting:
+        """Return itself if the bank holds such a head.
+
+        Raises
+        ------
+        OutsideRangeError : a conductivity or a thickness that it does not hold.
+        """
         self.conductivities.check_range()
         low, high = THICKNESS_RANGE
         if not low <= self.skull_thickness <= high:

@@ -34,14 +34,18 @@ class HeadShape:
     def draw(
         cls, rng: np.random.Generator, scale_sd: float = 0.04, bend_sd: float = 0.0012
     ) -> HeadShape:
-        """A random head: sizes vary by about 4 % an axis (head length of British men: mean 195,
-        sd 8 mm), and the head bends by about 3 mm (median) beyond that."""
+        """Draw a head: sizes vary by about 4 % an axis (head length of British men: mean 195, sd 8
+        mm).
+
+        The head bends by about 3 mm (median) beyond that. ``scale_sd`` is a share of the size,
+        ``bend_sd`` in m; ``rng`` draws.
+        """
         scale = 1 + scale_sd * rng.standard_normal(3)
         bend = bend_sd * rng.standard_normal((len(_MONOMIALS), 3))
         return cls(tuple(scale.tolist()), tuple(map(tuple, bend.tolist())))
 
     def warp(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, 3) m: where points of the template go."""
+        """Move ``points`` (n, 3) m of the template to where they are in this head, (n, 3) m."""
         centre = head_centre()
         offset = points - centre
         u = offset / _UNIT
@@ -51,7 +55,10 @@ class HeadShape:
     def warp_normals(
         self, points: NDArray[np.float64], normals: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """(n, 3): normals of a surface through ``points`` after the map, J^-T n normalised."""
+        """Turn ``normals`` (n, 3) of a surface through ``points`` (n, 3) m with the map, (n, 3).
+
+        They become J^-T n, normalised.
+        """
         step = 1e-5
         jacobian = np.stack(
             [
@@ -64,4 +71,5 @@ class HeadShape:
         return turned / np.linalg.norm(turned, axis=1, keepdims=True)
 
     def warp_surfaces(self, surfaces: HeadSurfaces) -> HeadSurfaces:
+        """Carry ``surfaces`` of the template into this head."""
         return replace(surfaces, vertices=tuple(map(self.warp, surfaces.vertices)))

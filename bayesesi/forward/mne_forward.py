@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 
 def read_mne_forward(path: str | Path) -> mne.Forward:
+    """Read the ``-fwd.fif`` file at ``path`` with MNE.
+
+    Raises
+    ------
+    InputError : a missing or empty file, or one without a forward solution.
+    """
     import mne
 
     path = Path(path)
@@ -42,6 +48,12 @@ def _first_line(error: Exception) -> str:
 
 
 def operator_from_mne(forward: mne.Forward, name: str) -> ForwardOperator:
+    """Convert ``forward`` to an operator; ``name`` stands in errors and in its provenance.
+
+    Raises
+    ------
+    InputError : another frame than the head's, or sources that are no whole cortex and no volume.
+    """
     import mne
     from mne._fiff.constants import FIFF
 
@@ -68,7 +80,14 @@ def operator_from_mne(forward: mne.Forward, name: str) -> ForwardOperator:
 
 
 def source_space_from_mne(src: Any, name: str) -> SourceSpace:
-    """Both hemispheres' cortical sources, or those of a volume; positions in the frame of src."""
+    """Convert ``src``, both hemispheres' cortical sources or those of a volume.
+
+    Positions keep the frame of ``src``; ``name`` stands in errors.
+
+    Raises
+    ------
+    InputError : one hemisphere, or a cortex mixed with a volume.
+    """
     kinds = {s["type"] for s in src}
     subject = str(src[0].get("subject_his_id") or "")
     if kinds == {"surf"} and len(src) == 2:
@@ -135,7 +154,12 @@ def _origin(names: tuple[str, ...], positions: NDArray[np.float64], eeg: NDArray
 
 
 def operator_to_mne(operator: ForwardOperator) -> mne.Forward:
-    """Filled by hand: MNE has no constructor from arrays."""
+    """Convert ``operator`` to an ``mne.Forward``, by hand: MNE has no constructor from arrays.
+
+    Raises
+    ------
+    InputError : sensors without a position, MEG sensors, or fixed sources without normals.
+    """
     import mne
     from mne._fiff.constants import FIFF
 

@@ -35,7 +35,7 @@ MONTAGES = tuple(_PLANS)
 
 @cache
 def montage_sensors(family: str) -> Sensors:
-    """The electrodes of a family of montages on the template's scalp, by plan.
+    """Place the electrodes of ``family``, one of ``MONTAGES``, on the template's scalp, by plan.
 
     Raises
     ------

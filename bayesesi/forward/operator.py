@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 class BankedHead:
     """How to ask the bank for the same montage on another head.
 
-    ``electrodes`` (C, 3) m on the template's scalp; ``scale`` the subject's head over the
-    template's (potentials fall with its square); ``level`` of the sources, None in the volume.
+    Attributes
+    ----------
+    bank : where heads come from. setting : the head that is assumed.
+    electrodes : (C, 3) m on the template's scalp. level : of the sources, None in the volume.
+    scale : the subject's head over the template's, a ratio (potentials fall with its square).
     """
 
     bank: LeadfieldBank
@@ -37,8 +40,10 @@ class BankedHead:
     def leadfield(
         self, setting: HeadSetting, electrodes: NDArray[np.float64] | None = None
     ) -> NDArray[np.float32]:
-        """(C, S), or (C, S, 3) in the volume, V/(A m) of another setting, and of electrodes that
-        sit elsewhere."""
+        """Compute (C, S), or (C, S, 3) in the volume, V/(A m) of another ``setting``.
+
+        ``electrodes`` (C, 3) m, if given, sit there instead.
+        """
         rows = self.electrode_modes(setting, electrodes)
         if self.level is None:
             return np.asarray(rows @ self.bank.volume_modes, np.float32).reshape(len(rows), -1, 3)
@@ -47,15 +52,19 @@ class BankedHead:
     def electrode_modes(
         self, setting: HeadSetting, electrodes: NDArray[np.float64] | None = None
     ) -> NDArray[np.float32]:
-        """(C, modes) V/(A m): what they see of the bank's source modes."""
+        """Compute (C, modes) V/(A m): what electrodes see of the bank's source modes.
+
+        ``setting`` is the head; ``electrodes`` (C, 3) m, if given, sit there instead.
+        """
         where = self.electrodes if electrodes is None else electrodes
         return self.bank.electrode_modes(setting, where) / np.float32(self.scale**2)
 
     def in_volume(self) -> BankedHead:
-        """The same head, for free sources in its volume."""
+        """Return the same head for free sources in its volume."""
         return replace(self, level=None)
 
     def pick(self, chosen: NDArray[np.int64]) -> BankedHead:
+        """Keep the electrodes with indices ``chosen`` (n,)."""
         return replace(self, electrodes=self.electrodes[chosen])
 
 
@@ -69,7 +78,7 @@ class ForwardOperator:
         head frame; T/(A m) for magnetometers, T/(A m²) for gradiometers.
     source_space : where the S sources are.
     ch_names : C names (or give ``sensors``).
-    loose : variance of the tangential over that of the normal component that a prior should give
+    loose : ratio of the variances of tangential and normal component that a prior should give
         free sources on a cortex; 1 for free ones.
     banked : handle to the bank the leadfield came from, or None: then the head can't be redrawn.
     provenance : what a methods section would say.
@@ -146,7 +155,12 @@ class ForwardOperator:
         return self.sensors
 
     def pick(self, ch_names: Sequence[str]) -> ForwardOperator:
-        """The rows of these channels, in this order."""
+        """Keep the rows of the channels ``ch_names``, in this order.
+
+        Raises
+        ------
+        InputError : naming those that are not here.
+        """
         if tuple(ch_names) == self.ch_names:
             return self
         chosen = self._sensors.indices(ch_names)
@@ -159,7 +173,12 @@ class ForwardOperator:
         )
 
     def fixed(self) -> ForwardOperator:
-        """Sources along the cortical normals only."""
+        """Keep sources along the cortical normals only.
+
+        Raises
+        ------
+        InputError : sources in a volume.
+        """
         if self.leadfield.ndim == 2:
             return self
         if self.source_space.normals is None:
@@ -168,7 +187,7 @@ class ForwardOperator:
         return replace(self, leadfield=along, loose=1.0)
 
     def in_volume(self) -> ForwardOperator:
-        """Free sources in the volume of the same head.
+        """Compute free sources in the volume of the same head.
 
         Raises
         ------
@@ -185,13 +204,18 @@ class ForwardOperator:
         )
 
     def with_loose(self, loose: float) -> ForwardOperator:
-        """Free sources whose tangential part a prior should hold to ``loose`` of the normal's."""
+        """Hold the tangential part of free sources to ``loose`` (0 to 1) of the normal's variance.
+
+        Raises
+        ------
+        InputError : fixed sources.
+        """
         if self.leadfield.ndim == 2:
             raise InputError("fixed sources have no tangential part; read the forward as free")
         return replace(self, loose=loose)
 
     def at_level(self, level: int) -> ForwardOperator:
-        """The columns of a coarser level of the same cortex."""
+        """Keep the columns of a coarser ``level`` of the same cortex."""
         space = self.source_space.at_level(level)
         columns = space.index_in(self.source_space)
         banked = None if self.banked is None else replace(self.banked, level=level)
@@ -201,20 +225,33 @@ class ForwardOperator:
 
     @classmethod
     def from_mne(cls, forward: mne.Forward, name: str = "mne.Forward") -> ForwardOperator:
-        """Any ``mne.Forward``: BEM or FEM, EEG and MEG, cortex or volume, fixed or free."""
+        """Convert any ``mne.Forward``: BEM or FEM, EEG and MEG, cortex or volume, fixed or free.
+
+        ``name`` stands for ``forward`` in errors and in the provenance.
+
+        Raises
+        ------
+        InputError : another frame than the head's, or sources that are no whole cortex and no
+            volume.
+        """
         from bayesesi.forward.mne_forward import operator_from_mne
 
         return operator_from_mne(forward, name)
 
     def to_mne(self) -> mne.Forward:
-        """The same map as an ``mne.Forward`` (fixed, or free in head axes)."""
+        """Convert to an ``mne.Forward`` (fixed, or free in head axes).
+
+        Raises
+        ------
+        InputError : sensors without a position, MEG sensors, or fixed sources without normals.
+        """
         from bayesesi.forward.mne_forward import operator_to_mne
 
         return operator_to_mne(self)
 
 
 def read_forward(path: str | Path) -> ForwardOperator:
-    """Read a ``-fwd.fif`` file.
+    """Read the ``-fwd.fif`` file at ``path``.
 
     Raises
     ------

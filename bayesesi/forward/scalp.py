@@ -41,7 +41,7 @@ class ScalpMap:
         return KDTree(middle / np.linalg.norm(middle, axis=1, keepdims=True))
 
     def points(self, points: NDArray[np.float64]) -> ScalpPoints:
-        """Where the rays from the centre through (..., 3) points leave.
+        """Find where the rays from the centre through ``points`` (..., 3) m leave.
 
         Beyond the edge of the part that is held, a point slides to the nearest triangle's border.
         """
@@ -63,7 +63,8 @@ class ScalpPoints:
 
     Attributes
     ----------
-    vertices, weights : (..., 3) into the map's vertices, and their barycentric weights.
+    scalp : the map. vertices, weights : (..., 3) into the map's vertices, and their barycentric
+        weights.
     """
 
     scalp: ScalpMap
@@ -79,7 +80,10 @@ class ScalpPoints:
     def potentials(
         self, of_vertices: NDArray[np.float32], case: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """(m, C): scalp potentials (m, V) at (n, C) points of their cases, average reference."""
+        """Read potentials (m, C) at the (n, C) points of each field's case, average reference.
+
+        ``of_vertices`` (m, V) V are scalp potentials, ``case`` (m,) says which case each is of.
+        """
         values = of_vertices[np.arange(len(case))[:, None, None], self.vertices[case]]
         at_points = (values * self.weights[case].astype(np.float32)).sum(axis=-1)
         return np.asarray(at_points - at_points.mean(axis=1, keepdims=True))

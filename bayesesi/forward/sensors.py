@@ -41,7 +41,7 @@ class Sensors:
         return len(self.names)
 
     def indices(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Where the named channels stand.
+        """Find the indices of the sensors with these ``names``, (n,).
 
         Raises
         ------
@@ -57,6 +57,12 @@ class Sensors:
         return np.array([place[name] for name in names], dtype=np.int64)
 
     def pick(self, names: Sequence[str]) -> Sensors:
+        """Keep the sensors with these ``names``, in this order.
+
+        Raises
+        ------
+        InputError : naming those that are not here.
+        """
         chosen = self.indices(names)
         return replace(
             self,

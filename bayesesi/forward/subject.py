@@ -81,7 +81,7 @@ def make_forward(
 def read_source_space(
     source: str | Path | mne.SourceSpaces, head_to_mri: NDArray[np.float64] | mne.Transform
 ) -> SourceSpace:
-    """A ``-src.fif`` file, or source spaces that MNE has read, brought to the head frame.
+    """Read ``source``, a ``-src.fif`` file or MNE's source spaces, and bring it to the head frame.
 
     ``head_to_mri`` is the coregistration's ``trans``: MNE's, or (4, 4) in m.
 

@@ -23,7 +23,7 @@ def template_forward(
     source_space: str = "cortex",
     bank: LeadfieldBank | None = None,
 ) -> ForwardOperator:
-    """The template head's leadfield for the EEG channels of a recording.
+    """Compute the template head's leadfield for the EEG channels of a recording.
 
     Parameters
     ----------

@@ -31,9 +31,9 @@ class NoiseCovariance:
     ----------
     matrix : (C, C), of noise averaged over ``nave`` trials.
     ch_names : C.
-    nave : trials averaged in what the covariance was computed from (1: single trials).
-    dof : samples behind the estimate, independent ones where an autocorrelation says how many
-        those are; None if it is not an estimate.
+    nave : number of trials averaged in what the covariance was computed from (1: single trials).
+    dof : number of samples behind the estimate, independent ones where an autocorrelation says how
+        many those are; None if it is not an estimate.
     origin : ``"given"``, ``"baseline"`` or ``"adhoc"``.
     autocorrelation : (n_lags,) at ``sfreq`` Hz, r(0) = 1, or None where unknown.
     """
@@ -70,7 +70,7 @@ class NoiseCovariance:
         object.__setattr__(self, "ch_names", names)
 
     def pick(self, names: Sequence[str]) -> NoiseCovariance:
-        """Rows and columns of these channels.
+        """Keep rows and columns of the channels ``names``, in this order.
 
         Raises
         ------
@@ -87,12 +87,12 @@ class NoiseCovariance:
         return replace(self, matrix=self.matrix[np.ix_(chosen, chosen)], ch_names=tuple(names))
 
     def for_average(self, nave: float) -> NoiseCovariance:
-        """Of noise averaged over ``nave`` trials: independent trials average as 1/nave."""
+        """Scale to noise averaged over a number of trials, ``nave``: they average as 1/nave."""
         return replace(self, matrix=self.matrix * (self.nave / nave), nave=nave)
 
     @classmethod
     def from_mne(cls, cov: mne.Covariance) -> NoiseCovariance:
-        """An ``mne.Covariance``; diagonal ones become full. Its degrees of freedom are samples."""
+        """Convert ``cov`` of MNE; diagonal ones become full, ``nfree`` becomes ``dof``."""
         data = real_array(cov["data"], "the noise covariance")
         return cls(
             np.diag(data) if data.ndim == 1 else data,
@@ -109,15 +109,20 @@ class NoiseCovariance:
         nave: float = 1,
         shrinkage: float | Literal["ledoit-wolf"] | None = None,
     ) -> NoiseCovariance:
-        """From stretches of noise (n, C, T) or (C, T), each about its own mean.
+        """Estimate the covariance from stretches of noise, each about its own mean.
 
-        The matrix is that of noise at one moment: variance that went with the means is put back
-        by the fitted autocorrelation, for which a stretch has to be at least 8 samples long.
-        ``shrinkage`` pulls towards independent channels of the same variances: a weight in [0, 1]
-        or Ledoit & Wolf's (2004, doi:10.1016/S0047-259X(03)00096-4) for as many samples as are
-        independent by the fitted autocorrelation, which the degrees of freedom count, too. The
+        The matrix is that of noise at one moment: variance that went with the means is put back by
+        the fitted autocorrelation, for which a stretch has to be at least 8 samples long. The
         autocorrelation kept is that of spatially whitened noise where there is enough of it: what
         is strong on the channels is slow, what whitening raises to the same level need not be.
+
+        Parameters
+        ----------
+        segments : (n, C, T) or (C, T), V (T, T/m for MEG). ch_names : C. sfreq : Hz.
+        nave : number of trials that each sample averages.
+        shrinkage : weight in [0, 1] of independent channels of the same variances, or Ledoit &
+            Wolf's (2004, doi:10.1016/S0047-259X(03)00096-4) for as many samples as are independent
+            by the fitted autocorrelation, which ``dof`` counts, too.
 
         Raises
         ------
@@ -166,7 +171,11 @@ class NoiseCovariance:
     def adhoc(
         cls, ch_names: Sequence[str], kinds: Sequence[str], sd: dict[str, float] | None = None
     ) -> NoiseCovariance:
-        """Independent channels with a standard deviation a kind (MNE's unless given)."""
+        """Make independent channels with one standard deviation a kind.
+
+        ``ch_names`` and ``kinds`` are of C channels; ``sd`` maps a kind to V, T or T/m (MNE's
+        where it does not).
+        """
         level = {**ADHOC_SD, **(sd or {})}
         return cls(np.diag([level[kind] ** 2 for kind in kinds]), tuple(ch_names), origin="adhoc")
 
@@ -179,7 +188,12 @@ def _whitened(segments: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDA
 
 
 def real_array(values: Any, what: str) -> NDArray[np.float64]:
-    """A copy as float64 of anything that holds real numbers; ``what`` begins the sentence."""
+    """Copy ``values`` that are real numbers as float64; ``what`` begins the sentence of the error.
+
+    Raises
+    ------
+    InputError : values of another type, or rows of different lengths.
+    """
     try:
         array = np.asarray(values)
     except ValueError:  # rows of different lengths
@@ -192,7 +206,12 @@ def real_array(values: Any, what: str) -> NDArray[np.float64]:
 
 
 def positive(value: Any, what: str) -> float:
-    """A positive, finite number; ``what`` begins the sentence that says it is none."""
+    """Check that ``value`` is a positive, finite number; ``what`` begins the sentence of the error.
+
+    Raises
+    ------
+    InputError : a value that is none.
+    """
     if not (isinstance(value, Real) and 0 < float(value) < np.inf):
         raise InputError(f"{what} is a positive number, not {some([value])}")
     return float(value)
@@ -215,7 +234,7 @@ def _shrinkage_weight(
 
 
 def read_noise_cov(path: str | Path) -> NoiseCovariance:
-    """Read a ``-cov.fif`` file.
+    """Read the ``-cov.fif`` file at ``path``.
 
     Raises
     ------

@@ -24,16 +24,16 @@ _KNEE = 0.25
 def fit_autocovariance(
     segments: NDArray[np.floating], sfreq: float, n_lags: int
 ) -> NDArray[np.float64]:
-    """(n_lags,): autocovariance of noise, in the square of the segments' unit.
+    """Fit (n_lags,) the autocovariance of noise, in the square of the segments' unit.
 
     With X_k the cosine transform (DCT-II) of a stretch of T samples and f_k = k sfreq / 2T,
 
         S(f_k) = mean |X_k|²  for k >= 1,     r(lag) = sum_f S(f) cos(2 pi f lag / sfreq).
 
-    Cosines with k >= 1 are orthogonal to a constant, so it does not matter that stretches are
-    about their own means; a Fourier transform would also leak what drifts across their ends.
-    Below f_1 the spectrum goes on as the power law of the first bins (an exponent of 0 to 2, level
-    below f_1 / 10). S >= 0 makes r positive definite whatever the data.
+    Cosines with k >= 1 are orthogonal to a constant, so it does not matter that stretches are about
+    their own means; a Fourier transform would also leak what drifts across their ends. Below f_1
+    the spectrum goes on as the power law of the first bins (an exponent of 0 to 2, level below f_1
+    / 10). S >= 0 makes r positive definite whatever the data.
 
     Parameters
     ----------
@@ -71,7 +71,10 @@ def fit_autocovariance(
 def fit_autocorrelation(
     segments: NDArray[np.floating], sfreq: float, n_lags: int
 ) -> NDArray[np.float64]:
-    """(n_lags,): ``fit_autocovariance`` over its value at lag 0."""
+    """Fit ``fit_autocovariance`` over its value at lag 0, (n_lags,) of ``n_lags`` lags.
+
+    ``segments`` (..., T) are stretches of noise at ``sfreq`` Hz.
+    """
     r = fit_autocovariance(segments, sfreq, n_lags)
     return r / r[0]
 
@@ -79,10 +82,15 @@ def fit_autocorrelation(
 def band_autocorrelation(
     highpass: float, lowpass: float, sfreq: float, n_lags: int, exponent: float = 1.0
 ) -> NDArray[np.float64]:
-    """(n_lags,): autocorrelation of noise with power 1/f^exponent in a band (Hz), none outside.
+    """Compute (n_lags,) the autocorrelation of noise with power 1/f^exponent in a band alone.
 
     Background EEG and MEG fall off with an exponent of about 1 (He et al. 2010,
     doi:10.1016/j.neuron.2010.04.020); below 0.25 Hz the power is level. 0 is white noise filtered.
+
+    Parameters
+    ----------
+    highpass, lowpass : Hz, ends of the band. sfreq : Hz. n_lags : how many lags to give.
+    exponent : of the power 1/f^exponent, a number.
 
     Raises
     ------
@@ -102,7 +110,10 @@ def band_autocorrelation(
 
 
 def independent_share(autocorrelation: NDArray[np.float64]) -> float:
-    """Independent samples per sample when a variance is estimated: 1 / (1 + 2 sum r(lag)²)."""
+    """Compute independent samples per sample when a variance is estimated: 1 / (1 + 2 sum r(lag)²).
+
+    ``autocorrelation`` (n_lags,) is r, in any unit.
+    """
     r = autocorrelation / autocorrelation[0]
     return float(1 / (1 + 2 * (r[1:] ** 2).sum()))
 
@@ -112,10 +123,11 @@ def temporal_covariance(
     samples: NDArray[np.int64],
     baseline: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
-    """(T, T): covariance of unit noise at the given sample numbers.
+    """Compute (T, T) the covariance of unit noise at the sample numbers ``samples`` (T,).
 
-    With ``baseline`` (sample numbers whose mean was subtracted from the recording) the noise of
-    that mean is counted too: Cov(n(t) - m, n(t') - m). Lags beyond those known are zero.
+    ``autocorrelation`` (n_lags,) is r(lag), r(0) = 1; lags beyond those known are zero. With
+    ``baseline`` (n,), sample numbers whose mean was subtracted from the recording, the noise of
+    that mean is counted too: Cov(n(t) - m, n(t') - m).
     """
     r = np.asarray(autocorrelation, float)
 

@@ -39,7 +39,7 @@ class Whitener:
         return len(self.matrix)
 
     def __call__(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
-        """(..., C, T) to (..., n_eff, T)."""
+        """Whiten ``values`` (..., C, T) in the recording's unit: (..., n_eff, T), without unit."""
         return self.matrix @ values
 
 
@@ -48,13 +48,12 @@ def make_whitener(
     kinds: Sequence[str],
     projectors: NDArray[np.float64] | None = None,
 ) -> Whitener:
-    """Whitener of noise for channels of the given kinds.
+    """Make the whitener of ``noise_cov`` for channels of ``kinds``, each eeg, mag or grad.
 
     EEG is referenced to its average, which removes whatever reference it was recorded with;
     ``projectors`` (k, C) are further topographies that were or will be projected out. With D the
-    scale of each kind of sensor (volts and tesla meet as equals), H an orthonormal basis of what
-    D times the topographies leave and H D C D H' = U diag(s) U' on its rank,
-    W = diag(s)^-1/2 U' H D.
+    scale of each kind of sensor (volts and tesla meet as equals), H an orthonormal basis of what D
+    times the topographies leave and H D C D H' = U diag(s) U' on its rank, W = diag(s)^-1/2 U' H D.
 
     Raises
     ------

@@ -25,7 +25,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2] / "bayesesi"
 
 #: Shares that must hold, in per cent. They only go up.
-NAMED_AT_LEAST, VERB_AT_LEAST = 40.0, 14.0
+NAMED_AT_LEAST, VERB_AT_LEAST = 44.0, 22.0
 
 #: Imperatives that a first line may start with.
 VERBS = frozenset(
@@ -307,7 +307,7 @@ def entries(doc: str) -> dict[str, str]:
 
 def sentences(doc: str, name: str) -> str:
     """Join the sentences of ``doc`` that have the name in backticks."""
-    ends = [0, *(mark.end() for mark in re.finditer(r"[.:;](?=\s)|\n\s*\n", doc)), len(doc)]
+    ends = [0, *(mark.end() for mark in re.finditer(r"[.;](?=\s)|\n\s*\n", doc)), len(doc)]
     every = (doc[a:b] for a, b in pairwise(ends))
     return " ".join(each for each in every if re.search(rf"`{re.escape(name)}`", each))
 
