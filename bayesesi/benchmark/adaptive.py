@@ -30,11 +30,15 @@ _MOST_DIPOLES = 5
 
 
 def lcmv(obs: Observation, reg: float = 0.05) -> NDArray[np.float64]:
-    """Linearly constrained minimum variance, over what noise makes of it, without a unit.
+    """Estimate by linearly constrained minimum variance, over what noise makes of it: (S[, 3], R).
 
     w_s = C^-1 l_s / |C^-1 l_s| with C = V V' / R + reg tr(V V' / R) / n_eff I (Van Veen et al.
     1997, doi:10.1109/10.623056; Sekihara & Nagarajan 2008): of three axes the square root of their
     matrix, loose ones as if free. With R < n_eff functions C is singular but for ``reg``.
+
+    Parameters
+    ----------
+    obs : with two functions of time or more. reg : share of the mean power of a channel, above 0.
 
     Raises
     ------
@@ -69,12 +73,17 @@ def lcmv(obs: Observation, reg: float = 0.05) -> NDArray[np.float64]:
 def gamma_map(
     obs: Observation, alpha: float = 1.0, depth: float | None = DEPTH
 ) -> NDArray[np.float64]:
-    """A m: the mean given those variances of the sources that make the data most probable.
+    """Estimate the mean, A m, given the source variances that make the data most probable.
 
     v~ ~ N(0, L~ diag(gamma) L~' + alpha I), gamma by MacKay's steps, 10,000 at most (Wipf &
-    Nagarajan 2009, doi:10.1016/j.neuroimage.2008.02.059). ``alpha`` is the variance of the noise:
-    1 by whitening; more where the head is not known. Of three axes MNE 1.13 divides MacKay's common
-    gamma by 3, which is as if ``alpha`` were larger, and finds nothing more often.
+    Nagarajan 2009, doi:10.1016/j.neuroimage.2008.02.059). Of three axes MNE 1.13 divides MacKay's
+    common gamma by 3, which is as if ``alpha`` were larger, and finds nothing more often.
+
+    Parameters
+    ----------
+    obs : of which (S[, 3], R) is estimated. alpha : variance of the whitened noise, above 0: 1 by
+        whitening, more where the head is not known.
+    depth : exponent of MNE's depth weighting, None for none.
 
     Raises
     ------
@@ -93,16 +102,18 @@ def mixed_norm(
     reweighted: int = 1,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """A m: MxNE, the least |V - L J|² / 2 + alpha sum_s |J_s|, amplitudes then fitted again.
+    """Estimate by MxNE, A m: the least |V - L J|² / 2 + alpha sum_s |J_s|, amplitudes fitted again.
 
     Gramfort et al. (2012, doi:10.1088/0031-9155/57/7/1937); with ``reweighted`` > 1 irMxNE, the
     penalty sum_s sqrt|J_s| (Strohmeier et al. 2016, doi:10.1109/TMI.2016.2553445).
 
     Parameters
     ----------
+    obs : of which (S[, 3], R) is estimated.
     alpha : % of that which leaves no source, 0 to below 100. By default the one of 15 between 10
         and 100 whose risk is least by Stein's unbiased estimate for noise of variance 1
         (Deledalle et al. 2014), which draws from ``seed``.
+    depth : exponent of MNE's depth weighting, None for none. reweighted : number of passes.
 
     Raises
     ------
@@ -125,12 +136,18 @@ def mixed_norm(
 def reweighted_mixed_norm(
     obs: Observation, alpha: float | None = None, depth: float | None = DEPTH, seed: int = 0
 ) -> NDArray[np.float64]:
-    """A m: irMxNE, ``mixed_norm`` with ten reweightings."""
+    """Estimate by irMxNE, A m: ``mixed_norm`` with ten reweightings.
+
+    Parameters
+    ----------
+    obs : of which (S[, 3], R) is estimated. alpha : %, 0 to below 100, or chosen by ``seed``.
+    depth : exponent of MNE's depth weighting, None for none.
+    """
     return mixed_norm(obs, alpha, depth, _REWEIGHTED, seed)
 
 
 def rap_music(obs: Observation, n_dipoles: int | None = None) -> NDArray[np.float64]:
-    """A m: dipoles whose topographies lie in the signal's subspace, found one after another.
+    """Find dipoles, A m, whose topographies lie in the signal's subspace, one after another.
 
     Mosher & Leahy (1999, doi:10.1109/78.740118). The subspace is spanned by as many eigenvectors
     of V V' / R as dipoles are asked for; of one function of time it is the data themselves, and
@@ -138,6 +155,7 @@ def rap_music(obs: Observation, n_dipoles: int | None = None) -> NDArray[np.floa
 
     Parameters
     ----------
+    obs : of which (S[, 3], R) is estimated.
     n_dipoles : 1 to R; ``signal_rank(obs)`` if not given.
 
     Raises
@@ -166,8 +184,14 @@ def rap_music(obs: Observation, n_dipoles: int | None = None) -> NDArray[np.floa
 
 
 def signal_rank(obs: Observation) -> int:
-    """Eigenvalues of V V' / R above what noise alone has, (1 + sqrt(n_eff / R))²; 1 to 5, and no
-    more than R (Marchenko & Pastur 1967)."""
+    """Count eigenvalues of V V' / R above what noise alone has, (1 + sqrt(n_eff / R))².
+
+    At least 1, at most 5 and R (Marchenko & Pastur 1967).
+
+    Parameters
+    ----------
+    obs : whose whitened data V (n_eff, R) are counted on.
+    """
     values = np.linalg.eigvalsh(obs.values.T @ obs.values) / obs.n_functions
     edge = (1 + np.sqrt(obs.n_eff / obs.n_functions)) ** 2
     return int(np.clip((values > edge).sum(), 1, min(_MOST_DIPOLES, obs.n_functions)))

@@ -26,12 +26,12 @@ from bayesesi.posterior.conformity_scores import region_scores
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Of one case.
+    """Hold a method's answer to one case, in the form in which answers are compared.
 
     Attributes
     ----------
     size : (S,) root of the power over the window, of the mean or, where ``sizes`` was asked for,
-        the mean of that of draws; 0 everywhere of one that says that nothing is active; None of
+        the mean of that of draws; 0 everywhere where the answer is that nothing is active; None of
         scores alone.
     moments : (S[, 3], R) A m or a statistic; None of a map. draws : (D, S[, 3], R) A m, or None.
     scores : (P,) larger where a region is more plausible; none in a volume.
@@ -46,10 +46,11 @@ class Answer:
 
 
 def answer_of(found: Any, obs: Observation, seed: int, sizes: bool = False) -> Answer:
-    """What ``found`` says.
+    """Read an answer.
 
     Parameters
     ----------
+    found : what a method returned, see the module. obs : the case. seed : of the draws.
     sizes : the map of a posterior is the mean size of draws, and not the size of their mean, in
         which directions of free sources cancel that the data do not tell apart.
 

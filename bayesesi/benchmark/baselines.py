@@ -47,7 +47,7 @@ _ELORETA = {"max_iter": 200}
 
 @dataclass(frozen=True, eq=False)
 class LinearInverse:
-    """MNE's inverse operator of one whitened leadfield, prepared once for every lambda2.
+    """Hold MNE's inverse operator of one whitened leadfield, prepared once for every lambda2.
 
     Attributes
     ----------
@@ -61,11 +61,13 @@ class LinearInverse:
     _kernels: dict[tuple[str, float], NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     def kernel(self, method: Method = "sLORETA", lambda2: float = 1 / 9) -> NDArray[np.float64]:
-        """(S, n_eff), or (S, 3, n_eff) in head axes: what MNE makes of unit data.
+        """Compute what MNE makes of unit data, (S, n_eff), or (S, 3, n_eff) in head axes.
 
-        Raises
-        ------
-        InputError : an unknown method, a lambda2 that is not positive.
+        Raises InputError for an unknown method, a lambda2 that is not positive.
+
+        Parameters
+        ----------
+        method : one of ``METHODS``. lambda2 : ratio of powers, noise over signal, above 0.
         """
         if method not in METHODS:
             raise InputError(f"method is one of {', '.join(METHODS)}, not {some([method])}")
@@ -95,11 +97,12 @@ class LinearInverse:
 
 
 def prepare(obs: Observation, depth: float | None = DEPTH) -> LinearInverse:
-    """MNE's inverse operator of an observation's whitened leadfield.
+    """Make MNE's inverse operator of an observation's whitened leadfield.
 
     Parameters
     ----------
-    depth : exponent of MNE's depth weighting, None for none; eLORETA's own weights replace it.
+    obs : whose leadfield is used. depth : exponent of MNE's depth weighting, None for none; the
+        weights of eLORETA itself replace it.
     """
     import mne
 
@@ -123,13 +126,15 @@ def estimate(
     lambda2: float | None = None,
     inverse: LinearInverse | None = None,
 ) -> NDArray[np.float64]:
-    """(S, R): moments in A m (``"MNE"``, ``"eLORETA"``) or the statistic, without a unit.
+    """Estimate (S, R) moments in A m (``"MNE"``, ``"eLORETA"``) or the statistic, without a unit.
 
-    Signed for fixed sources, the norm over axes for loose and free ones.
+    Signed for fixed sources, the norm over axes for loose and free ones. Raises what ``prepare``
+    and ``LinearInverse.kernel`` raise.
 
     Parameters
     ----------
-    lambda2 : ``snr_lambda2(obs)`` if not given. inverse : ``prepare(obs)`` kept from before.
+    obs : the data. method : one of ``METHODS``. lambda2 : ratio of powers, noise over signal;
+        ``snr_lambda2(obs)`` if not given. inverse : ``prepare(obs)`` kept from before.
     """
     moments = _moments(obs, method, lambda2, inverse)
     return moments if moments.ndim == 2 else np.linalg.norm(moments, axis=1)
@@ -141,7 +146,12 @@ def power_map(
     lambda2: float | None = None,
     inverse: LinearInverse | None = None,
 ) -> NDArray[np.float64]:
-    """(S,): squares of the estimate summed over axes and over the samples of the window."""
+    """Sum the squares of the estimate over axes and over the samples of the window, (S,).
+
+    Parameters
+    ----------
+    obs, method, inverse : see ``estimate``. lambda2 : ratio of powers, noise over signal.
+    """
     moments = _moments(obs, method, lambda2, inverse)
     split = moments.reshape(len(moments), -1, obs.n_functions)
     functions = obs.time_basis.functions
@@ -150,7 +160,12 @@ def power_map(
 
 
 def snr_lambda2(obs: Observation) -> float:
-    """1 / SNR²: noise over signal power by the data, since v~ has the mean power 1 + SNR²."""
+    """Compute 1 / SNR², noise over signal power by the data, since v~ has the mean power 1 + SNR².
+
+    Parameters
+    ----------
+    obs : whose whitened data are used.
+    """
     return float(1 / max((obs.values**2).mean() - 1, _FAINTEST))
 
 
@@ -160,9 +175,18 @@ def peak_errors(
     grid: Sequence[float] = LAMBDA2_GRID,
     depth: float | None = DEPTH,
 ) -> NDArray[np.float64]:
-    """(n, G) mm: how far each case's power map peaks from its truth at each lambda2 of a grid.
+    """Measure (n, G) mm from each case's truth to the peak of its power map at each lambda2.
 
     Observations that share one leadfield array share one inverse operator.
+
+    Parameters
+    ----------
+    cases : n observations with their true centres (K, 3) m. method : one of ``METHODS``.
+    grid : G ratios of powers. depth : exponent of MNE's depth weighting, None for none.
+
+    Raises
+    ------
+    InputError : no cases, an empty grid.
     """
     rows, held, inverse = [], None, None
     for obs, truth in cases:
@@ -191,15 +215,15 @@ def _moments(
 
 @dataclass(frozen=True)
 class Baseline:
-    """A classic as a harness calls it: ``baseline(obs)`` by its rule, or with a setting.
+    """Hold a classic as a harness calls it: ``baseline(obs)`` by its rule, or with a setting.
 
     Attributes
     ----------
     solve : of an observation, and a setting or None, (S[, 3], R): moments in A m or a statistic,
         signed, in head axes where sources have three.
-    setting, rule : what regularises it, and what it is if nobody says.
-    grid : settings to choose from on separate cases, the strongest regularisation last; none where
-        there is nothing to choose.
+    setting, rule : what regularises it, and its default.
+    grid : settings, each a number as ``setting`` says, to choose from on separate cases, the
+        strongest regularisation last; of shape (0,) where there is nothing to choose.
     least : number of functions of time that it needs.
     """
 
@@ -210,21 +234,35 @@ class Baseline:
     least: int = 1
 
     def __call__(self, obs: Observation, setting: float | None = None) -> NDArray[np.float64]:
-        """(S[, 3], R).
+        """Estimate (S[, 3], R).
+
+        Parameters
+        ----------
+        obs : the data. setting : a scalar as ``Baseline.setting`` says; None for the rule.
 
         Raises
         ------
-        InputError : too few functions of time, a setting that is none.
+        InputError : too few functions of time, a setting that is not allowed.
         """
         return self.solve(obs, setting)
 
     def power(self, obs: Observation, setting: float | None = None) -> NDArray[np.float64]:
-        """(S,): see ``power_of``."""
+        """Estimate the (S,) power, see ``power_of``.
+
+        Parameters
+        ----------
+        obs : the data. setting : a scalar as ``Baseline.setting`` says; None for the rule.
+        """
         return power_of(obs, self(obs, setting))
 
 
 def power_of(obs: Observation, moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(S,): squares of (S[, 3], R) summed over axes and over the samples of the window."""
+    """Sum squares of moments over axes and over the samples of the window, (S,).
+
+    Parameters
+    ----------
+    obs : whose time functions are used. moments : (S[, 3], R) A m or a statistic.
+    """
     course = moments.reshape(len(moments), -1, obs.n_functions) @ obs.time_basis.functions.T
     return np.asarray((course**2).sum(axis=(1, 2)))
 
@@ -296,9 +334,14 @@ def setting_errors(
     name: str,
     grid: Sequence[float] | None = None,
 ) -> NDArray[np.float64]:
-    """(n, G) mm: how far each case's power map peaks from its truth at each setting of a grid.
+    """Measure (n, G) mm from the truth to the peak of each case's power map at each setting.
 
     A map of zeros counts as a guess: the mean distance of all sources. See ``peak_errors``.
+
+    Parameters
+    ----------
+    cases : n observations with their true centres (K, 3) m. name : one of ``BASELINES``.
+    grid : (G,) settings; the baseline's own if None.
 
     Raises
     ------
@@ -326,8 +369,15 @@ def best_setting(
     name: str,
     grid: Sequence[float] | None = None,
 ) -> float:
-    """The setting of a grid whose power maps peak nearest to the truth, on average over cases
-    that the baseline is not later judged by. Of equal ones the last, the strongest."""
+    """Choose the setting whose power maps peak nearest to the truth, on average over cases.
+
+    Equal ones: the last, the strongest. The baseline must not be judged by these cases later.
+    Raises what ``setting_errors`` raises.
+
+    Parameters
+    ----------
+    cases : with true centres (K, 3) m. name, grid : (G,) settings, see ``setting_errors``.
+    """
     settings = np.asarray(BASELINES[name].grid if grid is None else grid, float)
     mean = setting_errors(cases, name, grid).mean(axis=0)
     return float(settings[np.flatnonzero(mean == mean.min())[-1]])

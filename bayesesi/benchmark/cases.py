@@ -35,12 +35,14 @@ _SPECS = (SimulatorSpec, VolumeFrameSpec)
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """Attributes
+    """Hold an observation and the truth on its sources.
+
+    Attributes
     ----------
     obs : what a method sees.
     moments : (S[, 3], T) A m, the truth on the sources of ``obs``.
     centres : (K, 3) m, where the sources are strongest.
-    active : (P,) regions; none in a volume. kinds : (len(KINDS),), NaN where it has none.
+    active : (P,) regions; none in a volume. kinds : (G,) of ``KINDS``, NaN where it has none.
     parcels : (S,) the piece of cortex that each source is in, where events are made of such, -1
         in none; with their middles (Q, 3) m and which are active (Q,).
     places_only : the truth says where and not how much: ``moments`` are 1 and 0.
@@ -62,7 +64,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Condition:
-    """Cases of one simulator.
+    """Make cases of one simulator.
 
     Attributes
     ----------
@@ -95,7 +97,16 @@ class Condition:
         return spec_hash(self.spec)
 
     def case(self, i: int, seed: int, level: int = 4) -> Case:
-        """The i-th with an event, on the assumed cortex of a level."""
+        """Make the i-th case with an event.
+
+        Parameters
+        ----------
+        i : from 0. seed : of the cases. level : of the assumed cortex.
+
+        Raises
+        ------
+        InputError : a spec that is not of a simulator.
+        """
         spec = self.spec
         if isinstance(spec, VolumeFrameSpec):
             return _of_volume(
@@ -137,7 +148,12 @@ def _parcels(
 
 
 def on_level(batch: Batch, k: int, level: int) -> Observation:
-    """Case k seen with another number of sources assumed."""
+    """Observe case k with another number of sources assumed.
+
+    Parameters
+    ----------
+    batch, k : the case. level : of the assumed cortex.
+    """
     sensors = batch.session.forward.sensors
     assert sensors is not None
     banked = BankedHead(template_bank(), HeadSetting(), sensors.positions, level)

@@ -24,7 +24,11 @@ _N_VERTICES, _NAMES = 642, ("inner_skull", "outer_skull", "outer_skin")
 
 
 def fit_dipole(obs: Observation) -> tuple[NDArray[np.float64], float]:
-    """(3,) m, head frame, and the goodness of fit, 0 to 1.
+    """Fit a dipole: its place (3,) m in the head frame, and the goodness of fit, 0 to 1.
+
+    Parameters
+    ----------
+    obs : of EEG, fitted at the sample of most field power.
 
     Raises
     ------
@@ -50,10 +54,14 @@ def fit_dipole(obs: Observation) -> tuple[NDArray[np.float64], float]:
 
 
 def dipole_map(obs: Observation) -> NDArray[np.float64]:
-    """(S[, 3], R) A m: zero but at the source nearest to ``fit_dipole``, which has its moments.
+    """Estimate (S[, 3], R) A m: zero but at the source nearest to ``fit_dipole``.
 
     The moments of each function of time are fitted by MNE at that one place. A fixed source gets
     their size, with the sign of the part along its normal.
+
+    Parameters
+    ----------
+    obs : of EEG.
 
     Raises
     ------

@@ -37,14 +37,16 @@ Solve = Callable[[Observation, int, float | None], Any]
 
 @dataclass(frozen=True)
 class Method:
-    """Attributes
+    """Describe a method of the benchmark.
+
+    Attributes
     ----------
     name : as tables call it. kind : ``"classic"``, ``"learned"``, ``"exact"``, ``"rival"`` or
         ``"other"``. words : what it is.
     solve : of an observation, a seed and a setting, what ``answers.answer_of`` takes.
     amplitude : whether its numbers are A m. level : of the cortex that it is given.
     slow : whether it is run on the first few cases. places : ``"cortex"``, ``"volume"``, both.
-    model : that ships, whose weights an answer hangs on; empty of others.
+    model : that ships, whose weights make the answer; empty of others.
     needs : package that has to be installed. sizes : see ``answers.answer_of``.
     """
 
@@ -133,7 +135,7 @@ def _other(point: EntryPoint) -> Method:
 
 @cache
 def methods() -> dict[str, Method]:
-    """Every method that there is, by name, ours first."""
+    """List every method by name, ours first."""
     own = [
         _model("atoms", "learned", "few patches, amortized"),
         _model("cortex", "learned", "patches or a field, diffusion"),
@@ -151,7 +153,11 @@ def methods() -> dict[str, Method]:
 
 
 def chosen(names: list[str] | None, places: str) -> list[Method]:
-    """By their names; if none are given, all that belong there, rivals only if installed.
+    """Select methods by name; if none are given, all that belong there, rivals only if installed.
+
+    Parameters
+    ----------
+    names : of methods, or None. places : ``"cortex"`` or ``"volume"``.
 
     Raises
     ------

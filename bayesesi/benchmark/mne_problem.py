@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class WhitenedProblem:
-    """What MNE's inverses take, and the way back.
+    """Hold what MNE's inverses take, and the way back.
 
     Attributes
     ----------
-    evoked : n_eff channels by R "samples", the functions of time.
-    noise : I.
-    loose : MNE's, 0 for fixed sources.
+    evoked : n_eff channels by R "samples", the functions of time. forward : MNE's.
+    noise : I. loose : MNE's, 0 to 1, 0 for fixed sources.
     axes : (S, 3, 3) from the axes of ``forward`` to those of the head, or None for fixed sources.
     """
 
@@ -49,7 +48,13 @@ class WhitenedProblem:
     def to_head(
         self, moments: NDArray[np.floating], sources: NDArray[np.integer]
     ) -> NDArray[np.float64]:
-        """(S[, 3], R) in head axes, zero but at some sources, whose moments are (K[, 3], R)."""
+        """Place the moments of some sources among all: (S[, 3], R) in head axes, else zero.
+
+        Parameters
+        ----------
+        moments : (K[, 3], R) along the axes of ``forward``, A m or a statistic.
+        sources : (K,) their indices.
+        """
         shape = (self.forward["nsource"], *(() if self.axes is None else (3,)))
         out = np.zeros((*shape, len(self.evoked.times)))
         if self.axes is not None and len(sources):
@@ -60,7 +65,11 @@ class WhitenedProblem:
 
 
 def whitened_problem(obs: Observation) -> WhitenedProblem:
-    """Of an observation.
+    """Convert an observation.
+
+    Parameters
+    ----------
+    obs : of which v~ = L~ j + e is taken.
 
     Raises
     ------
@@ -82,7 +91,18 @@ def whitened_problem(obs: Observation) -> WhitenedProblem:
 def surface_axes(
     forward: ForwardOperator, leadfield: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float, NDArray[np.float64] | None]:
-    """(n, F) for MNE, its ``loose``, and axes (S, 3, 3) whose columns are two tangents and n."""
+    """Turn a leadfield to surface axes: (n, F) for MNE, its ``loose``, and axes (S, 3, 3).
+
+    Columns of the axes are two tangents and the normal; None for fixed sources.
+
+    Parameters
+    ----------
+    forward : whose normals and ``loose`` are used. leadfield : (n, S[, 3]), whitened.
+
+    Raises
+    ------
+    InputError : loose sources without normals.
+    """
     if leadfield.ndim == 2:
         return leadfield, 0.0, None
     n, normals = leadfield.shape[1], forward.source_space.normals
@@ -99,18 +119,34 @@ def surface_axes(
 
 
 def channel_names(n: int) -> list[str]:
+    """Name whitened components as channels.
+
+    Parameters
+    ----------
+    n : number of channels.
+    """
     return [f"white {i}" for i in range(n)]
 
 
 def mne_info(n: int) -> Any:
-    """Magnetometers: of EEG channels MNE would ask for a reference, which is whitened away."""
+    """Describe n magnetometers: EEG channels would need a reference, which is whitened away.
+
+    Parameters
+    ----------
+    n : number of channels.
+    """
     import mne
 
     return mne.create_info(channel_names(n), 1000.0, "mag")
 
 
 def mne_forward(leadfield: NDArray[np.float64], positions: NDArray[np.float64]) -> mne.Forward:
-    """(n, S) fixed or (n, 3 S): discrete sources, which MNE asks for no surface."""
+    """Make a forward of discrete sources, for which MNE needs no surface.
+
+    Parameters
+    ----------
+    leadfield : (n, S) of fixed sources or (n, 3 S), whitened. positions : (S, 3) m.
+    """
     import mne
     from mne._fiff.constants import FIFF
 

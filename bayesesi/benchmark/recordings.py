@@ -60,7 +60,11 @@ class Recording:
         return f"{self.name} {crc:08x}"
 
     def case(self, i: int, seed: int, level: int = 4) -> Case:
-        """There is one; it has no seed.
+        """Make the case; there is one, and it has no seed.
+
+        Parameters
+        ----------
+        i, seed : not used. level : of the assumed cortex.
 
         Raises
         ------
@@ -70,7 +74,11 @@ class Recording:
 
 
 def recordings(data: str | Path | None) -> tuple[Recording, ...]:
-    """Those whose folders are in a folder.
+    """Find the recordings whose folders are in a folder.
+
+    Parameters
+    ----------
+    data : the folder, with ``visual_evoked``, ``ictal_p2`` or both.
 
     Raises
     ------
@@ -93,7 +101,11 @@ def recordings(data: str | Path | None) -> tuple[Recording, ...]:
 
 
 def seizure(folder: Path) -> mne.io.RawArray:
-    """Three seconds of ``ictal_p2`` in a row, 1 to 30 Hz, electrodes as they were measured.
+    """Read three seconds of ``ictal_p2`` in a row, 1 to 30 Hz, electrodes as they were measured.
+
+    Parameters
+    ----------
+    folder : of the files, ``ictal_p2``.
 
     Raises
     ------
@@ -123,7 +135,16 @@ def seizure(folder: Path) -> mne.io.RawArray:
 
 
 def resection(folder: Path) -> NDArray[np.bool_]:
-    """(20484,) what was removed of the cortex."""
+    """Read what was removed of the cortex, (20484,).
+
+    Parameters
+    ----------
+    folder : of the files, ``ictal_p2``.
+
+    Raises
+    ------
+    InputError : naming the file that is not what it should be.
+    """
     parcels, removed = _resected_parcels(folder)
     return np.isin(parcels, removed)
 

@@ -18,7 +18,12 @@ LAMBDA2 = 10.0
 def linear_scores(
     obs: Observation, method: Method, lambda2: float | None = LAMBDA2
 ) -> NDArray[np.float64]:
-    """(P,) largest size of the map in each region of the template, over the largest of all.
+    """Score regions by a linear inverse: (P,) largest size in each region, over the largest of all.
+
+    Parameters
+    ----------
+    obs : on a level of the template's cortex. method : one of ``baselines.METHODS``.
+    lambda2 : ratio of powers, noise over signal; None for the rule of the data.
 
     Raises
     ------
@@ -31,7 +36,12 @@ def linear_scores(
 
 
 def region_sizes(size: NDArray[np.float64], level: int) -> NDArray[np.float64]:
-    """(P,) largest of a map (S,) in each region of the template, over the largest of all."""
+    """Take the largest value of a map in each region, over the largest of all: (P,).
+
+    Parameters
+    ----------
+    size : (S,), 0 or more, any unit. level : of the template's cortex.
+    """
     regions = template_parcellation(level)
     largest = np.zeros(len(regions.regions))
     inside = regions.labels >= 0
@@ -40,10 +50,20 @@ def region_sizes(size: NDArray[np.float64], level: int) -> NDArray[np.float64]:
 
 
 def eloreta(obs: Observation, seed: int = 0) -> NDArray[np.float64]:
-    """(P,) of eLORETA."""
+    """Score regions by eLORETA, (P,).
+
+    Parameters
+    ----------
+    obs : see ``linear_scores``. seed : not used.
+    """
     return linear_scores(obs, "eLORETA")
 
 
 def sloreta(obs: Observation, seed: int = 0) -> NDArray[np.float64]:
-    """(P,) of sLORETA."""
+    """Score regions by sLORETA, (P,).
+
+    Parameters
+    ----------
+    obs : see ``linear_scores``. seed : not used.
+    """
     return linear_scores(obs, "sLORETA")

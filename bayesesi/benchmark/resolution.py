@@ -20,11 +20,13 @@ from bayesesi.observation import Observation
 
 
 class Width(NamedTuple):
-    """(K,) mm each, of K point-spread or cross-talk functions.
+    """Hold how wide K point-spread or cross-talk functions are, NaN where a function is 0.
 
-    ``peak_error`` from a source to where its function is largest; ``spread`` the root mean square
-    distance from it, weighted by power (Molins et al. 2008,
-    doi:10.1016/j.neuroimage.2008.05.064). NaN where a function is 0.
+    Attributes
+    ----------
+    peak_error : (K,) mm from a source to where its function is largest. spread : (K,) mm, the root
+        mean square distance from it, weighted by power (Molins et al. 2008,
+        doi:10.1016/j.neuroimage.2008.05.064).
     """
 
     peak_error: NDArray[np.float64]
@@ -33,7 +35,12 @@ class Width(NamedTuple):
 
 @dataclass(frozen=True)
 class Resolution:
-    """Maps over all sources (S,): of their point-spread and their cross-talk functions."""
+    """Hold maps over all sources (S,).
+
+    Attributes
+    ----------
+    psf, ctf : widths of their point-spread and their cross-talk functions.
+    """
 
     psf: Width
     ctf: Width
@@ -44,7 +51,17 @@ def resolution(
     leadfield: NDArray[np.floating],
     positions: NDArray[np.float64],
 ) -> Resolution:
-    """Of a kernel and a leadfield, see ``resolution_matrix``, at positions (S, 3) m."""
+    """Compute the widths of both kinds of function, see ``resolution_matrix``.
+
+    Parameters
+    ----------
+    kernel : (S, n_eff) or (S, 3, n_eff). leadfield : (n_eff, S) or (n_eff, S, 3), whitened.
+    positions : (S, 3) m.
+
+    Raises
+    ------
+    InputError : shapes that do not fit.
+    """
     matrix = resolution_matrix(kernel, leadfield)
     return Resolution(width(matrix, positions), width(matrix.T, positions))
 
@@ -52,11 +69,15 @@ def resolution(
 def resolution_matrix(
     kernel: NDArray[np.floating], leadfield: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """(S, S) sizes |K L~|: column s what a unit source at s becomes everywhere.
+    """Compute sizes |K L~|, (S, S): column s what a unit source at s becomes everywhere.
 
-    Of a kernel (S[, 3], n_eff), as ``LinearInverse.kernel`` gives it, and a leadfield
-    (n_eff, S[, 3]): over axes the root of the sum of squares, so that three axes of a source give
-    3^1/2 times the root mean square over its directions.
+    Over axes the root of the sum of squares, so that three axes of a source give 3^1/2 times the
+    root mean square over its directions.
+
+    Parameters
+    ----------
+    kernel : (S, n_eff) or (S, 3, n_eff), as ``LinearInverse.kernel`` gives it.
+    leadfield : (n_eff, S) or (n_eff, S, 3), whitened.
 
     Raises
     ------
@@ -82,7 +103,12 @@ def width(
     positions: NDArray[np.float64],
     sources: Sequence[int] | NDArray[np.integer] | None = None,
 ) -> Width:
-    """Of functions (S, K) about ``sources`` (K,), by default all S of them.
+    """Measure the widths of functions about sources.
+
+    Parameters
+    ----------
+    functions : (S, K), any unit. positions : (S, 3) m.
+    sources : (K,) indices; by default all S of them.
 
     Raises
     ------
@@ -114,19 +140,32 @@ def point_spreads(
     sources: Sequence[int] | NDArray[np.integer],
     snr_db: float,
 ) -> NDArray[np.float64]:
-    """(S, K) sizes: what any method, from an observation to a map (S,), makes of single sources.
+    """Compute (S, K) sizes: what any method makes of single sources.
 
-    Data without noise, but as large as ``snr_db`` says beside it: what is not linear hangs on it.
+    Data without noise, but as large as ``snr_db`` says beside it: what is not linear depends on it.
+
+    Parameters
+    ----------
+    solve : from an observation to a map (S,). obs : that is changed. sources : (K,) indices.
+    snr_db : dB of the source's power over the noise's.
+
+    Raises
+    ------
+    InputError : see ``single_source``.
     """
     maps = [np.abs(solve(single_source(obs, int(s), snr_db))) for s in sources]
     return np.asarray(np.stack(maps, axis=1), float)
 
 
 def single_source(obs: Observation, source: int, snr_db: float) -> Observation:
-    """The observation as it would be of one source and no noise, of the power ``snr_db``.
+    """Make the observation as it would be of one source and no noise, of the power ``snr_db``.
 
     All of it in the function of time that holds most of the data; of three axes the source has
     the normal's direction, or the one seen best where it has none.
+
+    Parameters
+    ----------
+    obs : that is changed. source : its index. snr_db : dB of the source's power over the noise's.
 
     Raises
     ------

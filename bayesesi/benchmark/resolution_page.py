@@ -45,7 +45,12 @@ _COLUMNS = tuple(
 
 
 def widths(found: SingleSources, name: str) -> dict[str, NDArray[np.float64]]:
-    """Of a method, measure -> (K,) mm."""
+    """List the widths of a method: measure -> (K,) mm.
+
+    Parameters
+    ----------
+    found : of all methods. name : of the method.
+    """
     psf, ctf = found.psf[name], found.ctf[name]
     return dict(
         zip(MEASURES, (psf.peak_error, psf.spread, ctf.peak_error, ctf.spread), strict=True)
@@ -53,7 +58,11 @@ def widths(found: SingleSources, name: str) -> dict[str, NDArray[np.float64]]:
 
 
 def write_resolution(found: SingleSources, folder: str | Path, command: str) -> tuple[Path, ...]:
-    """``resolution.html``, ``.md``, ``.json`` and ``.png``; maps of sources are in the JSON.
+    """Write ``resolution.html``, ``.md``, ``.json`` and ``.png``; maps of sources are in the JSON.
+
+    Parameters
+    ----------
+    found : of all methods. folder : to write into. command : that made it, for the page.
 
     Raises
     ------

@@ -41,7 +41,7 @@ _DRAWING = ("pyvista", "pyvistaqt")
 
 @dataclass(frozen=True, eq=False)
 class GaussianRival:
-    """N(mean, factor factor'), the same for every function of time.
+    """Hold N(mean, factor factor'), the same for every function of time.
 
     Attributes
     ----------
@@ -58,7 +58,12 @@ class GaussianRival:
         return np.broadcast_to(sd[..., None], self.mean.shape)
 
     def draws(self, n: int, seed: int = 0) -> NDArray[np.float64]:
-        """(n, S[, 3], R) A m."""
+        """Draw (n, S[, 3], R) A m.
+
+        Parameters
+        ----------
+        n : number of draws. seed : of them.
+        """
         white = np.random.default_rng(seed).standard_normal(
             (n, self.factor.shape[1], self.mean.shape[-1])
         )
@@ -67,7 +72,7 @@ class GaussianRival:
 
 @dataclass(frozen=True, eq=False)
 class DipoleCloud:
-    """sum_p w_p N(mean_p, root_p root_p') of the moments at the sources of particle p, else 0.
+    """Hold sum_p w_p N(mean_p, root_p root_p') of the moments at the sources of particle p, else 0.
 
     Attributes
     ----------
@@ -109,7 +114,12 @@ class DipoleCloud:
         return np.asarray(counts, float)
 
     def draws(self, n: int, seed: int = 0) -> NDArray[np.float64]:
-        """(n, S[, 3], R) A m."""
+        """Draw (n, S[, 3], R) A m.
+
+        Parameters
+        ----------
+        n : number of draws. seed : of them.
+        """
         rng, out = np.random.default_rng(seed), np.zeros((n, *self.shape))
         for field, p in zip(out, rng.choice(len(self.weights), n, p=self.weights), strict=True):
             mean = self.means[p]
@@ -129,10 +139,11 @@ class DipoleCloud:
 def bayesian_minimum_norm(
     obs: Observation, standardised: bool = False, released: bool = False
 ) -> GaussianRival:
-    """CaliBrain's BMN: j ~ N(0, gamma I), gamma the most probable by the data.
+    """Solve by CaliBrain's BMN: j ~ N(0, gamma I), gamma the most probable by the data.
 
     Parameters
     ----------
+    obs : on 1,284 sources or fewer.
     standardised : variances over sLORETA's weights instead of equal ones, so that deep sources
         count.
     released : gamma by the steps of version 1.0.3, gamma <- n / d, whose fixed point is not the
@@ -159,9 +170,12 @@ def bayesian_minimum_norm(
 
 
 def sflex_gamma_map(obs: Observation, sigma: float = 0.01, steps: int = 2000) -> GaussianRival:
-    """CaliBrain's sFLEX gamma-MAP: patches of ``sigma`` m about each source, few of them active.
+    """Solve by CaliBrain's sFLEX gamma-MAP: few active patches of ``sigma`` m about each source.
 
-    ``steps`` is more than its 300, after which hundreds of patches are still on their way to 0.
+    Parameters
+    ----------
+    obs : on 1,284 sources or fewer. sigma : m, above 0.
+    steps : more than its 300, after which hundreds of patches are still on their way to 0.
 
     Raises
     ------
@@ -194,12 +208,16 @@ def sesame(
     expected: float = 0.25,
     most: int = 10,
 ) -> DipoleCloud:
-    """SESAME: sequential Monte Carlo from the prior to the posterior over sets of dipoles.
+    """Solve by SESAME: sequential Monte Carlo from the prior to the posterior over sets of dipoles.
 
-    The number of dipoles is Poisson of mean ``expected``, up to ``most``; the size of moments has a
-    log-uniform prior over three decades about 1.5 max|v~| / max|L~|. The noise's deviation is 1:
-    left alone, it takes a fifth of the largest value of the data. Dipoles move to sources within
-    two spacings, on a mesh to its neighbours, too.
+    The size of moments has a log-uniform prior over three decades about 1.5 max|v~| / max|L~|. The
+    noise's deviation is 1: left alone, it takes a fifth of the largest value of the data. Dipoles
+    move to sources within two spacings, on a mesh to its neighbours, too.
+
+    Parameters
+    ----------
+    obs : the data. seed : of the particles. n_particles : number of sets of dipoles.
+    expected, most : the number of dipoles is Poisson with this mean, a number of 0 to ``most``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What is told of one answer to one case, by the definitions of ``metrics`` and ``detection``."""
+"""Score one answer to one case, by the definitions of ``metrics`` and ``detection``."""
 
 from __future__ import annotations
 
@@ -45,11 +45,16 @@ _EMD_LEVEL, _EMD_SPACING = 3, 0.014
 
 
 def measure(case: Case, answer: Answer, moments: bool, emd: bool) -> dict[str, float]:
-    """Of ``MEASURES`` those that the answer allows.
+    """Compute those of ``MEASURES`` that the answer allows.
 
     Parameters
     ----------
+    case : the truth. answer : to it.
     moments : whether its numbers are A m, no statistic. emd : whether to move mass, a second.
+
+    Raises
+    ------
+    InputError : moments of another shape than the truth.
     """
     found: dict[str, float] = {}
     if answer.size is not None:

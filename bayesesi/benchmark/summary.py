@@ -1,4 +1,4 @@
-"""A benchmark summed up: means with intervals over cases, sets of one procedure, who wins, curves.
+"""Sum up a benchmark: means with intervals over cases, sets of one procedure, wins, curves.
 
 Sets: "every" at 90 % by ``conformalize``, made on one half of a method's cases and told on the
 other, both ways, the same halves for every method (Vovk et al. 2005: split conformal). Intervals
@@ -42,7 +42,13 @@ CURVES: Mapping[str, tuple[str, tuple[float, ...]]] = {
 
 @dataclass(frozen=True)
 class Mean:
-    """Over n cases, with an interval, of fewer than ``FEW`` cases without; NaN of none."""
+    """Hold a mean over cases with its 95 % interval, in the unit of the measure.
+
+    Attributes
+    ----------
+    value, low, high : a scalar and its interval, which is as wide as 0 of fewer than ``FEW`` cases;
+        NaN of none. n : number of cases.
+    """
 
     value: float
     low: float
@@ -51,6 +57,12 @@ class Mean:
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Mean:
+        """Average values and draw the cases again for the interval.
+
+        Parameters
+        ----------
+        values : (n,), any unit; those that are not finite are left out.
+        """
         known = values[np.isfinite(values)]
         if not len(known):
             return cls(float("nan"), float("nan"), float("nan"), 0)
@@ -72,8 +84,13 @@ class Mean:
 def means(
     found: Benchmark, condition: str | None = None, fewest: bool = False
 ) -> dict[str, dict[str, Mean]]:
-    """Method -> measure -> mean; of one condition, or of all; of all cases, or of the ``fewest``
-    that any method was given, which all were."""
+    """Average every measure of every method: method -> measure -> mean.
+
+    Parameters
+    ----------
+    found : the answers. condition : whose cases are taken; all if None.
+    fewest : take those cases alone that every method was given.
+    """
     rows = found.rows
     if fewest:
         rows = rows[shared_cases(found)]
@@ -86,14 +103,24 @@ def means(
 
 
 def shared_cases(found: Benchmark) -> NDArray[np.bool_]:
-    """(rows,) of cases that every method was given, whether it answered or not."""
+    """Mask the (rows,) of cases that every method was given, whether it answered or not.
+
+    Parameters
+    ----------
+    found : the answers.
+    """
     methods = found.rows["method"].nunique()
     asked = found.rows.groupby(["condition", "case"])["method"].transform("nunique")
     return np.asarray(asked == methods)
 
 
 def sets(found: Benchmark) -> dict[str, tuple[Mean, Mean]]:
-    """Method -> share of sets that held every active region, and their share of the cortex."""
+    """Measure each method's sets: share that held every active region, share of the cortex.
+
+    Parameters
+    ----------
+    found : the answers; methods with fewer than 40 cases with scores are left out.
+    """
     table = {}
     shares = template_parcellation(4).shares
     for name, part in found.rows.groupby("method", sort=False):
@@ -114,7 +141,12 @@ def sets(found: Benchmark) -> dict[str, tuple[Mean, Mean]]:
 
 
 def reliabilities(found: Benchmark) -> dict[str, tuple[str, str, str]]:
-    """Method -> slope, ECE on [.05, .95], Brier skill; of those that give probabilities."""
+    """Measure slope, ECE on [.05, .95] and Brier skill of methods that give probabilities.
+
+    Parameters
+    ----------
+    found : the answers.
+    """
     table = {}
     for name, part in found.rows.groupby("method", sort=False):
         own = part.index.to_numpy()
@@ -131,7 +163,12 @@ def reliabilities(found: Benchmark) -> dict[str, tuple[str, str, str]]:
 
 
 def wins(found: Benchmark, measure: str) -> pd.DataFrame:
-    """Share of the cases both have in which the row's method does better than the column's."""
+    """Compute the share of the cases both have in which the row's method beats the column's.
+
+    Parameters
+    ----------
+    found : the answers. measure : one of ``MEASURES``.
+    """
     import pandas as pd
 
     rows = found.rows.assign(key=found.rows["condition"] + " " + found.rows["case"].astype(str))
@@ -149,7 +186,14 @@ def wins(found: Benchmark, measure: str) -> pd.DataFrame:
 def curves(
     found: Benchmark, measure: str, names: list[str]
 ) -> dict[str, tuple[NDArray[np.float64], dict[str, list[Mean]]]]:
-    """Kind -> middles of its bins, and method -> a mean a bin; kinds that vary."""
+    """Average a measure along each kind of case: kind -> middles of its bins, and method -> means.
+
+    Kinds that do not vary are left out.
+
+    Parameters
+    ----------
+    found : the answers. measure : one of ``MEASURES``. names : of methods.
+    """
     table = {}
     for kind, (_, edges) in CURVES.items():
         values = found.rows[kind].to_numpy(float)
@@ -175,7 +219,12 @@ def curves(
 
 
 def failures(found: Benchmark) -> dict[str, tuple[int, str]]:
-    """Method -> how many cases it failed on, and the first reason."""
+    """Count the cases that each method failed on, and take the first reason.
+
+    Parameters
+    ----------
+    found : the answers.
+    """
     bad = found.rows[found.rows["reason"] != ""]
     return {
         str(name): (len(part), str(part["reason"].iloc[0]))
@@ -184,7 +233,12 @@ def failures(found: Benchmark) -> dict[str, tuple[int, str]]:
 
 
 def best_first(found: Benchmark, measure: str) -> list[str]:
-    """Methods by their mean, those without one last."""
+    """Sort methods by their mean, those without one last.
+
+    Parameters
+    ----------
+    found : the answers. measure : one of ``MEASURES``.
+    """
     values = {name: each[measure] for name, each in means(found).items()}
     sign = -1.0 if measure in HIGHER else 1.0
     return sorted(values, key=lambda n: (not values[n].n, sign * values[n].value))

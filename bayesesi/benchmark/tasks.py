@@ -17,12 +17,12 @@ REAL, RESOLUTION = "real", "resolution"
 
 @dataclass(frozen=True)
 class Published:
-    """What others found with their head and their cases: not measured here.
+    """Hold what others found with their head and their cases: not measured here.
 
     Attributes
     ----------
     method : as they call it. measure : of ``MEASURES``, by the same definition.
-    values : condition -> mean over their cases. source : where it was read.
+    values : condition -> mean over their cases, (name, number) pairs. source : where it was read.
     """
 
     method: str
@@ -33,12 +33,15 @@ class Published:
 
 @dataclass(frozen=True)
 class Task:
-    """Attributes
+    """Describe a task of the benchmark.
+
+    Attributes
     ----------
+    name : as the command line takes it. words : what the task is, for a page.
     conditions : cases are of them in turn. places : ``"cortex"`` or ``"volume"``.
     n, n_slow : cases of fast methods, and the first of them that slow ones are given; n_emd :
         those on which mass is moved. crime : whether data are made as they are inverted.
-    words : what the task is, for a page. skip : methods that are not asked unless named.
+    skip : methods that are not asked unless named.
     tuned_on : conditions on whose other cases settings are chosen; the task's own if none.
     published : numbers of others, for the same picture.
     """
@@ -171,7 +174,11 @@ TASKS: dict[str, Task] = {
 
 
 def task_of(name: str, data: str | Path | None = None) -> Task:
-    """By its name; the recordings of ``real`` are in the folder ``data``.
+    """Find a task by its name.
+
+    Parameters
+    ----------
+    name : of the task. data : folder with the recordings of ``real``.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Recordings that are grossly wrong: what trust must notice.
+"""Make recordings that are grossly wrong: what trust must notice.
 
-Each takes a simulated case and shows it as somebody's mistake would. None is used to choose a
-threshold; they measure how often a verdict is fooled.
+Each function takes case k of a simulated batch and shows it as somebody's mistake would. None is
+used to choose a threshold; they measure how often a verdict is fooled.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _JITTER = 1e-6
 
 
 def permuted(batch: Batch, k: int) -> Observation:
-    """Channels in another order than their names."""
+    """Permute the channels of case ``k`` of a ``batch`` against their names."""
     volts = batch.volts[k]
     return _seen(batch, k, volts[_rng(batch, k).permutation(len(volts))])
 
 
 def halves_swapped(batch: Batch, k: int) -> Observation:
-    """Two boxes of an amplifier plugged in the wrong way round."""
+    """Switch two boxes of an amplifier in case ``k`` of a ``batch``."""
     volts = batch.volts[k]
     half = len(volts) // 2
     return _seen(
@@ -39,7 +39,10 @@ def halves_swapped(batch: Batch, k: int) -> Observation:
 
 
 def units_mixed(batch: Batch, k: int) -> Observation:
-    """A third of the channels in µV, the others in V; of half of them the door would refuse."""
+    """Give a third of the channels of case ``k`` of a ``batch`` in µV, the others in V.
+
+    Of a half ``observe`` would refuse them.
+    """
     volts = batch.volts[k].copy()
     rows = _rng(batch, k).permutation(len(volts))[: len(volts) // 3]
     volts[rows] *= 1e6
@@ -47,13 +50,23 @@ def units_mixed(batch: Batch, k: int) -> Observation:
 
 
 def bipolar(batch: Batch, k: int) -> Observation:
-    """Differences of neighbours in a chain, read as if they were against one reference."""
+    """Take differences of neighbours in a chain, read as if against one reference.
+
+    Parameters
+    ----------
+    batch, k : the case.
+    """
     volts = batch.volts[k]
     return _seen(batch, k, volts - np.roll(volts, -1, axis=0))
 
 
 def artifact(batch: Batch, k: int) -> Observation:
-    """Nothing but noise and a blink, a saccade, a muscle, the heart or an electrode that pops."""
+    """Simulate noise and a blink, a saccade, a muscle, the heart or an electrode that pops alone.
+
+    Parameters
+    ----------
+    batch, k : the case whose sensors and noise are taken.
+    """
     rng, session = _rng(batch, k), batch.session
     sensors = session.forward.sensors
     assert sensors is not None
@@ -79,12 +92,15 @@ def artifact(batch: Batch, k: int) -> Observation:
 
 
 def wrong_window(batch: Batch, k: int) -> Observation:
-    """Noise where the event should be."""
+    """Draw noise where the event of case ``k`` of a ``batch`` should be."""
     return _seen(batch, k, _noise(batch, k, _rng(batch, k)))
 
 
 def mirrored(batch: Batch, k: int) -> Observation:
-    """Left and right exchanged: hard to notice, since a mirrored head is as good a head."""
+    """Switch left and right in case ``k`` of a ``batch``.
+
+    That is hard to notice, since a mirrored head is as good a head.
+    """
     sensors = batch.session.forward.sensors
     assert sensors is not None
     flipped = sensors.positions * [-1.0, 1.0, 1.0]

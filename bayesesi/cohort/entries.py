@@ -21,14 +21,15 @@ _NUMBERS, _FLAGS = ("tmin", "tmax"), ("subtract_baseline", "unknown_scale")
 
 @dataclass(frozen=True)
 class Entry:
-    """One recording and what is known of it.
+    """Describe one recording and what is known of it.
 
     Attributes
     ----------
     file : of MNE. recording, patient : as tables call them (text from outside).
     condition : which average of the file. noise_cov : a file, ``"baseline"`` or ``"adhoc"``.
-    tmin, tmax : s. target : what was removed, or what matters, as ``--target`` takes it after the
-        name. outcome : Engel's class, or any word.
+    tmin, tmax : s. subtract_baseline : whether the mean before time 0 is taken off.
+    unknown_scale : whether the unit of the values is unknown. target : what was removed, or what
+        matters, as ``--target`` takes it after the name. outcome : Engel's class, or any word.
     """
 
     file: str
@@ -54,15 +55,19 @@ COLUMNS = tuple(field.name for field in fields(Entry))
 
 
 def read_entries(source: str | Path) -> tuple[Entry, ...]:
-    """From a folder, or from a table (CSV, or TSV by its ending) with a header.
+    """Read entries from a folder, or from a table (CSV, or TSV by its ending) with a header.
 
     Of a folder: every file whose name ends as MNE's do, the patient by BIDS's ``sub-``, the noise
     by a covariance of the same name beside it, else what comes before time 0. Of a
     table: the column ``file``, relative to the table, and any other of ``COLUMNS``.
 
+    Parameters
+    ----------
+    source : the folder or the table.
+
     Raises
     ------
-    InputError : neither, no recording in it, columns or fields that are none.
+    InputError : neither, no recording in it, columns or fields that are not allowed.
     """
     source = Path(source)
     if source.is_dir():

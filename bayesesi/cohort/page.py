@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def cohort_page(recordings: pd.DataFrame, patients: pd.DataFrame) -> str:
-    """HTML that needs nothing beside itself."""
+    """Render HTML that needs nothing beside itself.
+
+    Parameters
+    ----------
+    recordings, patients : the tables of ``Cohort``.
+    """
     from bayesesi import __version__
 
     failed = recordings[recordings["status"] == "failed"]
@@ -40,7 +45,12 @@ def cohort_page(recordings: pd.DataFrame, patients: pd.DataFrame) -> str:
 
 
 def outcome_rows(recordings: pd.DataFrame) -> list[dict[str, str]]:
-    """By outcome, of localised recordings with a target: hits, distances, sets, verdicts."""
+    """Sum up localised recordings with a target by outcome: hits, distances, sets, verdicts.
+
+    Parameters
+    ----------
+    recordings : the table of ``Cohort``.
+    """
     known = recordings[recordings["hit"].notna()]
     rows = []
     for outcome, part in known.groupby("outcome", sort=True):

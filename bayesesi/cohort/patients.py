@@ -1,7 +1,7 @@
-"""Several recordings of a patient together: what they agree on, and what one of them would change.
+"""Combine several recordings of a patient: what they agree on, and what one of them would change.
 
 Of a patient's n recordings p (n, P) are the probabilities of regions. The pooled one is their mean:
-the belief about a recording drawn by lot. How firmly a region comes first is asked by drawing n of
+that of a recording drawn by lot. How firmly a region comes first is measured by drawing n of
 the recordings with replacement (Efron 1979, doi:10.1214/aos/1176344552), again and again.
 """
 
@@ -27,7 +27,7 @@ _OUTLIER = 0.05
 def patient_table(
     done: Sequence[tuple[Mapping[str, Any], Result]], level: float, seed: int = 0
 ) -> pd.DataFrame:
-    """One row a patient, by rows of recordings and their results.
+    """Sum up each patient in a row.
 
     Columns ``patient``, ``recordings`` (done), ``localised``, ``first_region`` of the pooled
     probability with ``probability``, ``low`` and ``high`` (central interval of the resamples) and
@@ -35,6 +35,11 @@ def patient_table(
     area that both sets have over that which either has), ``common_regions`` (in every set),
     ``outliers`` (recordings that give the first region less than .05), ``hits`` and ``targets``
     (recordings whose most probable place lies in the target, of those that have one).
+
+    Parameters
+    ----------
+    done : rows of recordings and their results. level : of the interval, 0 to 1.
+    seed : of the resamples.
     """
     import pandas as pd
 
@@ -85,14 +90,24 @@ def _row(
 
 
 def resampled(p: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
-    """(_TIMES, P) pooled probabilities of recordings (n, P) drawn with replacement."""
+    """Draw (2000, P) pooled probabilities of recordings taken with replacement.
+
+    Parameters
+    ----------
+    p : (n, P) probabilities of n recordings. seed : of the resamples.
+    """
     rng = np.random.default_rng([seed, len(p)])
     times = rng.multinomial(len(p), np.full(len(p), 1 / len(p)), _TIMES)
     return np.asarray(times @ p / len(p))
 
 
 def agreement(inside: NDArray[np.bool_], areas: NDArray[np.float64]) -> float | None:
-    """Mean over pairs of sets (n, P) of shared over joint area; None of a single one."""
+    """Average shared over joint area over pairs of sets; None of a single one.
+
+    Parameters
+    ----------
+    inside : (n, P) sets. areas : (P,) of regions, in any unit.
+    """
     n = len(inside)
     if n < 2:
         return None
