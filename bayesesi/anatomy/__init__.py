@@ -1,38 +1,45 @@
 """Where things are: source spaces, regions, head surfaces, and the template that carries them."""
 
-from bayesesi.anatomy.activity import ACTIVE_SHARE, active_regions, region_energy
-from bayesesi.anatomy.parcellation import (
-    LOBES,
-    OUTSIDE,
-    REGIONS,
-    Parcellation,
-    Region,
-    parcellation_from_names,
-    read_annotation,
-)
-from bayesesi.anatomy.partition import (
-    Parcels,
-    cell_neighbours,
-    read_partition,
-    template_parcels,
-    template_partition,
-)
-from bayesesi.anatomy.source_space import SOURCES_AT_LEVEL, CorticalMesh, SourceSpace
+from typing import TYPE_CHECKING
+
 from bayesesi.anatomy.surface_modes import SurfaceModes, surface_modes, template_modes
-from bayesesi.anatomy.surfaces import SHELLS, TISSUES, HeadSurfaces, read_head_surfaces
-from bayesesi.anatomy.template import (
-    template_mesh,
-    template_parcellation,
-    template_source_space,
-    template_surfaces,
-    template_volume,
-)
-from bayesesi.anatomy.volume_blobs import (
-    EXTENT_NODES,
-    VolumeBlobs,
-    node_weights,
-    template_blobs,
-)
+from bayesesi.lazy import names_on_first_use
+
+if TYPE_CHECKING:
+    from bayesesi.anatomy.activity import ACTIVE_SHARE, active_regions, region_energy
+    from bayesesi.anatomy.parcellation import (
+        LOBES,
+        OUTSIDE,
+        REGIONS,
+        Parcellation,
+        Region,
+        parcellation_from_names,
+        read_annotation,
+    )
+    from bayesesi.anatomy.partition import (
+        Parcels,
+        cell_neighbours,
+        read_partition,
+        template_parcels,
+        template_partition,
+    )
+    from bayesesi.anatomy.source_space import SOURCES_AT_LEVEL, CorticalMesh, SourceSpace
+    from bayesesi.anatomy.surfaces import SHELLS, TISSUES, HeadSurfaces, read_head_surfaces
+    from bayesesi.anatomy.template import (
+        template_mesh,
+        template_parcellation,
+        template_source_space,
+        template_surfaces,
+        template_volume,
+    )
+    from bayesesi.anatomy.volume_blobs import (
+        EXTENT_NODES,
+        VolumeBlobs,
+        node_weights,
+        template_blobs,
+    )
+else:
+    __getattr__ = names_on_first_use(__name__)
 
 __all__ = [
     "ACTIVE_SHARE",

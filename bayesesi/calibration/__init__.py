@@ -1,34 +1,41 @@
 """Is a posterior's sureness earned? Diagnosis by simulated truths, which changes no posterior."""
 
-from bayesesi.calibration.calibration import calibrate, mixture_of
-from bayesesi.calibration.card import (
-    CalibrationCard,
-    SetCheck,
-    card_of,
-    check_sets,
-    read_card,
-    scores_of,
-    split_of,
-)
-from bayesesi.calibration.diagnosis import Diagnosis, diagnose, make_repair
-from bayesesi.calibration.ranks import (
-    FALSE_ALARM,
-    LEVELS,
-    CoverageCurve,
-    Uniformity,
-    central_mass,
-    coverage,
-    coverage_deviation,
-    highest_density_mass,
-    randomised_ranks,
-    uniformity,
-)
+from typing import TYPE_CHECKING
+
 from bayesesi.calibration.reliability import Interval, Reliability, reliability
-from bayesesi.calibration.repair import Repair
-from bayesesi.calibration.trial_runner import Mixture, run_trials
-from bayesesi.calibration.trial_scoring import Solver, scored, trial_of
-from bayesesi.calibration.trials import SCORE_DRAWS, Trials
-from bayesesi.calibration.verdicts import TrustCard, trust_card
+from bayesesi.lazy import names_on_first_use
+
+if TYPE_CHECKING:
+    from bayesesi.calibration.calibration import calibrate, mixture_of
+    from bayesesi.calibration.card import (
+        CalibrationCard,
+        SetCheck,
+        card_of,
+        check_sets,
+        read_card,
+        scores_of,
+        split_of,
+    )
+    from bayesesi.calibration.diagnosis import Diagnosis, diagnose, make_repair
+    from bayesesi.calibration.ranks import (
+        FALSE_ALARM,
+        LEVELS,
+        CoverageCurve,
+        Uniformity,
+        central_mass,
+        coverage,
+        coverage_deviation,
+        highest_density_mass,
+        randomised_ranks,
+        uniformity,
+    )
+    from bayesesi.calibration.repair import Repair
+    from bayesesi.calibration.trial_runner import Mixture, run_trials
+    from bayesesi.calibration.trial_scoring import Solver, scored, trial_of
+    from bayesesi.calibration.trials import SCORE_DRAWS, Trials
+    from bayesesi.calibration.verdicts import TrustCard, trust_card
+else:
+    __getattr__ = names_on_first_use(__name__)
 
 __all__ = [
     "FALSE_ALARM",

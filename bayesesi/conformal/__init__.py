@@ -1,22 +1,29 @@
 """Sets with a finite-sample guarantee, for the scores of any solver."""
 
-from bayesesi.conformal.regions import (
-    GUARANTEES,
-    LEVELS,
-    ConformalRule,
-    Guarantee,
-    RegionSet,
-    conformal_rank,
-    conformalize,
-)
-from bayesesi.conformal.split import (
-    CELLS,
-    FALSE_ALARM,
-    LEAST_CASES,
-    Cell,
-    ConformalSplit,
-    cell_of,
-)
+from typing import TYPE_CHECKING
+
+from bayesesi.lazy import names_on_first_use
+
+if TYPE_CHECKING:
+    from bayesesi.conformal.regions import (
+        GUARANTEES,
+        LEVELS,
+        ConformalRule,
+        Guarantee,
+        RegionSet,
+        conformal_rank,
+        conformalize,
+    )
+    from bayesesi.conformal.split import (
+        CELLS,
+        FALSE_ALARM,
+        LEAST_CASES,
+        Cell,
+        ConformalSplit,
+        cell_of,
+    )
+else:
+    __getattr__ = names_on_first_use(__name__)
 
 __all__ = [
     "CELLS",

@@ -1,17 +1,24 @@
 """What networks see: an observation brought from its sensors to the cortex."""
 
-from bayesesi.features.field import FieldForward, FieldInputs
-from bayesesi.features.parcels import ParcelForward
-from bayesesi.features.scan import (
-    CONTEXT,
-    FEATURES,
-    PlacedSources,
-    PreparedForward,
-    ScanInputs,
-    SizePrior,
-    TemporalGroups,
-    TrainingRange,
-)
+from typing import TYPE_CHECKING
+
+from bayesesi.lazy import names_on_first_use
+
+if TYPE_CHECKING:
+    from bayesesi.features.field import FieldForward, FieldInputs
+    from bayesesi.features.parcels import ParcelForward
+    from bayesesi.features.scan import (
+        CONTEXT,
+        FEATURES,
+        PlacedSources,
+        PreparedForward,
+        ScanInputs,
+        SizePrior,
+        TemporalGroups,
+        TrainingRange,
+    )
+else:
+    __getattr__ = names_on_first_use(__name__)
 
 __all__ = [
     "CONTEXT",

@@ -1,10 +1,17 @@
 """Up to a few patches of cortex, or points: exact by enumeration for one, by chains for more."""
 
-from bayesesi.posterior.patches.atoms import Atoms, known_sizes, make_atoms
-from bayesesi.posterior.patches.likelihood import NOISE_DOF, PatchLikelihood, make_problem
-from bayesesi.posterior.patches.posterior import PatchPosterior, patch_posterior, scan_of, solve
-from bayesesi.posterior.patches.state_posterior import StatePosterior
-from bayesesi.posterior.patches.states import Amplitudes, PatchStates
+from typing import TYPE_CHECKING
+
+from bayesesi.lazy import names_on_first_use
+
+if TYPE_CHECKING:
+    from bayesesi.posterior.patches.atoms import Atoms, known_sizes, make_atoms
+    from bayesesi.posterior.patches.likelihood import NOISE_DOF, PatchLikelihood, make_problem
+    from bayesesi.posterior.patches.posterior import PatchPosterior, patch_posterior, scan_of, solve
+    from bayesesi.posterior.patches.state_posterior import StatePosterior
+    from bayesesi.posterior.patches.states import Amplitudes, PatchStates
+else:
+    __getattr__ = names_on_first_use(__name__)
 
 __all__ = [
     "NOISE_DOF",
