@@ -17,8 +17,7 @@ class OutsideRangeError(InputError):
 
 
 def some(names: Iterable[object], limit: int = 5) -> str:
-    """List the first ``limit`` of ``names`` for a sentence, cut to 40 characters, and how many
-    more."""
+    """List the first ``limit`` of ``names``, cut to 40 characters, and how many more."""
     every = [repr(str(name)[:40]) for name in names]
     shown = every[:limit]
     more = len(every) - len(shown)

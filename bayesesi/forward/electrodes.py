@@ -184,8 +184,7 @@ def matching_montage(names: Sequence[str], positions: NDArray[np.float64]) -> st
 def similarity(
     source: NDArray[np.float64], target: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Fit rotation (3, 3), shift (3,) m and scale that bring ``source`` (n, 3) m to ``target`` (n,
-    3) m.
+    """Fit rotation, shift in m and scale that bring ``source`` (n, 3) m to ``target`` (n, 3) m.
 
     Points are matched one by one; least squares, by MNE.
     """

@@ -34,8 +34,7 @@ class HeadShape:
     def draw(
         cls, rng: np.random.Generator, scale_sd: float = 0.04, bend_sd: float = 0.0012
     ) -> HeadShape:
-        """Draw a head: sizes vary by about 4 % an axis (head length of British men: mean 195, sd 8
-        mm).
+        """Draw a head: sizes vary by 4 % an axis (length of British men: mean 195, sd 8 mm).
 
         The head bends by about 3 mm (median) beyond that. ``scale_sd`` is a share of the size,
         ``bend_sd`` in m; ``rng`` draws.

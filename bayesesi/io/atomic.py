@@ -64,7 +64,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a text file in UTF-8, whole or not at all.
+    """Write ``text`` to the file ``path`` in UTF-8, whole or not at all.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def remove_abandoned(folder: Path, name: str = "") -> None:
-    """Remove drafts that killed runs left in a folder; of one file only, if ``name`` is given."""
+    """Remove drafts that killed runs left in ``folder``; of one file only, if ``name`` is given."""
     cut = name[:_LONGEST]
     try:
         for draft in folder.glob("*" + _ENDING):

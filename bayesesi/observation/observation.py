@@ -88,8 +88,9 @@ class Observation:
         return int(below[-1]) + 1, peak
 
     def halves(self) -> tuple[Observation, ...]:
-        """The same window of every second trial, from the first and from the second on, as many of
-        each; none where single trials are not known, or fewer than four.
+        """Average every second trial, from the first and from the second on, as many in each half.
+
+        The window stays. There are none where single trials are not known, or fewer than four.
         """
         trials = self.recording.segments
         if trials is None or len(trials) < 4:
@@ -98,9 +99,12 @@ class Observation:
         return tuple(self._averaged(trials[k::2][:n]) for k in range(2))
 
     def resampled(self, times: int, seed: int = 0) -> Iterator[Observation]:
-        """The same window of as many trials, drawn with replacement (Efron 1979,
-        doi:10.1214/aos/1176344552), ``times`` over; none where single trials are not known, or
-        fewer than four."""
+        """Average as many trials drawn with replacement, ``times`` over (Efron 1979,
+        doi:10.1214/aos/1176344552).
+
+        The window stays; ``seed`` decides the draws. There are none where single trials are not
+        known, or fewer than four.
+        """
         trials = self.recording.segments
         if trials is None or len(trials) < 4:
             return
@@ -126,11 +130,11 @@ class Observation:
         )
 
     def with_note(self, note: Mapping[str, Any]) -> Observation:
-        """The same with more to say in its provenance."""
+        """Add the items of ``note`` to its provenance."""
         return replace(self, provenance={**self.provenance, **note})
 
     def without(self, channels: Sequence[str]) -> Observation:
-        """The same window without some channels, whitened anew.
+        """Leave out ``channels`` of the same window and whiten anew.
 
         Raises
         ------
@@ -152,11 +156,12 @@ class Observation:
         )
 
     def in_head(self, setting: HeadSetting) -> Observation:
-        """The same data, another head being assumed.
+        """Assume another head, ``setting``, for the same data.
 
         Raises
         ------
-        InputError : a forward model that came from no bank.
+        InputError : a forward model that came from no bank, or a setting that the bank does not
+            hold.
         """
         banked = self.forward.banked
         if banked is None:
@@ -186,8 +191,9 @@ class Observation:
 def project(
     volts: NDArray[np.floating], whitener: Whitener, time_basis: TimeBasis
 ) -> NDArray[np.floating]:
-    """(..., C, T) to (..., n_eff, R): the only place where data are whitened.
+    """Whiten ``volts`` (..., C, T) to (..., n_eff, R): the only place where data are.
 
-    A recording and a batch of simulated ones pass through the same two products.
+    A recording and a batch of simulated ones pass through the same two products, of ``whitener``
+    over channels and of ``time_basis`` over time.
     """
     return whitener.matrix @ (volts @ time_basis.projector)

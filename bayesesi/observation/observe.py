@@ -87,7 +87,7 @@ def observe(
         at these data; ``fmax`` Hz bounds the first two.
     autocorrelation : of the noise: ``"auto"`` takes the covariance's own, else that of what comes
         before time 0 and the window, else 1/f in the recording's filter band (all frequencies for
-        an array); ``"white"``; or r(lag), r(0) = 1.
+        an array); ``"white"``; or (n_lags,) r(lag), r(0) = 1.
     bads : channels to leave out besides those the recording marks.
 
     Raises

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PeakWindow:
-    """A window in s about a ``peak`` that was looked for in the data themselves."""
+    """A window in s about a ``peak`` that was looked for in the data themselves.
+
+    Attributes
+    ----------
+    tmin, tmax, peak : s.
+    """
 
     tmin: float
     tmax: float
@@ -43,7 +48,7 @@ def peak_window(
     half_width: float = 0.02,
     baseline: tuple[float | None, float | None] | None = None,
 ) -> PeakWindow:
-    """``half_width`` s on both sides of the moment at which channels differ most.
+    """Find the window of ``half_width`` s on both sides of where channels differ most.
 
     Global field power is the standard deviation over channels at each moment (Lehmann & Skrandies
     1980, doi:10.1016/0013-4694(80)90419-8), of each kind of sensor the forward has over its own
@@ -51,8 +56,10 @@ def peak_window(
 
     Parameters
     ----------
-    tmin, tmax : where the peak is looked for, s; from time 0 on, or in all of a recording that
-        does not begin before it.
+    data : Evoked, Epochs (averaged here) or Raw of MNE. forward : whose kinds of sensors count.
+    tmin, tmax : where the peak is looked for, s; from time 0 on, or in all of a recording that does
+        not begin before it.
+    baseline : (start, stop) in s whose mean is subtracted first, or None.
 
     Raises
     ------

@@ -30,15 +30,16 @@ class Recording:
 
     Attributes
     ----------
-    values : (C, T).
+    values : (C, T), V, T or T/m.
     times : (T,) s. sfreq : Hz.
     ch_names, kinds : C.
-    nave : number of averaged trials.
+    nave : number of averaged trials. segments : (nave, C, T) single trials, or None.
     projectors : (k, C) topographies that are projected out.
     band : highpass and lowpass in Hz.
     baseline : (start, stop) in s whose mean was subtracted, or None.
     bads : channels that were left out because the recording marks them.
     name : the condition, as the recording calls it (text from outside: show it as text).
+    custom_reference : whether EEG was referenced anew after the recording.
     """
 
     values: NDArray[np.float64]
@@ -60,7 +61,7 @@ class Recording:
         return len(self.ch_names)
 
     def window(self, tmin: float | None, tmax: float | None, what: str = "window") -> slice:
-        """The samples from ``tmin`` to ``tmax`` s, both included.
+        """Find samples from ``tmin`` to ``tmax`` s, both included; errors name them ``what``.
 
         Raises
         ------
@@ -100,7 +101,7 @@ class Recording:
         return np.arange(first, last + 1)
 
     def with_baseline(self, baseline: tuple[float | None, float | None] | None) -> Recording:
-        """Minus the mean over a stretch (start, stop) in s, None for the recording's own end."""
+        """Subtract the mean over ``baseline`` (start, stop) in s, None for an end's own."""
         if baseline is None:
             return self
         if not (isinstance(baseline, tuple | list) and len(baseline) == 2):
@@ -114,13 +115,13 @@ class Recording:
         return replace(self, values=values, segments=segments, baseline=(start, stop))
 
     def average_referenced(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(..., C, T) with EEG against its average, whatever it was recorded against."""
+        """Reference the EEG of ``values`` (..., C, T) to its average, whatever it was against."""
         eeg = np.array(self.kinds) == "eeg"
         mean = values[..., eeg, :].mean(axis=-2, keepdims=True) if eeg.any() else 0.0
         return np.where(eeg[:, None], values - mean, values)
 
     def check(self, scale_known: bool) -> Recording:
-        """Itself, when every channel carries a plausible signal.
+        """Return itself if all channels carry plausible signals, of SI size if ``scale_known``.
 
         Raises
         ------
@@ -169,7 +170,7 @@ def _seconds(value: Any, what: str) -> float:
 
 
 def recording_from_mne(data: mne.Evoked | mne.BaseEpochs | mne.io.BaseRaw) -> Recording:
-    """The good EEG and MEG channels of an MNE object, epochs averaged.
+    """Take the good EEG and MEG channels of MNE's Evoked, Epochs (averaged) or Raw ``data``.
 
     Raises
     ------
@@ -262,7 +263,13 @@ def recording_from_array(
     nave: float,
     band: tuple[float, float] | None,
 ) -> Recording:
-    """Bare numbers (C, T), or (C,) for one moment, in SI units.
+    """Make a recording of bare numbers.
+
+    Parameters
+    ----------
+    values : (C, T), or (C,) for one moment, V, T or T/m. ch_names, kinds : C.
+    sfreq, band : Hz, sampling rate and (highpass, lowpass). tmin : s, of the first sample.
+    nave : number of averaged trials.
 
     Raises
     ------
@@ -293,7 +300,7 @@ def recording_from_array(
 
 
 def without_bads(recording: Recording, bads: Sequence[str]) -> Recording:
-    """The recording without further channels that the caller knows to be bad."""
+    """Leave out further channels of ``recording``, ``bads``, that the caller knows to be bad."""
     listed = isinstance(bads, Iterable) and not isinstance(bads, str)
     if not listed or not all(isinstance(name, str) for name in bads):
         raise InputError(f"bads is a list of channel names, not {some([bads])}")
@@ -320,7 +327,7 @@ def without_bads(recording: Recording, bads: Sequence[str]) -> Recording:
 def read_recording(
     path: str | Path, condition: str | int | None = None
 ) -> mne.Evoked | mne.BaseEpochs | mne.io.BaseRaw:
-    """Read an ``-ave.fif``, ``-epo.fif`` or ``_raw.fif`` file.
+    """Read the ``-ave.fif``, ``-epo.fif`` or ``_raw.fif`` file at ``path``.
 
     ``condition`` chooses one average of several, by name or number.
 

@@ -51,11 +51,11 @@ class TimeBasis:
 def orthonormal_functions(
     kind: str | NDArray[np.floating], n_times: int, sfreq: float, fmin: float, fmax: float
 ) -> NDArray[np.float64]:
-    """(T, R) orthonormal columns.
+    """Make (T, R) orthonormal columns of a ``kind`` over ``n_times`` T samples at ``sfreq`` Hz.
 
     ``"dct"``: cosines of half-integer periods (DCT-II) between ``fmin`` and ``fmax`` Hz;
     ``"slepian"``: the best concentrated sequences below ``fmax`` (Slepian 1978); ``"samples"``:
-    every sample by itself; or an array (T, R), orthonormalised.
+    every sample by itself; or an array (T, R) as ``kind``, orthonormalised.
 
     Raises
     ------
@@ -107,9 +107,14 @@ def make_time_basis(
     fmax: float,
     covariance: NDArray[np.float64] | None = None,
 ) -> TimeBasis:
-    """Functions over a window, whitened by the (T, T) temporal covariance of noise (else white).
+    """Make functions over a window, whitened by the temporal covariance of noise.
 
     Directions in which the noise has no power to speak of (1e-8 of the most) are left out.
+
+    Parameters
+    ----------
+    kind, fmin, fmax : one of ``KINDS`` or (T, R), and Hz, see ``orthonormal_functions``.
+    times : (T,) s. sfreq : Hz. covariance : (T, T) of unit noise, white if None.
 
     Raises
     ------

@@ -21,7 +21,12 @@ NAMESPACES = ("train", "validate", "repair", "conformal", "diagnose", "bench")
 
 
 def block_seed(namespace: str, seed: int, block: int) -> int:
-    """A 256-bit number from purpose, seed and block number, by SHA-256."""
+    """Hash purpose, ``seed`` and number of the ``block`` to 256 bits, by SHA-256.
+
+    Raises
+    ------
+    InputError : a ``namespace`` that is none of ``NAMESPACES``, a seed that is no whole number.
+    """
     if namespace not in NAMESPACES:
         raise InputError(f"namespace is one of {', '.join(NAMESPACES)}, not {namespace!r}")
     if isinstance(seed, bool) or not isinstance(seed, Integral):
@@ -32,10 +37,11 @@ def block_seed(namespace: str, seed: int, block: int) -> int:
 
 @contextmanager
 def block_generator(namespace: str, seed: int, block: int) -> Iterator[None]:
-    """Everything torch and Pyro draw inside comes from this block alone; outside nothing changes.
+    """Draw all that torch and Pyro draw inside from this block alone; outside nothing changes.
 
     The one place where a simulation's randomness starts. Sums are taken by one thread, so that they
-    round the same on any machine of a kind; many cores work on many blocks.
+    round the same on any machine of a kind; many cores work on many blocks. ``namespace``, ``seed``
+    and ``block`` as in ``block_seed``.
     """
     import torch
 
@@ -82,7 +88,12 @@ def _state(seed: int) -> Tensor:
 
 
 def blocks_of(start: int, stop: int) -> Iterator[tuple[int, slice]]:
-    """Each block that holds cases of [start, stop), and which of its 256 they are."""
+    """Yield each block that holds cases of [``start``, ``stop``), and which of its 256 they are.
+
+    Raises
+    ------
+    InputError : cases below 0, or the stop before the start.
+    """
     if not 0 <= start <= stop:
         raise InputError(f"cases go from 0 up, not from {start} to {stop}")
     for block in range(start // BLOCK, -(-stop // BLOCK)):

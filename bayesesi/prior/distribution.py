@@ -23,7 +23,16 @@ _END = 1e-7
 
 
 class TruncatedNormal(dist.TorchDistribution):
-    """Normal(loc, scale) given that it lies in [low, high]; sampled by its inverse CDF."""
+    """Normal(loc, scale) given that it lies in [low, high]; sampled by its inverse CDF.
+
+    Attributes
+    ----------
+    loc, scale, low, high : a scalar each, in the unit of the quantity.
+
+    Raises
+    ------
+    InputError : less than a millionth of the probability in the range.
+    """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
     has_rsample = True
@@ -49,15 +58,18 @@ class TruncatedNormal(dist.TorchDistribution):
         return constraints.interval(self.low.float(), self.high.float())
 
     def expand(self, batch_shape: torch.Size, _instance: object = None) -> dist.TorchDistribution:  # type: ignore[override]
+        """Expand to independent draws of ``batch_shape``."""
         return dist.ExpandedDistribution(self, torch.Size(batch_shape))
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Draw values of ``sample_shape``."""
         first, last = self._ends
         share = first + (last - first) * torch.rand(sample_shape, dtype=torch.float64)
         z = self._sign * torch.special.ndtri(share)
         return (self.loc + self.scale * z).clamp(self.low, self.high).float()
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Compute the log density of ``value`` (...), minus infinity outside."""
         z = (value - self.loc) / self.scale
         inside = (value >= self.low.float()) & (value <= self.high.float())
         density = -0.5 * z**2 - torch.log(self.scale * self._mass) - 0.5 * math.log(2 * math.pi)
@@ -65,7 +77,7 @@ class TruncatedNormal(dist.TorchDistribution):
 
 
 def distribution_of(quantity: Quantity) -> dist.TorchDistribution:
-    """The Pyro distribution a quantity declares.
+    """Make the Pyro distribution that ``quantity`` declares.
 
     ``lognormal = [median, factor]`` is exp of Normal(log median, log factor); ``within`` conditions
     on the range.
@@ -96,7 +108,7 @@ def _exp_of(base: dist.TorchDistribution) -> dist.TorchDistribution:
 
 
 class NormalScore:
-    """A positive quantity as a standard normal: u = Phi^-1(F(value)), and back.
+    """A positive ``quantity`` as a standard normal: u = Phi^-1(F(value)), and back.
 
     Raises
     ------
@@ -121,7 +133,7 @@ class NormalScore:
             self._first, self._last = (float(ndtr(end)) for end in ends)
 
     def value(self, u: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Of standard normal numbers."""
+        """Convert standard normal numbers ``u`` (...) to values in the quantity's unit."""
         from scipy.special import ndtr, ndtri
 
         share = ndtr(np.asarray(u, float))
@@ -131,13 +143,16 @@ class NormalScore:
         return np.exp(self._loc + self._scale * ndtri(inner))
 
     def quantiles(self, n: int = 2001) -> NDArray[np.float64]:
-        """(n,) values, each for a share 1 / n of the prior."""
+        """List ``n`` values (n,), each for a share 1 / n of the prior."""
         from scipy.special import ndtri
 
         return self.value(ndtri((np.arange(n) + 0.5) / n))
 
     def score(self, value: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The standard normal number of a value; at the ends of its range about 5 away."""
+        """Convert ``value`` (...), in the quantity's unit, to standard normal numbers.
+
+        At the ends of its range they are about 5 away.
+        """
         from scipy.special import ndtr, ndtri
 
         log = np.log(np.asarray(value, float))

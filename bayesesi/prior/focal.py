@@ -55,7 +55,10 @@ class FocalPrior(SourcePrior):
 
     @abstractmethod
     def shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
-        """(m, S) shapes of m sources whose sites are given, each row summing to 1."""
+        """Make the shapes (m, S) of m sources, each row summing to 1.
+
+        ``sites`` hold (m, ...) for each site of the shape and ``centre`` (m,).
+        """
 
     @property
     def n_slots(self) -> int:
@@ -118,7 +121,10 @@ class FocalPrior(SourcePrior):
         return {"lean": pyro.sample("lean", around)}
 
     def patterns(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array:
-        """(n K, S) A m: the moments of each source of each case; rows of unused slots are empty."""
+        """Make the moments of each source of each case, (n K, S) A m, unused slots empty.
+
+        ``draws`` map sites to (n, ...).
+        """
         weights, lean = self._weights(draws)
         if lean is None:
             return weights
@@ -237,7 +243,11 @@ def rows_that_sum_to_one(
     source: NDArray[np.int64],
     shape: tuple[int, int],
 ) -> sp.csr_array:
-    """Sparse rows from entries in the order of their rows ``owner``."""
+    """Make sparse rows of ``shape`` from entries, each row scaled to sum to 1.
+
+    Entry i has the weight ``weight`` (m,) in row ``owner`` (m,), which rises, and column ``source``
+    (m,).
+    """
     total = np.bincount(owner, weight, shape[0])
     indptr = np.r_[0, np.cumsum(np.bincount(owner, minlength=shape[0]))]
     rows = sp.csr_array((weight / total[owner], source, indptr), shape)

@@ -34,9 +34,9 @@ TISSUES = ("brain", "csf", "skull", "scalp")
 class HeadPrior:
     """p(true head | assumed head): tissues, shape, size, and where the cap really sits.
 
-    Sites (n,): ``shape`` of the bank; ``brain_S_per_m`` and so on; ``skull_thickness`` and
-    ``size`` over the assumed head's. Sites (n, 3) along the head's axes: ``cap_shift_mm``,
-    ``cap_rotation_deg``.
+    Sites (n,): ``shape`` of the bank; ``brain_S_per_m`` and so on; ``skull_thickness`` and ``size``
+    over the assumed head's. Sites (n, 3) along the head's axes: ``cap_shift_mm``,
+    ``cap_rotation_deg``. ``spec`` says how each is distributed.
     """
 
     spec: HeadSpec
@@ -70,11 +70,11 @@ class HeadPrior:
         return program
 
     def draw(self, n: int) -> dict[str, NDArray[Any]]:
-        """n heads, from the random state of the moment."""
+        """Draw ``n`` heads, from the random state of the moment."""
         return {name: value.numpy() for name, value in self.pyro_program(n).items()}
 
     def settings(self, draws: dict[str, NDArray[Any]]) -> HeadSettings:
-        """The heads to ask the bank for."""
+        """Make the settings to ask the bank for; ``draws`` map sites to (n, ...)."""
         # single precision may round a draw at the end of a range out of it
         tissues = [
             np.clip(draws[f"{tissue}_S_per_m"].astype(float), *CONDUCTIVITY_RANGE[tissue])
@@ -94,11 +94,14 @@ class HeadPrior:
         block: tuple[str, int, int],
         **known: float,
     ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
-        """Sites of n heads around a head of the bank, and (n, n_eff, modes) 1/(A m): what its
-        electrodes, moved, see in each of the bank's source modes, whitened by (n_eff, C).
+        """Draw n heads around a head of the bank and compute what electrodes see in each.
+
+        Returns the sites (n, ...) and (n, n_eff, modes) 1/(A m): the bank's source modes at its
+        electrodes, moved, and whitened.
 
         Parameters
         ----------
+        banked : the assumed head and its C electrodes. whitener : (n_eff, C). n : number of heads.
         block : namespace, seed and number that the draws come from, see ``block_generator``.
         known : sites that are given, such as ``skull_S_per_m``.
         """
@@ -114,7 +117,7 @@ class HeadPrior:
         return draws, np.array(rows, np.float32)
 
     def worn(self, plan: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(C, 3) m where a cap is assumed to sit: on its plan, or measured somewhere about it."""
+        """Draw where a cap seems to sit, (C, 3) m: on its ``plan`` (C, 3) m or about it."""
         cap = self.spec.cap
         shift = torch.randn(1, 3).numpy() * cap.worn_shift_mm
         rotation = torch.randn(1, 3).numpy() * cap.worn_rotation_deg
@@ -123,10 +126,11 @@ class HeadPrior:
     def electrodes(
         self, draws: dict[str, NDArray[Any]], assumed: NDArray[np.float64]
     ) -> ScalpPoints:
-        """(n, C) where electrodes really sit on the template's scalp.
+        """Draw where electrodes really sit on the template's scalp, (n, C).
 
-        The cap turns about the head's centre and shifts, as one piece; then each electrode moves
-        by itself; all are brought back to the scalp along the ray from the centre.
+        The cap turns about the head's centre and shifts, as one piece; then each electrode moves by
+        itself; all are brought back to the scalp along the ray from the centre. ``draws`` map sites
+        to (n, ...); ``assumed`` is (C, 3) m.
         """
         moved = move_cap(assumed, draws["cap_shift_mm"], draws["cap_rotation_deg"])
         jitter = torch.randn(moved.shape, dtype=torch.float64).numpy() * self.spec.cap.jitter_mm
@@ -136,9 +140,10 @@ class HeadPrior:
 def move_cap(
     positions: NDArray[np.float64], shift_mm: NDArray[Any], rotation_deg: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """(n, C, 3) m: (C, 3) positions turned by n rotation vectors about the head's centre, shifted.
+    """Turn ``positions`` (C, 3) m by n rotation vectors about the head's centre and shift them.
 
-    ``shift_mm`` and ``rotation_deg`` are (n, 3), along and about the head's axes.
+    Returns (n, C, 3) m; ``shift_mm`` and ``rotation_deg`` are (n, 3), along and about the head's
+    axes.
     """
     turn = Rotation.from_rotvec(np.asarray(rotation_deg, float), degrees=True).as_matrix()
     turned = (positions - head_centre()) @ np.swapaxes(turn, 1, 2)

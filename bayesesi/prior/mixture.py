@@ -28,6 +28,10 @@ class MixturePrior(SourcePrior):
     Sites: ``component`` (n,), and those of each part behind its name and a slash. All parts are
     drawn, those not chosen stay out of the density. Of the chosen part are ``count``,
     ``correlation`` (NaN where it has none) and ``centre`` (n, K) (-1 where it has none).
+
+    Attributes
+    ----------
+    spec : names of the parts and their weights. parts : priors with names that differ.
     """
 
     spec: MixtureSpec
@@ -112,7 +116,7 @@ class MixturePrior(SourcePrior):
         return sp.csr_array(place @ rows)
 
     def of_part(self, draws: dict[str, NDArray[Any]], i: int) -> dict[str, NDArray[Any]]:
-        """The sites of one part, nothing active in cases of others."""
+        """Take sites of part ``i`` out of ``draws``, site to (n, ...); other cases are empty."""
         prefix = self.parts[i].spec.name + "/"
         own = {k.removeprefix(prefix): v for k, v in draws.items() if k.startswith(prefix)}
         return {**own, "count": np.where(draws["component"] == i, own["count"], 0)}

@@ -21,7 +21,8 @@ class NoisePrior:
     """p(noise of a recording): a level and the other uncertain numbers of every component.
 
     Sites (n,), one a recording: ``component_i/key`` for each uncertain key of component i, and
-    ``baseline_s``, how long a stretch its covariance is estimated from.
+    ``baseline_s``, how long a stretch its covariance is estimated from. ``spec`` says how each is
+    distributed.
     """
 
     spec: NoiseSpec
@@ -55,10 +56,10 @@ class NoisePrior:
         return program
 
     def draw(self, n: int) -> dict[str, NDArray[Any]]:
-        """n recordings, from the random state of the moment."""
+        """Draw ``n`` recordings, from the random state of the moment."""
         return {name: value.numpy() for name, value in self.pyro_program(n).items()}
 
     def draw_level_changes(self, n: int) -> NDArray[Any]:
-        """(n,) factors, one a case, by which noise in the window exceeds that of the baseline."""
+        """Draw ``n`` factors (n,) by which noise in a case's window exceeds the baseline's."""
         changes: Tensor = distribution_of(self.spec.level_changes).expand([n]).sample()
         return changes.numpy()

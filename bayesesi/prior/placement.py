@@ -20,11 +20,12 @@ _MAX_ROUNDS = 200
 
 
 def placement_weights(place: Place, parcellation: Parcellation) -> NDArray[np.float64]:
-    """(S,) probability of each source as a centre; 0 outside the atlas.
+    """Compute (S,) the probability of each source as a centre; 0 outside the atlas.
 
     By area, a source weighs the cortex it stands for; by depth, sources are weighed so that the
     distance below the convex hull of the cortex is uniform, before regions are weighed. Regions
-    multiply, a region's own weight before its lobe's.
+    multiply, a region's own weight before its lobe's. ``place`` says which; ``parcellation`` names
+    the regions.
 
     Raises
     ------
@@ -89,6 +90,7 @@ class Placement(dist.TorchDistribution):
         return constraints.integer_interval(0, len(self.weights) - 1)
 
     def expand(self, batch_shape: Any, _instance: object = None) -> Placement:
+        """Expand to independent draws of ``batch_shape``."""
         earlier = self.earlier.expand(*batch_shape, self.earlier.shape[-1])
         return Placement(self.weights, self.positions, earlier, self.min_distance)
 
@@ -104,6 +106,12 @@ class Placement(dist.TorchDistribution):
         return (apart.norm(dim=-1) < self.min_distance).any(dim=-1)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Draw sources of ``sample_shape`` and batch.
+
+        Raises
+        ------
+        InputError : no place far enough from the centres before it.
+        """
         value = self._draw((*sample_shape, *self.batch_shape))
         for _ in range(_MAX_ROUNDS):
             near = self._near(value)
@@ -116,6 +124,7 @@ class Placement(dist.TorchDistribution):
         )
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Compute the log probability of the sources ``value`` (...)."""
         score = self.weights.log()[value]
         if self.earlier.shape[-1] == 0:
             return score

@@ -31,7 +31,7 @@ Prior = SourcePrior | HeadPrior | NoisePrior
 
 
 def read_prior(name_or_path: str | Path, level: int = 5, folder: Path | None = None) -> Prior:
-    """A prior of sources, heads or noise, by its name or from a TOML file.
+    """Read a prior of sources, heads or noise; ``name_or_path`` is its name or a TOML file.
 
     ``level`` of the template's cortex on which events live: 5 has 20,484 sources. ``folder`` is
     that of a spec which names this one.
@@ -44,7 +44,12 @@ def read_prior(name_or_path: str | Path, level: int = 5, folder: Path | None = N
 
 
 def make_prior(spec: Spec, level: int = 5) -> Prior:
-    """The prior a spec declares."""
+    """Make the prior that ``spec`` declares, of sources at ``level`` 1 to 5 of the template.
+
+    Raises
+    ------
+    InputError : a spec of another kind.
+    """
     if isinstance(spec, DipoleSpec):
         return DipolePrior(spec, template_parcellation(level))
     if isinstance(spec, PatchSpec):
@@ -68,8 +73,7 @@ def make_prior(spec: Spec, level: int = 5) -> Prior:
 
 
 def heads_around(origin: str) -> HeadPrior:
-    """What the true head may be around the template's, by where electrode positions come from
-    (``Sensors.origin``)."""
+    """Choose the prior of the true head around the template's by ``origin`` of ``Sensors``."""
     heads = read_prior("template-digitised" if origin == "measured" else "template-nominal")
     assert isinstance(heads, HeadPrior)
     return heads
@@ -78,7 +82,12 @@ def heads_around(origin: str) -> HeadPrior:
 def read_source_prior(
     name_or_path: str | Path, level: int = 5, folder: Path | None = None
 ) -> SourcePrior:
-    """``read_prior`` where sources are wanted."""
+    """Read a prior of sources: ``name_or_path``, ``level`` and ``folder`` as in ``read_prior``.
+
+    Raises
+    ------
+    InputError : a spec with mistakes, or of another kind.
+    """
     prior = read_prior(name_or_path, level, folder)
     if not isinstance(prior, SourcePrior):
         raise InputError(f"{name_or_path!r} is no source prior; see `bayesesi specs` for those")

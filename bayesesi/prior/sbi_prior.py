@@ -34,7 +34,7 @@ class _Site:
 
 
 class SbiPrior:
-    """The sites of a prior's Pyro program, flat: ``sample`` and ``log_prob`` as sbi wants them.
+    """The sites of ``prior``'s Pyro program, flat: ``sample`` and ``log_prob`` as sbi wants them.
 
     Sites that do not matter for a case (slots beyond its count) are drawn, and 0 in ``log_prob``.
 
@@ -67,7 +67,7 @@ class SbiPrior:
     batch_shape = torch.Size([])
 
     def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
-        """(*sample_shape, d), from the generator of torch."""
+        """Draw (*sample_shape, d) from the generator of torch, for ``sample_shape``."""
         shape = torch.Size(sample_shape)
         n = max(shape.numel(), 1)
         trace = poutine.trace(self.prior.pyro_program).get_trace(n)
@@ -78,7 +78,7 @@ class SbiPrior:
         return torch.cat(columns, dim=1).view(*shape, self._width)
 
     def log_prob(self, theta: Tensor) -> Tensor:
-        """(...) nats of (..., d); minus infinity where a site cannot be so."""
+        """Compute (...) nats of ``theta`` (..., d); minus infinity where a site cannot be so."""
         flat = self._checked(theta)
         program = poutine.condition(self.prior.pyro_program, self._values(flat))
         trace = poutine.trace(program).get_trace(len(flat))
@@ -90,7 +90,7 @@ class SbiPrior:
         return total.view(theta.shape[:-1])
 
     def draws(self, theta: Tensor) -> dict[str, Tensor]:
-        """What the prior's program returns for (n, d): sites with cases first."""
+        """Run the prior's program at ``theta`` (n, d): sites with cases first."""
         flat = self._checked(theta)
         with torch.random.fork_rng(devices=[]):
             return dict(pyro.condition(self.prior.pyro_program, self._values(flat))(len(flat)))

@@ -31,8 +31,12 @@ class SmoothPrior(SourcePrior):
     doi:10.1111/j.1467-9868.2011.00777.x, for fields on surfaces). Its size is such that the sizes
     of all moments sum to ``moment_nAm`` in expectation; outside the atlas it is 0.
 
-    Sites: ``count`` (n,) 0 or 1, ``moment_nAm`` (n,), ``smoothness_mm`` (n,), ``coefficients``
-    (n, m), standard normal.
+    Sites: ``count`` (n,) 0 or 1, ``moment_nAm`` (n,), ``smoothness_mm`` (n,), ``coefficients`` (n,
+    m), standard normal.
+
+    Attributes
+    ----------
+    spec : size and smoothness. modes : m of them, of the mesh of the sources.
     """
 
     spec: SmoothSpec

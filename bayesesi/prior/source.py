@@ -29,6 +29,10 @@ class SourcePrior(ABC):
 
     An event has K = ``n_slots`` sources at most, each a fixed pattern on the cortex whose size
     follows a course of time of its own.
+
+    Attributes
+    ----------
+    spec : what the prior says. parcellation : regions of the S sources on which it lives.
     """
 
     spec: Spec
@@ -55,29 +59,38 @@ class SourcePrior(ABC):
 
     @abstractmethod
     def patterns(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array:
-        """(n K, S) A m: the moments of each source of each case, K rows a case."""
+        """Make the moments of each source of each case, (n K, S) A m, K rows a case.
+
+        ``draws`` map sites to (n, ...), as ``draw`` gives them.
+        """
 
     def tangents(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array | None:
-        """(n K, 3 S) A m: parts across the normal, x, y, z of a source side by side; None if none.
+        """Make the parts across the normal, (n K, 3 S) A m, x, y, z of a source side by side.
 
-        ``patterns`` hold the part along the outward normal.
+        None if there are none. ``patterns`` hold the part along the outward normal; ``draws`` map
+        sites to (n, ...).
         """
         return None
 
     def volume(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array | None:
-        """(n K, 3 V) A m: parts on the template's volume, x, y, z of a point side by side; None if
-        all is on the cortex."""
+        """Make the parts on the template's volume, (n K, 3 V) A m, x, y, z of a point side by side.
+
+        None if all is on the cortex; ``draws`` map sites to (n, ...).
+        """
         return None
 
     def fields(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array:
-        """(n, S) A m: moments along the normal, summed over a case's sources."""
+        """Sum the moments along the normal over a case's sources, (n, S) A m.
+
+        ``draws`` map sites to (n, ...).
+        """
         patterns = self.patterns(draws)
         n = len(draws["count"])
         gather = sp.kron(sp.eye_array(n), np.ones((1, self.n_slots)), format="csr")
         return sp.csr_array(gather @ patterns)
 
     def check(self) -> None:
-        """That a case can be drawn: names of regions are known to the atlas alone.
+        """Draw a case to see that it can be drawn: names of regions are known to the atlas alone.
 
         Raises
         ------
@@ -86,15 +99,19 @@ class SourcePrior(ABC):
         self.draw(1)
 
     def draw_block(self) -> dict[str, NDArray[Any]]:
-        """A whole block of cases, from the random state of the moment."""
+        """Draw a whole block of cases, from the random state of the moment."""
         return {name: value.numpy() for name, value in self.pyro_program(BLOCK).items()}
 
     def draw(
         self, n: int, seed: int = 0, namespace: str = "train", start: int = 0
     ) -> dict[str, NDArray[Any]]:
-        """Cases ``start`` to ``start + n`` of a seed: sites with cases first.
+        """Draw cases ``start`` to ``start + n`` of a seed: sites with cases first.
 
-        Case k depends on seed, namespace and k alone.
+        Case k depends on ``seed``, ``namespace`` (one of ``NAMESPACES``) and k alone.
+
+        Raises
+        ------
+        InputError : an ``n`` below 1, a namespace that is none.
         """
         parts = []
         for block, rows in blocks_of(start, start + n):
@@ -106,13 +123,13 @@ class SourcePrior(ABC):
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def as_sbi_prior(self) -> SbiPrior:
-        """The sites of the Pyro program, flat, with ``sample`` and ``log_prob`` as sbi has them."""
+        """Flatten the sites of the Pyro program; ``sample`` and ``log_prob`` are as sbi's."""
         from bayesesi.prior.sbi_prior import SbiPrior
 
         return SbiPrior(self)
 
     def to_arviz(self, n: int, seed: int = 0) -> az.InferenceData:
-        """n prior draws as an ArviZ ``prior`` group, dims draw and slot."""
+        """Convert ``n`` prior draws of ``seed`` to an ArviZ ``prior`` group, dims draw and slot."""
         import arviz as az
 
         draws = {name: value[None] for name, value in self.draw(n, seed).items()}

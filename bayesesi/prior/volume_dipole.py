@@ -34,7 +34,7 @@ class VolumeDipolePrior(SourcePrior):
     A place is uniform in the volume, two are so given that they lie ``min_distance_mm`` apart or
     more; directions are uniform on the sphere. Sites, cases first: ``count`` (n,), ``place`` (n, 2,
     3) m, ``extent_mm``, ``moment_nAm`` (n, 2) and ``direction`` (n, 2, 3), of any length. Those at
-    or beyond ``count`` do not enter the density.
+    or beyond ``count`` do not enter the density. ``spec`` says how each is distributed.
 
     Such an event is in no region of the cortex, and its field there is 0.
     """
@@ -91,7 +91,7 @@ class VolumeDipolePrior(SourcePrior):
         return program
 
     def patterns(self, draws: dict[str, NDArray[Any]]) -> sp.csr_array:
-        """(n K, S): nothing, since none is on the cortex."""
+        """Return (n K, S) without an entry: no dipole of ``draws`` (n, ...) is on the cortex."""
         rows = len(draws["count"]) * self.n_slots
         return sp.csr_array((rows, self.source_space.n_sources))
 
@@ -111,7 +111,7 @@ class VolumeDipolePrior(SourcePrior):
 
 @cache
 def log_share_apart(distance: float) -> float:
-    """log probability that two places, uniform in the volume, lie ``distance`` m apart or more."""
+    """Estimate the log probability that two uniform places lie ``distance`` m apart or more."""
     blobs, rng = template_blobs(), np.random.default_rng(0)
     cells = blobs.source_space.positions[rng.integers(blobs.n_points, size=(_N_PAIRS, 2))]
     places = cells + rng.uniform(-0.5, 0.5, cells.shape) * blobs.spacing
@@ -120,7 +120,12 @@ def log_share_apart(distance: float) -> float:
 
 
 class Places(dist.TorchDistribution):
-    """Two places in the volume for each of n counts: uniform, and apart where both count."""
+    """Two places in the volume for each of n counts: uniform, and apart where both count.
+
+    Attributes
+    ----------
+    count : (n,) 0, 1 or 2. min_distance : m, straight.
+    """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
 
@@ -133,9 +138,11 @@ class Places(dist.TorchDistribution):
         return constraints.independent(constraints.real, 2)
 
     def expand(self, batch_shape: Any, _instance: object = None) -> Places:
+        """Expand to counts of ``batch_shape``."""
         return Places(self.count.expand(batch_shape), self.min_distance)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Draw places (*sample_shape, n, 2, 3) m for ``sample_shape``."""
         shape = (*sample_shape, *self.batch_shape)
         value = _anywhere(shape)
         while True:
@@ -149,6 +156,7 @@ class Places(dist.TorchDistribution):
         return (self.count > 1) & (apart < self.min_distance)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Compute the log density of ``value`` (..., 2, 3) m, minus infinity where it cannot be."""
         blobs = template_blobs()
         inside = torch.from_numpy(blobs.cell(value.double().numpy()) >= 0)
         used = torch.arange(MOST_DIPOLES) < self.count[..., None]

@@ -346,8 +346,7 @@ def _meaning(table: Any, chain: tuple[str, ...], folder: Path | None, top: bool 
 
 
 def spec_index(kind: str) -> str:
-    """Write Markdown with a line for every spec of a ``kind`` that ships, as its folder's README
-    is."""
+    """Write Markdown with a line for every spec of a ``kind`` that ships, as in its README."""
     rows = [f"# {kind}", "", "| name | family | what it says | hash |", "|---|---|---|---|"]
     for name, path in sorted(shipped_specs().items()):
         if path.parent.name == kind:

@@ -25,20 +25,21 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2] / "bayesesi"
 
 #: Shares that must hold, in per cent. They only go up.
-NAMED_AT_LEAST, VERB_AT_LEAST = 44.0, 22.0
+NAMED_AT_LEAST, VERB_AT_LEAST = 53.0, 34.0
 
 #: Imperatives that a first line may start with.
 VERBS = frozenset(
     """
-    add allow answer apply apportion approximate ask assemble assign average balance bend bound
-    branch break bring build calibrate call carry change check choose clear close collect colour
-    combine compare compute concatenate condition conformalize convert copy correct count cover
+    add allow answer apply apportion approximate ask assemble assign assume average balance bend
+    bound branch break bring build calibrate call carry change check choose clear close collect
+    colour combine compare compute concatenate condition conformalize convert copy correct count
+    cover
     cross-validate cut decide decode decompose define describe diagnose divide download draw drop
     embed encode enumerate estimate evaluate expand explain export express extend extract fetch
     fill filter find fit flatten follow forget format freeze gather generate get give group grow
     guard hash hide hold import infer initialise integrate interpolate invert iterate join judge
-    keep label lay learn lift limit linearise link list load localise locate look make map mark
-    mask match measure merge mix move name normalise observe open optimise order pack pad pair
+    keep label lay learn leave lift limit linearise link list load localise locate look make map
+    mark mask match measure merge mix move name normalise observe open optimise order pack pad pair
     parse pass perform permute pick place plan plot pool predict prepare print probe produce
     project propagate propose prove put raise rank read recalibrate record recover reduce reference
     refine refuse register reject remember remove rename render repair repeat replace report
@@ -60,7 +61,7 @@ _UNIT = re.compile(
 )
 _UNIT_WORD = re.compile(
     r"\b(?:bytes|seconds?|minutes?|hours?|days|years|degrees|radians|bits|nats|per cent|unitless"
-    r"|no unit|without unit|whitened|squared|probabilit(?:y|ies)|densit(?:y|ies)|log[- ]\w+|shares?"
+    r"|units?|whitened|squared|probabilit(?:y|ies)|densit(?:y|ies)|log[- ]\w+|shares?"
     r"|fractions?|factors?|ratios?|weights?|exponents?|correlations?|quantiles?|p-values?|sd"
     r"|standard deviations?|number of|scalar|one of|[-\d.]+ to [-\d.]+|between [-\d.]+"
     r"|(?:at least|at most|above|below|over|under) [-\d.]+)\b",
@@ -241,7 +242,11 @@ def arguments_of(
     """List names and annotations of a function's parameters, *args and **kwargs excluded."""
     every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
     pairs = ((each.arg, own.get(last_name(each.annotation), each.annotation)) for each in every)
-    return tuple(pair for pair in pairs if "Context" not in names_in(pair[1]))
+    return tuple(
+        (name, annotation)
+        for name, annotation in pairs
+        if not name.startswith("_") and "Context" not in names_in(annotation)
+    )
 
 
 def resolved(node: ast.AnnAssign, own: dict[str, ast.expr]) -> ast.expr:
