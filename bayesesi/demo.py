@@ -46,7 +46,14 @@ FILE, PICTURE = "simulated-ave.fif", "observation.png"
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What ``run_demo`` found and wrote; ``result`` holds the truth beside what was inferred."""
+    """What ``run_demo`` found and wrote; ``result`` holds the truth beside what was inferred.
+
+    Attributes
+    ----------
+    observation : of the simulated file. true_regions : active ones. files : that were written.
+    peak_error_mm : from the most probable peak to the patch's middle.
+    array_difference : largest difference between file and arrays, a share of the largest value.
+    """
 
     observation: Observation
     result: Result
@@ -67,7 +74,10 @@ def _names() -> tuple[str, ...]:
 class Patient:
     """A simulated average, the noise of its single trials, and what was active.
 
-    ``centre`` (3,) m on the template; ``regions`` by the one definition of "active".
+    Attributes
+    ----------
+    evoked : 64 channels, V. noise : its covariance, V². centre : (3,) m on the template.
+    regions : by the one definition of "active".
     """
 
     evoked: mne.EvokedArray
@@ -77,7 +87,10 @@ class Patient:
 
 
 def simulate_patient(seed: int = 0) -> Patient:
-    """A 64-channel average of a spike from a patch of 2 cm radius, and its truth."""
+    """Simulate a 64-channel average of a spike from a patch of 2 cm radius, and its truth.
+
+    ``seed`` decides place and noise.
+    """
     import mne
 
     rng = np.random.default_rng(seed)
@@ -118,7 +131,12 @@ def run_demo(
 ) -> DemoResult:
     """Simulate, write to FIF, read back, observe, infer, report; compare with arrays.
 
-    ``level`` of the assumed cortex. An earlier demo in the folder is replaced.
+    Files are in ``folder``, where an earlier demo is replaced. ``seed`` is of patient and draws,
+    ``level`` of the assumed cortex; ``draws`` is their number from the posterior of ``model``.
+
+    Raises
+    ------
+    InputError : a folder with other files in it.
     """
     from bayesesi.report.observation_figure import plot_observation
 

@@ -93,8 +93,10 @@ class Plan:
         return float(self.space.areas @ (self.error_mm <= SEEN_MM) / self.space.areas.sum())
 
     def table(self) -> pd.DataFrame:
-        """One row a region, means by area: ``region``, ``side``, ``lobe``, ``error_mm``,
-        ``set_cm2``, ``snr_db``."""
+        """List regions, one a row, with means by area.
+
+        Columns are ``region``, ``side``, ``lobe``, ``error_mm``, ``set_cm2``, ``snr_db``.
+        """
         import pandas as pd
 
         atlas = template_parcellation(PLACES)
@@ -123,13 +125,14 @@ def plan(
     level: float = 0.9,
     seed: int = 0,
 ) -> Plan:
-    """Expected error and set by place.
+    """Compute the expected error and set by place.
 
     Parameters
     ----------
     montage : one of ``forward.MONTAGES``. head : a prior of heads: what is not known of them.
     moment_nAm : of the source, at its peak. noise_uV : of an electrode, after averaging.
-    extent_mm : sd of the patch along the cortex.
+    extent_mm : sd of the patch along the cortex. level : probability that a set should hold.
+    seed : of heads and noise.
 
     Raises
     ------
@@ -184,7 +187,12 @@ def plan(
 
 
 def plans(montages: Sequence[str], progress: bool = False, **options: float | str) -> list[Plan]:
-    """One each, see ``montage_design``."""
+    """Compute a plan for each of ``montages``, with options of ``plan``; ``progress`` shows a bar.
+
+    Raises
+    ------
+    InputError : no montage, or one that is none.
+    """
     from rich.progress import track
 
     unknown = [name for name in montages if name not in MONTAGES]

@@ -54,7 +54,7 @@ class Target:
     mask: tuple[NDArray[np.bool_], NDArray[np.float64]] | None = field(default=None, repr=False)
 
     def holds(self, places: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(S,) which places (S, 3) m of the head frame lie inside."""
+        """Find (S,) which of ``places`` (S, 3) m of the head frame lie inside."""
         near = KDTree(self.points).query(places)[0] <= self.reach
         if self.mask is None:
             return np.asarray(near)
@@ -71,7 +71,9 @@ class Target:
 
 
 def read_target(text: str) -> Target:
-    """From ``NAME=REGION,REGION``, ``NAME=mni:X,Y,Z``, ``NAME=FILE.nii`` or ``NAME=FILE.label``.
+    """Read a target from ``text``.
+
+    It is ``NAME=REGION,REGION``, ``NAME=mni:X,Y,Z``, ``NAME=FILE.nii`` or ``NAME=FILE.label``.
 
     Raises
     ------
@@ -92,7 +94,12 @@ def read_target(text: str) -> Target:
 
 
 def target_regions(name: str, regions: Sequence[str]) -> Target:
-    """Regions of the atlas, by their names."""
+    """Make the target ``name`` of ``regions`` of the atlas, by their names.
+
+    Raises
+    ------
+    InputError : a region that is none.
+    """
     unknown = [region for region in regions if region not in REGIONS]
     if unknown:
         raise InputError(f"no region {some(unknown)} for {some([name])}; a target is {_ALLOWED}")
@@ -103,7 +110,12 @@ def target_regions(name: str, regions: Sequence[str]) -> Target:
 
 
 def target_at(name: str, numbers: str) -> Target:
-    """One place, mm of MNI152."""
+    """Make the target ``name`` of one place, ``numbers`` such as ``"10,-20,30"`` in mm of MNI152.
+
+    Raises
+    ------
+    InputError : other than three numbers, a place outside the template's brain.
+    """
     try:
         place = np.array([float(part) for part in numbers.split(",")])
     except ValueError as error:
@@ -117,8 +129,14 @@ def target_at(name: str, numbers: str) -> Target:
 
 
 def target_label(name: str, path: str | Path) -> Target:
-    """Vertices of fsaverage, as FreeSurfer and MNE write them; of finer meshes those that the
-    template has."""
+    """Make the target ``name`` of a .label file at ``path``: vertices of fsaverage.
+
+    FreeSurfer and MNE write them; of finer meshes those count that the template has.
+
+    Raises
+    ------
+    InputError : no readable label, one of another subject, or none of its vertices here.
+    """
     import mne
 
     path = existing(path, "a .label of fsaverage", name)
@@ -156,7 +174,7 @@ def target_label(name: str, path: str | Path) -> Target:
 
 
 def existing(path: str | Path, what: str, name: str = "") -> Path:
-    """The path of a file that is there.
+    """Return ``path`` if a file is there.
 
     Raises
     ------
@@ -177,7 +195,12 @@ def _of(path: Path, name: str) -> str:
 
 
 def target_mask(name: str, path: str | Path) -> Target:
-    """Voxels above 0 of an image in MNI152."""
+    """Make the target ``name`` of the voxels above 0 of the image at ``path``, in MNI152.
+
+    Raises
+    ------
+    InputError : no readable image, an empty one, or one in another space.
+    """
     from scipy.ndimage import binary_erosion
 
     path = Path(path)
@@ -196,7 +219,9 @@ def target_mask(name: str, path: str | Path) -> Target:
 def read_image(
     path: str | Path, what: str = "an MRI", name: str = ""
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Voxels and affine of a NIfTI image in MNI152, nothing else of the file.
+    """Read voxels (X, Y, Z) and affine (4, 4) of the NIfTI image at ``path``, in MNI152.
+
+    Nothing else of the file is read. ``what`` and ``name`` (of a target) stand in errors.
 
     Raises
     ------
@@ -254,7 +279,7 @@ def _checked(target: Target) -> Target:
 
 
 def with_targets(result: Result, targets: Sequence[Target]) -> Result:
-    """The result with the distance of its peak to each target.
+    """Add the distance of the peak of ``result`` to each of ``targets``.
 
     Raises
     ------

@@ -105,7 +105,7 @@ class SourcePrior(ABC):
     def draw(
         self, n: int, seed: int = 0, namespace: str = "train", start: int = 0
     ) -> dict[str, NDArray[Any]]:
-        """Draw cases ``start`` to ``start + n`` of a seed: sites with cases first.
+        """Draw ``n`` cases of a seed from case ``start`` on: sites with cases first.
 
         Case k depends on ``seed``, ``namespace`` (one of ``NAMESPACES``) and k alone.
 

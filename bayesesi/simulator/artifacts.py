@@ -43,7 +43,7 @@ class Artifact(ABC):
 
     @abstractmethod
     def waveform(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Course of one event from its start, t in s; 0 outside [0, duration]."""
+        """Compute the course of an event at ``t`` (n,), s from its start; 0 when it is over."""
 
     @property
     def covariance(self) -> NDArray[np.float64]:
@@ -63,9 +63,10 @@ class Artifact(ABC):
         return np.asarray(self.rate * whole * self.topographies.mean(axis=0))
 
     def draw(self, n: int, times: NDArray[np.float64], n_trials: int) -> NDArray[np.float32]:
-        """(n, C, T) V in averages of ``n_trials``: Poisson events, less what they are on average.
+        """Draw Poisson events in averages of ``n_trials``, (n, C, T) V, less their mean.
 
-        A recording's high-pass filter takes the mean.
+        ``n`` is the number of cases and ``times`` (T,) in s. A recording's high-pass filter takes
+        the mean.
         """
         span = times[-1] - times[0] + self.duration
         counts = torch.poisson(torch.full((n,), self.rate * span * n_trials))
@@ -134,11 +135,11 @@ class MuscleBurst(Artifact):
 
 
 def eye_topographies(electrodes: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """(1, C) each of a blink and a saccade, average reference, largest value 1.
+    """Compute the topographies of a blink and a saccade at ``electrodes`` (C, 3) m, (1, C) each.
 
-    Two dipoles in an endless conductor, phi ~ p . d / |d|³: the eyes lie outside the shells, and
-    the field's shape on the forehead is what matters (dipoles in the eyes: Lins et al. 1993, Brain
-    Topogr 6:65).
+    Average reference, largest value 1. Two dipoles in an endless conductor, phi ~ p . d / |d|³: the
+    eyes lie outside the shells, and the field's shape on the forehead is what matters (dipoles in
+    the eyes: Lins et al. 1993, Brain Topogr 6:65).
     """
     nasion = template_fiducials()[1]
     found = []
@@ -152,7 +153,10 @@ def eye_topographies(electrodes: NDArray[np.float64]) -> tuple[NDArray[np.float6
 
 
 def muscle_topographies(electrodes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(6, C): frontal, temporal and neck muscles of both sides, average reference, largest 1."""
+    """Compute the topographies of muscles at ``electrodes`` (C, 3) m, (6, C).
+
+    Frontal, temporal and neck muscles of both sides; average reference, largest value 1.
+    """
     centre = head_centre()
     directions = [(0.35, 1.0, 0.2), (1.0, 0.35, -0.1), (0.5, -0.85, -0.25)]
     sites = np.array([(side * x, y, z) for x, y, z in directions for side in (-1, 1)])
@@ -165,7 +169,10 @@ def muscle_topographies(electrodes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def heart_topography(electrodes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(1, C): nearly linear across the head, from the right and above to the left and below."""
+    """Compute the topography of the heart at ``electrodes`` (C, 3) m, (1, C), largest value 1.
+
+    Nearly linear across the head, from the right and above to the left and below.
+    """
     return _unit((electrodes - head_centre()) @ np.array([-0.6, 0.3, -0.7]))[None]
 
 

@@ -51,10 +51,15 @@ def _occipital_window() -> NDArray[np.float64]:
 def background_covariance(
     where: str, smoothness: float, electrode_modes: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """(C, C): covariance of a smooth Gaussian field's potentials, average reference, mean power 1.
+    """Compute the covariance of a smooth field's potentials, (C, C), of mean power 1.
 
-    A field of correlation exp(-d² / (2 smoothness²)) along the cortex, everywhere of the same
-    variance a unit of area. ``electrode_modes`` (C, modes) say what electrodes see of the bank's.
+    Average reference. A Gaussian field of correlation exp(-d² / (2 smoothness²)) along the cortex,
+    everywhere of the same variance a unit of area.
+
+    Parameters
+    ----------
+    where : ``"cortex"``, or ``"occipital"`` for that lobe and what is near. smoothness : m.
+    electrode_modes : (C, modes), what electrodes see of the bank's source modes.
     """
     amplitude = template_modes().amplitudes(np.array([smoothness]))[0].astype(np.float32)
     heard = np.flatnonzero(amplitude > _FAINT * amplitude.max())

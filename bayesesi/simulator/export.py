@@ -25,7 +25,7 @@ KINDS: tuple[Kind, ...] = ("evoked", "raw", "epochs")
 
 
 def check_kind(kind: str) -> Kind:
-    """One of the kinds.
+    """Return ``kind`` if it is one of ``KINDS``.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def check_kind(kind: str) -> Kind:
 
 
 def make_info(session: Session) -> mne.Info:
-    """Channels, assumed positions, bads and filter band of a session."""
+    """Make an info with channels, assumed positions, bads and filter band of ``session``."""
     import mne
 
     sensors = session.forward.sensors
@@ -55,7 +55,7 @@ def make_info(session: Session) -> mne.Info:
 
 
 def to_evoked(batch: Batch, k: int) -> mne.EvokedArray:
-    """Case k of a batch as an average."""
+    """Convert case ``k`` of ``batch`` to an average."""
     import mne
 
     session = batch.session
@@ -70,7 +70,7 @@ def to_evoked(batch: Batch, k: int) -> mne.EvokedArray:
 
 
 def to_raw(batch: Batch, k: int) -> mne.io.RawArray:
-    """Case k of a batch as a continuous recording.
+    """Convert case ``k`` of ``batch`` to a continuous recording.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def to_raw(batch: Batch, k: int) -> mne.io.RawArray:
 
 
 def to_epochs(batch: Batch) -> mne.EpochsArray:
-    """All cases of a batch, one epoch each; ``metadata`` says what made them.
+    """Convert all cases of ``batch`` to one epoch each; ``metadata`` says what made them.
 
     Raises
     ------
@@ -107,11 +107,11 @@ def to_epochs(batch: Batch) -> mne.EpochsArray:
 
 
 def write_fif(simulation: Simulation, folder: str | Path, kind: Kind = "evoked") -> Path:
-    """Write every case (or, as epochs, every session) with its covariance and its truth.
+    """Write every case of ``simulation`` (as epochs, every session), its covariance and truth.
 
     Beside each FIF file: ``-cov.fif`` as estimated, and of single cases ``truth.json`` with every
     number that was drawn and ``truth-lh.stc``, ``truth-rh.stc``, the event on fsaverage's 5,124
-    sources in A m.
+    sources in A m. ``folder`` is new or empty; ``kind`` is one of ``KINDS``.
 
     Raises
     ------

@@ -162,7 +162,7 @@ ACTIVITIES: dict[str, dict[str, Mass]] = {
 
 
 def least_sfreq(model: Mass) -> float:
-    """Hz: the smallest ``sfreq`` at which ``integrate`` takes a model; 1 kHz at least."""
+    """Compute the smallest ``sfreq``, Hz, for ``integrate`` with ``model``; 1 kHz at least."""
     rates = [float(torch.as_tensor(rate).max()) for rate in model.circuit.rate]
     return max(1000.0, max(rates) / _LARGEST_STEP)
 
@@ -179,13 +179,15 @@ def integrate(
     initial: Tensor | None = None,
     every: int = 1,
 ) -> Tensor:
-    """(n, P, T) mV, single precision: potential v_0 of pyramidal cells; noise from torch's state.
+    """Integrate the potential v_0 of pyramidal cells, (n, P, T) mV, single precision.
 
-    Stochastic Heun with step 1 / sfreq: order 2 without noise and, since noise is additive, weak
-    order 2 with it (Kloeden & Platen 1992, section 15.1).
+    Noise comes from torch's state. Stochastic Heun with step 1 / sfreq: order 2 without noise and,
+    since noise is additive, weak order 2 with it (Kloeden & Platen 1992, section 15.1).
 
     Parameters
     ----------
+    model : its parameters. n_networks, n_regions : n and P, 1 or more.
+    duration_s : length without the warm-up. sfreq : Hz, steps a second.
     coupling : (P, P), pulses that reach the excitatory synapse of region i for each that pyramidal
         cells of region j fire; at once, where Jansen & Rit filter them a second time.
     warm_up_s : s that are integrated first and thrown away.

@@ -18,25 +18,34 @@ _FLOOR = 1e-9
 
 
 def frequencies(n_times: int, sfreq: float) -> NDArray[np.float64]:
-    """(F,) Hz: fine enough that noise does not repeat within a window, and 4 s at least."""
+    """List the frequencies of a spectrum, (F,) Hz, for ``n_times`` samples at ``sfreq`` Hz.
+
+    So fine that noise does not repeat within a window, and for 4 s at least.
+    """
     size = 2 ** int(np.ceil(np.log2(max(2 * n_times, 4 * sfreq))))
     return np.asarray(np.fft.rfftfreq(size, 1 / sfreq), float)
 
 
 def band_pass(grid: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """(F,) power that a zero-phase Butterworth filter leaves."""
+    """Compute (F,) the share of power that a filter leaves at ``grid`` (F,) Hz.
+
+    A zero-phase Butterworth filter; ``low`` and ``high`` are its ends in Hz.
+    """
     ratio = np.divide(low, grid, out=np.full_like(grid, np.inf), where=grid > 0)
     passed = 1 / (1 + ratio ** (2 * _ORDER)) if low > 0 else np.ones_like(grid)
     return np.asarray(passed**2 / (1 + (grid / high) ** (2 * _ORDER)) ** 2)
 
 
 def power_law(grid: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
-    """(F,) 1/f^exponent, level below a knee (He et al. 2010, doi:10.1016/j.neuron.2010.04.020)."""
+    """Compute 1/f^exponent at ``grid`` (F,) Hz, level below a knee, for an ``exponent``.
+
+    He et al. 2010, doi:10.1016/j.neuron.2010.04.020.
+    """
     return np.asarray(np.maximum(grid, _KNEE) ** -float(exponent))
 
 
 def peak(grid: NDArray[np.float64], centre: float, width: float) -> NDArray[np.float64]:
-    """(F,) a Gaussian bump."""
+    """Compute a Gaussian bump at ``grid`` (F,) Hz; ``centre`` and ``width``, its sd, are in Hz."""
     return np.asarray(np.exp(-0.5 * ((grid - centre) / width) ** 2))
 
 
@@ -100,7 +109,7 @@ class NoiseProcess:
         return torch.linalg.cholesky(flat.reshape(-1, c, c) + floor * eye).float()
 
     def draw(self, n: int, n_times: int) -> NDArray[np.float32]:
-        """(n, C, T) V: stretches of the process, exact for T up to half its period.
+        """Draw ``n`` stretches of ``n_times`` samples, (n, C, T) V, exact up to half its period.
 
         x(t) = sum_f [a_f cos(2 pi f t) + b_f sin(2 pi f t)] with a_f, b_f ~ N(0, S(f)).
         """

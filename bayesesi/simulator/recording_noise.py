@@ -37,9 +37,12 @@ _ALPHA_SMOOTHNESS = 0.02
 class Place:
     """Where a recording is taken: everything a component of noise may depend on.
 
-    ``setting`` is the head that makes the noise, ``points`` (1, C) where electrodes really sit on
-    it, ``grid`` (F,) Hz and ``passed`` (F,) the power that the recording's filter leaves of its
-    ``band``.
+    Attributes
+    ----------
+    ch_names : C. setting : the head that makes the noise.
+    points : (1, C) where electrodes really sit on it.
+    grid : (F,) Hz. passed : (F,) share of power that the recording's filter leaves of it.
+    band : (low, high) of that filter, Hz.
     """
 
     ch_names: tuple[str, ...]
@@ -62,7 +65,12 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class RecordingNoise:
-    """A stationary process and artifacts that come and go."""
+    """A stationary process and artifacts that come and go.
+
+    Attributes
+    ----------
+    process : what never pauses. artifacts : what does.
+    """
 
     process: NoiseProcess
     artifacts: tuple[art.Artifact, ...]
@@ -79,7 +87,7 @@ class RecordingNoise:
         return float(np.sqrt(np.diag(self.covariance).mean()))
 
     def draw(self, n: int, times: NDArray[np.float64], n_trials: int) -> NDArray[np.float32]:
-        """(n, C, T) V, average reference, of averages of ``n_trials``."""
+        """Draw ``n`` averages of ``n_trials`` at ``times`` (T,) s: (n, C, T) V, referenced."""
         values = self.process.draw(n, len(times)) / np.float32(np.sqrt(n_trials))
         for artifact in self.artifacts:
             values += artifact.draw(n, times, n_trials)
@@ -88,10 +96,15 @@ class RecordingNoise:
     def estimate(
         self, ch_names: tuple[str, ...], sfreq: float, baseline_s: float, shrinkage: float | str
     ) -> NoiseCovariance:
-        """What somebody would know who had ``baseline_s`` of this noise to compute it from.
+        """Draw what somebody would know who had ``baseline_s`` of this noise to estimate it from.
 
         A Wishart matrix of as many degrees of freedom as the stretch has independent samples, with
         as many blinks and beats as fell into it, shrunk towards independent channels.
+
+        Parameters
+        ----------
+        ch_names : C. sfreq : Hz.
+        shrinkage : weight of independent channels, 0 to 1, or ``"ledoit-wolf"``.
         """
         r = self.process.autocorrelation
         dof = max(2.0, baseline_s * sfreq * independent_share(r))
@@ -109,7 +122,14 @@ class RecordingNoise:
 def make_recording_noise(
     spec: NoiseSpec, draws: Mapping[str, NDArray[Any]], i: int, place: Place
 ) -> RecordingNoise:
-    """The noise of recording i of a prior's draws."""
+    """Make the noise of recording ``i`` of the ``draws`` of a prior, site to (n, ...).
+
+    ``spec`` lists its components; ``place`` is where it is recorded.
+
+    Raises
+    ------
+    InputError : no component that never pauses, no power, or none in the recording's band.
+    """
     covariances, spectra, artifacts = [], [], []
     for k, component in enumerate(spec.components):
         prefix = f"component_{k}/"
@@ -141,6 +161,13 @@ def make_place(
     sfreq: float,
     band: tuple[float, float],
 ) -> Place:
+    """Make the place of a recording.
+
+    Parameters
+    ----------
+    ch_names : C. setting : the head that makes the noise. points : (1, C) of electrodes on it.
+    n_times : samples of a window. sfreq : Hz. band : (low, high) of the recording's filter, Hz.
+    """
     grid = frequencies(n_times, sfreq)
     return Place(ch_names, setting, points, grid, band_pass(grid, *band), band)
 
@@ -219,9 +246,10 @@ def _recorded(v: dict[str, Any], place: Place) -> list[Part]:
 def recorded_noise(
     path: Path, ch_names: tuple[str, ...], grid: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(C, C) V² and (F,) power of the channels of a raw or epochs FIF file, average reference.
+    """Estimate (C, C) V² and power (F,) at ``grid`` (F,) Hz of channels of a recording.
 
-    The spectrum is Welch's, of the mean over channels, at 4 s a piece.
+    ``path`` is a raw or epochs FIF file that has the channels ``ch_names``; average reference. The
+    spectrum is Welch's, of the mean over channels, at 4 s a piece.
 
     Raises
     ------

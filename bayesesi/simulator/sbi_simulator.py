@@ -19,11 +19,16 @@ class SbiSimulator:
     """x = simulator(theta): (n, d) of ``prior`` to (n, C T) µV, channel by channel.
 
     Head, cap and noise are drawn for every call, from the generator of torch, so that x | theta is
-    marginal of them.
+    marginal of them. ``simulator`` has one montage without missing channels; ``namespace`` is one
+    of ``NAMESPACES``.
 
     Attributes
     ----------
     prior : that theta is of. shape : (C, T).
+
+    Raises
+    ------
+    InputError : recordings that differ in their channels.
     """
 
     def __init__(self, simulator: Simulator, namespace: str = "train") -> None:
@@ -42,7 +47,7 @@ class SbiSimulator:
         self.shape = (numbers // n_times, n_times)
 
     def __call__(self, theta: Tensor, seed: int | None = None) -> Tensor:
-        """``seed``: of head, cap and noise, drawn if not given."""
+        """Simulate (n, C T) µV of ``theta`` (n, d); ``seed``, of all else, is drawn if None."""
         flat = torch.atleast_2d(theta)
         own = int(torch.randint(2**31, (1,))) if seed is None else seed
         parts = []

@@ -51,7 +51,7 @@ class Session:
         return tuple(self.forward.ch_names)
 
     def recording(self, volts: NDArray[np.floating], name: str = "") -> Recording:
-        """(C, T) V as a measured average would come."""
+        """Make a recording of ``volts`` (C, T) V as a measured average would come; ``name`` it."""
         kinds = ("eeg",) * len(self.ch_names)
         return Recording(
             values=np.asarray(volts, float),
@@ -67,7 +67,10 @@ class Session:
     def observe(
         self, volts: NDArray[np.floating], noise_scale: float = 1.0, name: str = ""
     ) -> Observation:
-        """(C, T) V through the door; ``noise_scale`` squared multiplies the covariance."""
+        """Observe ``volts`` (C, T) V; ``noise_scale``, a factor, squared multiplies the covariance.
+
+        ``name`` is the recording's.
+        """
         noise = replace(self.noise, matrix=self.noise.matrix * noise_scale**2)
         recording = self.recording(volts, name)
         return observe(recording, self.forward, noise, bads=self.bads)
@@ -102,10 +105,12 @@ class Batch:
 
     Attributes
     ----------
+    spec : of the simulator. session : what the cases share.
     first : number of the first case in its seed.
     volts : (n, C, T) V, average reference unless the spec says otherwise.
-    patterns : (n K, 20484) A m along the normal, each source at its peak. tangents : (n K, 61452)
-        across it, x, y, z side by side; None for fixed sources. courses : (n, K, T), at most 1.
+    patterns : (n K, 20484) A m along the normal, each source at its peak.
+    tangents : (n K, 61452) A m across it, x, y, z side by side; None for fixed sources.
+    courses : (n, K, T), at most 1.
     noise_scale : (n,) by which the session's noise was scaled to declared SNRs.
     snr_db : (n,). heads : true ones. electrodes : (n, C, 3) m, true ones.
     draws : site -> (n, ...).
@@ -170,24 +175,27 @@ class Batch:
             raise InputError(f"case {k} does not exist; this batch has 0 to {len(self) - 1}")
 
     def observation(self, k: int) -> Observation:
-        """Case k through ``observe``, as a recording would go."""
+        """Observe case ``k`` as a recording would be."""
         self._check(k)
         name = f"{self.spec.name} {self.first + k}"
         return self.session.observe(self.volts[k], float(self.noise_scale[k]), name)
 
     def patterns_at(self, level: int) -> sp.csr_array:
-        """(n K, S) A m on a coarser level: each source has the moments of its cell."""
+        """Sum the moments over the cells of a coarser ``level`` 1 to 5, (n K, S) A m."""
         return sp.csr_array(self.patterns @ _cells(level))
 
     def field(self, k: int, level: int = 4) -> NDArray[np.float64]:
-        """(S, T) A m: the event of case k along the normals, as a fixed model should find it."""
+        """Compute the event of case ``k`` along the normals, (S, T) A m.
+
+        A fixed model should find this; ``level`` 1 to 5 is of the sources.
+        """
         self._check(k)
         slots = self.courses.shape[1]
         rows = self.patterns_at(level)[k * slots : (k + 1) * slots]
         return np.asarray(rows.T @ self.courses[k])
 
     def vector_field(self, k: int) -> NDArray[np.float64]:
-        """(20484, 3, T) A m: the event of case k along x, y, z of the head."""
+        """Compute the event of case ``k`` along x, y, z of the head, (20484, 3, T) A m."""
         space, slots = template_source_space(5), self.courses.shape[1]
         assert space.normals is not None
         field = space.normals[:, :, None] * self.field(k, level=5)[:, None]
@@ -213,7 +221,7 @@ class Batch:
         return active_regions(energy, self.spec.active_share)
 
     def truth(self, k: int) -> Truth:
-        """What made case k of the batch."""
+        """Gather what made case ``k`` of the batch."""
         self._check(k)
         names = template_parcellation(5).names
         count = int(self.draws["count"][k])
@@ -233,7 +241,7 @@ class Batch:
         )
 
     def pick(self, rows: slice) -> Batch:
-        """Some of the cases."""
+        """Keep the cases in ``rows``."""
         start, stop, _ = rows.indices(len(self))
         slots = self.courses.shape[1]
         heads = self.heads
@@ -256,7 +264,12 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
-    """n cases of a simulator's seed, in batches that share a session."""
+    """n cases of a simulator's seed, in batches that share a session.
+
+    Attributes
+    ----------
+    spec : of the simulator. seed, namespace : that the cases are of. batches : in order.
+    """
 
     spec: SimulatorSpec
     seed: int
@@ -284,17 +297,17 @@ class Simulation:
         raise InputError(f"case {k} does not exist; there are 0 to {len(self) - 1}")
 
     def observation(self, k: int) -> Observation:
-        """Case k as a recording gives it."""
+        """Observe case ``k`` as a recording would be."""
         batch, row = self._find(k)
         return batch.observation(row)
 
     def truth(self, k: int) -> Truth:
-        """What made case k."""
+        """Gather what made case ``k``."""
         batch, row = self._find(k)
         return batch.truth(row)
 
     def field(self, k: int, level: int = 4) -> NDArray[np.float64]:
-        """(S, T) A m: the event of case k on a level of the cortex."""
+        """Compute the event of case ``k`` on ``level`` 1 to 5 of the cortex, (S, T) A m."""
         batch, row = self._find(k)
         return batch.field(row, level)
 

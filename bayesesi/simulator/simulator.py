@@ -53,7 +53,7 @@ _BAD = 20.0
 
 
 def read_simulator(name_or_path: str | Path, session: int = SESSION) -> Simulator:
-    """A simulator by its name among those that ship, or from a TOML file of your own.
+    """Read a simulator; ``name_or_path`` is a name that ships or a TOML file of your own.
 
     ``session`` is how many cases share a recording: see ``Simulator``. Protocols on a volume of
     free dipoles are read by ``read_volume_simulator``.
@@ -61,7 +61,7 @@ def read_simulator(name_or_path: str | Path, session: int = SESSION) -> Simulato
     Raises
     ------
     SpecError : a spec with mistakes. InputError : one that is no simulator, or that names a spec of
-    the wrong kind.
+        the wrong kind.
     """
     spec = read_spec(name_or_path)
     if isinstance(spec, VolumeFrameSpec):
@@ -84,7 +84,7 @@ class Simulator:
     Every case has a head and a misplaced cap of its own; every ``session`` cases share montage,
     assumed head, noise and its estimated covariance. 64 make training quick; cases of one session
     err together, so that calibration and conformal sets want ``session=1``. Case k depends on seed,
-    namespace, session size and k alone.
+    namespace, session size and k alone. ``spec`` names its priors.
     """
 
     spec: SimulatorSpec
@@ -114,7 +114,7 @@ class Simulator:
         return _of_kind(self.spec, "noise", NoisePrior)
 
     def check(self) -> None:
-        """That what the spec names is there and of the right kind.
+        """Check that what the spec names is there and of the right kind.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class Simulator:
     def simulate(
         self, n: int, seed: int = 0, namespace: str = "train", start: int = 0
     ) -> Simulation:
-        """Cases ``start`` to ``start + n`` of a seed.
+        """Simulate ``n`` cases of ``seed`` for ``namespace``, from case ``start`` on.
 
         Raises
         ------
@@ -152,7 +152,8 @@ class Simulator:
         return Simulation(self.spec, seed, namespace, tuple(batches))
 
     def stream(self, seed: int = 0, namespace: str = "train", start: int = 0) -> Iterator[Batch]:
-        """Batches of one session each, without end, from a block's first case on."""
+        """Yield batches of one session each, without end, from the block of case ``start`` on;
+        ``seed`` and ``namespace`` as in ``simulate``."""
         block = start // BLOCK
         while True:
             yield from self.block(block, seed, namespace)
@@ -161,9 +162,10 @@ class Simulator:
     def block(
         self, block: int, seed: int, namespace: str, event: dict[str, NDArray[Any]] | None = None
     ) -> tuple[Batch, ...]:
-        """The 256 cases of a block, a batch a session. All that is random is drawn here.
+        """Simulate the 256 cases of ``block``, a batch a session. All that is random is drawn here.
 
-        ``event``: sites of the source prior that are given instead of drawn.
+        ``seed``, ``namespace`` as in ``simulate``; ``event``: sites (256, ...) of the source prior
+        that are given instead of drawn.
         """
         with block_generator(namespace, seed, block):
             event = self.source.draw_block() if event is None else event
@@ -193,7 +195,7 @@ class Simulator:
             return tuple(batches)
 
     def as_sbi_simulator(self, namespace: str = "train") -> SbiSimulator:
-        """theta -> x as sbi calls a simulator: of ``source.as_sbi_prior()`` to volts, flat.
+        """Make theta -> x as sbi calls it, of ``source.as_sbi_prior()``, for ``namespace``.
 
         Raises
         ------
@@ -346,7 +348,7 @@ class Simulator:
 
 
 def template_forward_of(sensors: Sensors) -> ForwardOperator:
-    """The template's, as ``template_forward`` gives it to a user."""
+    """Compute the template's forward of ``sensors``, as ``template_forward`` gives it to a user."""
     banked = BankedHead(template_bank(), HeadSetting(), sensors.positions, 4)
     return ForwardOperator(
         banked.leadfield(HeadSetting()),

@@ -49,12 +49,14 @@ def write_simulation(
     shard: int = SHARD,
     progress: bool = False,
 ) -> Path:
-    """Simulate n cases into a folder, or what is missing of them there.
+    """Simulate ``n`` cases into ``folder``, or what is missing of them there.
 
     Parameters
     ----------
-    workers : processes on this machine. scheduler : address of a Dask scheduler whose workers
-        share the folder; then ``workers`` is not used. shard : cases a file, whole blocks of 256.
+    simulator : that makes the cases. seed, namespace : that they are of, see ``simulate``.
+    workers : processes on this machine. scheduler : address of a Dask scheduler whose workers share
+        the folder; then ``workers`` is not used. shard : cases a file, whole blocks of 256.
+    progress : show a bar.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def write_simulation(
 
 
 def read_simulation(folder: str | Path, n_shards: int | None = None) -> Simulation:
-    """A simulation that ``write_simulation`` wrote, or its first ``n_shards`` files.
+    """Read a simulation that ``write_simulation`` wrote to ``folder``, or its first ``n_shards``.
 
     Raises
     ------
@@ -116,7 +118,10 @@ def read_simulation(folder: str | Path, n_shards: int | None = None) -> Simulati
 
 
 def write_shard(spec_json: str, spec_folder: str, folder: str, i: int) -> int:
-    """Simulate shard i of a folder; the unit of work that goes to other processes."""
+    """Simulate shard ``i`` of ``folder``; the unit of work that goes to other processes.
+
+    ``spec_json`` is the simulator's spec, ``spec_folder`` where it was read from.
+    """
     spec = SimulatorSpec.model_validate_json(spec_json)
     spec._folder = Path(spec_folder)
     manifest = _read_manifest(Path(folder))

@@ -41,7 +41,14 @@ _WARM_UP = 4.0
 def draw_courses(
     spec: TimeCourse, n: int, n_slots: int, times: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]]]:
-    """(n, K, T) courses and their sites, from the random state of the moment. ``times`` in s."""
+    """Draw courses (n, K, T) of a family ``spec`` and their sites, from the random state.
+
+    K is ``n_slots`` for each of ``n`` cases; ``times`` (T,) in s. The largest size is 1.
+
+    Raises
+    ------
+    InputError : a course that is zero all over the window.
+    """
     t = torch.from_numpy(np.asarray(times, float))
     with pyro.plate("courses_of", n, dim=-1), pyro.plate("course_slots", n_slots, dim=-2):
         courses, sites = _FAMILIES[spec.family](spec, (n_slots, n), t)
@@ -58,11 +65,11 @@ def draw_courses(
 def correlate(
     courses: NDArray[np.float64], correlation: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """(n, K, T): every course but the first mixed with it to the given (n,) correlation.
+    """Mix every course but the first with it to a correlation, (n, K, T).
 
-    With c1 the first course and c the part of another that is orthogonal to it, both of unit norm,
-    rho c1 + sqrt(1 - rho²) c; then of largest size 1. NaN leaves a case as it is; courses that are
-    alike stay so; one moment has no correlation.
+    With c1 the first of ``courses`` (n, K, T) and c the part of another that is orthogonal to it,
+    both of unit norm, rho c1 + sqrt(1 - rho²) c; then of largest size 1. rho is ``correlation``
+    (n,); NaN leaves a case as it is; courses that are alike stay so; one moment has no correlation.
     """
     if courses.shape[1] == 1 or courses.shape[2] == 1:
         return courses

@@ -51,7 +51,7 @@ class VolumeCases:
         return len(self.volts)
 
     def observation(self, k: int) -> Observation:
-        """Case k through the door; the size of the noise is known."""
+        """Observe case ``k``; the size of the noise is known."""
         names = tuple(self.forward.ch_names)
         noise = NoiseCovariance(self.noise_sd[k] ** 2 * np.eye(len(names)), names)
         return observe(self.volts[k][:, None], self.forward, noise, sfreq=1000.0)
@@ -63,7 +63,7 @@ class VolumeSimulator:
 
     Centres are uniform on the grid, orientations on the sphere, distances straight. Noise is
     independent, its sd that of the event over channels over 10^(SNR / 20). Lead fields are solved
-    directly (some minutes, kept in the user's cache).
+    directly (some minutes, kept in the user's cache). ``spec`` says which heads and sizes.
     """
 
     spec: VolumeFrameSpec
@@ -113,7 +113,9 @@ class VolumeSimulator:
     def simulate(
         self, n: int, seed: int = 0, namespace: str = "bench", start: int = 0
     ) -> VolumeCases:
-        """Cases ``start`` to ``start + n`` of a seed; case k depends on no other.
+        """Simulate ``n`` cases of ``seed`` from case ``start`` on; case k depends on no other.
+
+        ``namespace`` is one of ``NAMESPACES``.
 
         Raises
         ------
@@ -166,7 +168,7 @@ class VolumeSimulator:
 
 
 def read_volume_simulator(name_or_path: str | Path) -> VolumeSimulator:
-    """A simulator of family ``volume-frame``, by its name or from a TOML file.
+    """Read a simulator of family ``volume-frame``; ``name_or_path`` is its name or a TOML file.
 
     Raises
     ------
@@ -179,7 +181,7 @@ def read_volume_simulator(name_or_path: str | Path) -> VolumeSimulator:
 
 
 def write_volume_cases(cases: VolumeCases, path: str | Path) -> Path:
-    """Fields, volts, sizes of noise, the assumed leadfield and all that was drawn, as safetensors.
+    """Write ``cases`` to ``path`` as safetensors, the assumed leadfield and all draws among them.
 
     Raises
     ------
