@@ -42,11 +42,11 @@ MOVED = 0.2
 
 @dataclass(frozen=True)
 class Perturbation:
-    """One re-run, beside the answer.
+    """Hold one re-run, beside the answer.
 
     Attributes
     ----------
-    kind : ``"channels"``, ``"trials"``, ``"head"`` or ``"prior"``; words say which.
+    kind : ``"channels"``, ``"trials"``, ``"head"`` or ``"prior"``. words : which re-run.
     top : region that is most probable now, with its ``probability``; ``of_first``: the
         probability now of the region that the answer has first.
     largest : of all regions, largest difference of probabilities; ``region`` is that one, with its
@@ -69,14 +69,19 @@ class Perturbation:
     null: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain, for a file."""
+        """List the fields, plain, for a file."""
         return dict(vars(self))
 
 
 def perturbations(
     obs: Observation, model: Model, posterior: Posterior, seed: int = 0, progress: bool = False
 ) -> tuple[Perturbation, ...]:
-    """The re-runs that the recording and the model allow.
+    """Run the model again with what the recording and the model allow to leave out or change.
+
+    Parameters
+    ----------
+    obs : on a cortex. model : that answered. posterior : its answer. seed : of all draws.
+    progress : show a bar.
 
     Raises
     ------

@@ -14,10 +14,16 @@ _DESCRIPTION = "dataset_description.json"
 def bids_path(
     root: str | Path, subject: str, session: str = "", task: str = "", run: str = ""
 ) -> Path:
-    """``ROOT/sub-X[/ses-Y]/eeg/sub-X[_ses-Y][_task-T][_run-R]_desc-bayesesi_report.html``.
+    """Make the folders of a BIDS derivative and name its report.
 
-    Folders are made, and the description of the dataset where there is none. Only what the caller
-    says of a person enters a name.
+    ``ROOT/sub-X[/ses-Y]/eeg/sub-X[_ses-Y][_task-T][_run-R]_desc-bayesesi_report.html``. The
+    dataset's description is written where there is none. Only what the caller says of a person
+    enters a name.
+
+    Parameters
+    ----------
+    root : of the derivatives. subject, session, task, run : letters and digits; all but the
+        subject may be empty.
 
     Raises
     ------

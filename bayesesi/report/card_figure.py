@@ -22,7 +22,12 @@ _GREY, _BLUE, _ORANGE = "0.75", "#0072b2", "#d55e00"
 
 
 def plot_card(card: CalibrationCard) -> Figure:
-    """Coverage, reliability and sets above; deviations by kind of case below."""
+    """Plot coverage, reliability and sets above; deviations by kind of case below.
+
+    Parameters
+    ----------
+    card : of a model.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 7.5), layout="constrained")

@@ -47,7 +47,12 @@ _OF_FAMILY = {
 
 
 def citations(reading: Reading) -> list[str]:
-    """In the order of the alphabet."""
+    """List what to cite, in alphabetical order.
+
+    Parameters
+    ----------
+    reading : of the result.
+    """
     wanted = {"mne", "arviz"}
     wanted.update(_OF_FAMILY.get(str(reading.about["model"]["details"].get("family")), ()))
     if reading.about["head"]["forward"] == "template":

@@ -13,9 +13,12 @@ from bayesesi.anatomy.template import fsaverage5_file
 
 
 def plot_cortex(axis: Any, colours: NDArray[np.float64], side: str, view: str) -> None:
-    """Draw the (20484, 4) colours of sources on one side, ``"lateral"`` or ``"medial"``.
+    """Draw colours on one side of the inflated cortex.
 
-    ``axis`` is three-dimensional.
+    Parameters
+    ----------
+    axis : three-dimensional. colours : (20484, 4) RGBA, 0 to 1. side : ``"left"`` or ``"right"``.
+    view : ``"lateral"`` or ``"medial"``.
     """
     points, faces, _sulci = surface_of("infl", side)
     n_left = template_mesh().n_left
@@ -37,9 +40,12 @@ def plot_cortex(axis: Any, colours: NDArray[np.float64], side: str, view: str) -
 
 
 def plot_folded(axis: Any, colours: NDArray[np.float64], elevation: float, azimuth: float) -> None:
-    """Draw the (20484, 4) colours of sources on both sides of the folded cortex.
+    """Draw colours on both sides of the folded cortex.
 
-    ``axis`` is three-dimensional; it is seen from a direction in degrees.
+    Parameters
+    ----------
+    axis : three-dimensional. colours : (20484, 4) RGBA, 0 to 1.
+    elevation, azimuth : direction from which it is seen, degrees.
     """
     left, right = surface_of("pial", "left"), surface_of("pial", "right")
     points = np.r_[left[0], right[0]]
@@ -62,7 +68,12 @@ def plot_folded(axis: Any, colours: NDArray[np.float64], elevation: float, azimu
 
 
 def signed_colours(values: NDArray[np.floating], limit: float) -> NDArray[np.float64]:
-    """(20484, 4): red out of the cortex and blue into it, over grey folds."""
+    """Colour values (20484, 4): red out of the cortex and blue into it, over grey folds.
+
+    Parameters
+    ----------
+    values : (20484,), any unit. limit : of the scale, in the same unit, above 0.
+    """
     import matplotlib as mpl
 
     folds = np.r_[surface_of("infl", "left")[2], surface_of("infl", "right")[2]]
@@ -76,9 +87,14 @@ def signed_colours(values: NDArray[np.floating], limit: float) -> NDArray[np.flo
 def sequential_colours(
     values: NDArray[np.floating], limit: float, edge: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float64]:
-    """(20484, 4): the more, the darker, over pale folds; black along the edge of a set.
+    """Colour values (20484, 4): the more, the darker, over pale folds; black along an edge.
 
     Lightness falls all the way, so that the picture survives greyscale print.
+
+    Parameters
+    ----------
+    values : (20484,), 0 or more, any unit. limit : of the scale, in the same unit, above 0.
+    edge : (20484,) mask of the vertices drawn black.
     """
     import matplotlib as mpl
 
@@ -94,10 +110,14 @@ def sequential_colours(
 
 
 def on_template(values: NDArray[np.floating], vertices: NDArray[np.integer]) -> NDArray[np.float64]:
-    """(20484,) values of sources at ``vertices`` of the template, carried to all others.
+    """Carry values of sources to all (20484,) vertices of the template.
 
     A vertex without a source takes the mean of the three nearest on the registration sphere,
     weighted by the inverse square of their distance; at a source its own value stays.
+
+    Parameters
+    ----------
+    values : (S,), any unit. vertices : (S,) indices of the template's vertices.
     """
     weights, nearest = _neighbours(tuple(int(v) for v in vertices))
     return np.asarray((weights * np.asarray(values, float)[nearest]).sum(axis=1))
@@ -106,7 +126,12 @@ def on_template(values: NDArray[np.floating], vertices: NDArray[np.integer]) -> 
 def edge_on_template(
     members: NDArray[np.bool_], vertices: NDArray[np.integer]
 ) -> NDArray[np.bool_]:
-    """(20484,) the vertices that lie just outside a set of sources and the cortex around them."""
+    """Mask the (20484,) vertices that lie just outside a set of sources and the cortex around them.
+
+    Parameters
+    ----------
+    members : (S,) mask of the set. vertices : (S,) indices of the template's vertices.
+    """
     _, nearest = _neighbours(tuple(int(v) for v in vertices))
     inside = np.asarray(members, bool)[nearest[:, 0]]
     touches = template_mesh().edges.astype(bool) @ inside.astype(float) > 0
@@ -114,7 +139,12 @@ def edge_on_template(
 
 
 def spot_on_cortex(vertex: int) -> tuple[str, NDArray[np.float64], dict[str, bool]]:
-    """Side and place on the inflated surface of a vertex, and from where it is seen."""
+    """Find side and place (mm) on the inflated surface of a vertex, and from where it is seen.
+
+    Parameters
+    ----------
+    vertex : its index, 0 to 20,483.
+    """
     n_left = template_mesh().n_left
     side, own = ("left", vertex) if vertex < n_left else ("right", vertex - n_left)
     points, faces, _ = surface_of("infl", side)
@@ -139,14 +169,24 @@ def _neighbours(vertices: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray
 
 
 def triangles_3d(triangles: NDArray[np.float64], colours: NDArray[np.float64]) -> Any:
-    """Filled (F, 3, 3) triangles."""
+    """Make filled triangles.
+
+    Parameters
+    ----------
+    triangles : (F, 3, 3) corners, mm. colours : (F, 4) RGBA, 0 to 1.
+    """
     from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
     return Poly3DCollection(triangles, facecolors=colours, edgecolors=colours, linewidths=0.2)
 
 
 def frame_3d(axis: Any, points: NDArray[np.float64], elevation: float, azimuth: float) -> None:
-    """Nothing around the points, seen from a direction in degrees."""
+    """Remove all that is around the points and look from a direction.
+
+    Parameters
+    ----------
+    axis : three-dimensional. points : (V, 3) mm. elevation, azimuth : degrees.
+    """
     low, high = points.min(axis=0), points.max(axis=0)
     axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
     axis.set_box_aspect(high - low, zoom=1.2)
@@ -156,7 +196,12 @@ def frame_3d(axis: Any, points: NDArray[np.float64], elevation: float, azimuth: 
 
 @cache
 def surface_of(kind: str, side: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """(V, 3) mm, (F, 3) and (V,) depth of folds of one hemisphere: ``"infl"`` or ``"pial"``."""
+    """Read one hemisphere: points (V, 3) mm, triangles (F, 3) and depth of folds (V,).
+
+    Parameters
+    ----------
+    kind : ``"infl"`` or ``"pial"``. side : ``"left"`` or ``"right"``.
+    """
     import nibabel as nib
 
     surface = nib.GiftiImage.from_filename(str(fsaverage5_file(f"{kind}_{side}")))

@@ -23,6 +23,7 @@ def write_folder(result: Result, out: str | Path, overwrite: bool = False) -> tu
 
     Parameters
     ----------
+    result : to write. out : the folder.
     overwrite : take a folder that has files in it; those of other names stay.
 
     Raises

@@ -31,7 +31,12 @@ _SLAB = 0.012  # m: electrodes this near to a cut are drawn on it
 
 
 def plot_head(sensors: Sensors | None = None, surfaces: HeadSurfaces | None = None) -> Figure:
-    """A figure of the template head, with the electrodes of a forward model on it."""
+    """Plot the template head, with the electrodes of a forward model on it.
+
+    Parameters
+    ----------
+    sensors : to draw; none if None. surfaces : of the head; the template's if None.
+    """
     import matplotlib.pyplot as plt
 
     surfaces = surfaces or template_surfaces(4)

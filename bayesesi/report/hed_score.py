@@ -7,7 +7,12 @@ from bayesesi.report.reading import Reading
 
 
 def hed_score(reading: Reading) -> dict[str, str | None] | None:
-    """Side, lobe and sublobe of the most probable region as the HED-SCORE schema calls them."""
+    """Name side, lobe and sublobe of the most probable region as the HED-SCORE schema does.
+
+    Parameters
+    ----------
+    reading : of the result; None where it has no named region.
+    """
     if not reading.has_regions:
         return None
     name = str(reading.regions.iloc[0].region)

@@ -23,116 +23,135 @@ class _Part(BaseModel):
 class RegionRow(_Part):
     """One region; moments in nAm, given that it is active."""
 
-    region: str
-    lobe: str
-    side: str
+    region: str = Field(description="name in the atlas")
+    lobe: str = Field(description="in which it lies")
+    side: str = Field(description="left or right")
     sublobe: str = Field(description="HED-SCORE 1: 'Source-analysis-' stands before it there")
-    probability: float
+    probability: float = Field(description="of being active, 0 to 1")
     in_set: bool = Field(description="in the credible set")
-    calibrated: float | None
+    calibrated: float | None = Field(
+        description="that probability after the repair, 0 to 1; null without a calibration card"
+    )
     in_region_set: bool = Field(description="in the set with a guarantee")
-    peak_nAm: float | None
-    low_nAm: float | None
-    high_nAm: float | None
+    peak_nAm: float | None = Field(description="median of the largest moment over the window, nAm")
+    low_nAm: float | None = Field(description="lower end of its central interval, nAm")
+    high_nAm: float | None = Field(description="upper end of its central interval, nAm")
 
 
 class CredibleSet(_Part):
-    """The model's belief; no guarantee."""
+    """The credible set of the model; no guarantee."""
 
-    level: float
-    regions: list[str]
-    n_regions: int
-    area_m2: float
-    share_of_cortex: float
-    peak_area_m2: float
-    peak_share: float
+    level: float = Field(description="0.5 to 0.99")
+    regions: list[str] = Field(description="names, the most probable first")
+    n_regions: int = Field(description="number of them")
+    area_m2: float = Field(description="their area, m²")
+    share_of_cortex: float = Field(description="their area over that of all, 0 to 1")
+    peak_area_m2: float = Field(
+        description="area of the sources that hold the peak at this level, m²"
+    )
+    peak_share: float = Field(description="that area over that of all, 0 to 1")
 
 
 class ConformalSet(_Part):
-    """A set with a guarantee, in words."""
+    """A set of regions with a guarantee."""
 
-    level: float
-    regions: list[str]
-    guarantee: str
-    n_conformal: int
-    whole: bool
-    area_m2: float
-    share_of_cortex: float
+    level: float = Field(description="0.5 to 0.99")
+    regions: list[str] = Field(description="names, the most plausible first")
+    guarantee: str = Field(description="in words")
+    n_conformal: int = Field(description="number of simulated cases behind it")
+    whole: bool = Field(description="whether it is the whole cortex")
+    area_m2: float = Field(description="area, m²")
+    share_of_cortex: float = Field(description="area over that of all, 0 to 1")
 
 
 class Check(_Part):
-    """Something that was looked at, and whether it raised a doubt."""
+    """A check, and whether it raised a doubt."""
 
-    name: str
-    passed: bool
-    value: str
+    name: str = Field(description="of the check")
+    passed: bool = Field(description="without a doubt")
+    value: str = Field(description="what it found, in words")
 
 
 class LobeRow(_Part):
-    """That anything is active in a lobe of one side."""
+    """One lobe of one side."""
 
-    side: str
-    lobe: str
-    probability: float
+    side: str = Field(description="left or right")
+    lobe: str = Field(description="its name")
+    probability: float = Field(description="that anything is active there, 0 to 1")
 
 
 class HedScore(_Part):
     """Tags of HED-SCORE 1 for the most probable region."""
 
-    laterality: str
-    region: str | None
-    source: str
+    laterality: str = Field(description="tag of the side")
+    region: str | None = Field(description="tag of the lobe; null where the schema has none")
+    source: str = Field(description="tag of the sublobe")
 
 
 class Twin(_Part):
     """A report of bayesesi. Research use only."""
 
-    sentence: str
-    notes: list[str]
-    page: str
-    result_schema: int = Field(alias="schema")
-    version: str
-    created: str | None = None
-    level: float
-    n_draws: int
-    seed: int
-    scale_known: bool
-    localisable: bool
-    trust: Trust
-    checks: dict[str, Any]
-    checked: list[Check]
-    head: dict[str, Any]
-    calibration: dict[str, Any]
-    model: dict[str, Any]
-    observation: dict[str, Any]
-    citations: list[str]
-    hed_score: HedScore | None = None
-    evidence: dict[str, Any] | None = None
-    sensitivity: list[Perturbation] | None = None
-    targets: list[Target] | None = None
-    rise: dict[str, Any] | None = None
-    truth: dict[str, Any] | None = None
-    foreseen: dict[str, Any] | None = None
-    dipoles: dict[str, Any] | None = None
-    conclusion: Conclusion | None = None
-    credible_set: CredibleSet | None = None
-    region_set: ConformalSet | None = None
-    alternatives: list[Alternative] | None = None
-    lobes: list[LobeRow] | None = None
-    one_lobe: float | None = Field(
-        None, description="that all of the activity lies in one lobe of one side, given that any is"
+    sentence: str = Field(description="the verdict in words")
+    notes: list[str] = Field(description="doubts that change how to read it")
+    page: str = Field(description="name of the page's specification")
+    result_schema: int = Field(alias="schema", description="number of the schema of results")
+    version: str = Field(description="of bayesesi")
+    created: str | None = Field(None, description="day on which it was inferred")
+    level: float = Field(description="of sets and intervals, 0.5 to 0.99")
+    n_draws: int = Field(description="number of posterior draws")
+    seed: int = Field(description="of the draws")
+    scale_known: bool = Field(description="whether moments are in A m")
+    localisable: bool = Field(description="false where the verdict is to abstain")
+    trust: Trust = Field(description="the verdict and its reasons")
+    checks: dict[str, Any] = Field(description="numbers of the checks")
+    checked: list[Check] = Field(description="the checks in words")
+    head: dict[str, Any] = Field(description="the head model")
+    calibration: dict[str, Any] = Field(description="what the model's calibration card says")
+    model: dict[str, Any] = Field(description="name and details of the model")
+    observation: dict[str, Any] = Field(description="provenance of the recording")
+    citations: list[str] = Field(description="what to cite")
+    hed_score: HedScore | None = Field(None, description="tags of the most probable region")
+    evidence: dict[str, Any] | None = Field(
+        None, description="how probable other descriptions of the sources are"
     )
-    regions: list[RegionRow] | None = None
+    sensitivity: list[Perturbation] | None = Field(
+        None, description="re-runs with something left out or changed"
+    )
+    targets: list[Target] | None = Field(None, description="distances to what the user asked about")
+    rise: dict[str, Any] | None = Field(
+        None, description="where the event begins, and where it peaks"
+    )
+    truth: dict[str, Any] | None = Field(None, description="what was active in a simulated patient")
+    foreseen: dict[str, Any] | None = Field(
+        None, description="how well held-out channels and trials are predicted"
+    )
+    dipoles: dict[str, Any] | None = Field(None, description="one dipole, or two")
+    conclusion: Conclusion | None = Field(None, description="what a reader wrote")
+    credible_set: CredibleSet | None = Field(None, description="of regions, no guarantee")
+    region_set: ConformalSet | None = Field(None, description="of regions, with a guarantee")
+    alternatives: list[Alternative] | None = Field(
+        None, description="regions that are active together"
+    )
+    lobes: list[LobeRow] | None = Field(None, description="each lobe of each side")
+    one_lobe: float | None = Field(
+        None, description="probability that all activity lies in one lobe of one side, given any"
+    )
+    regions: list[RegionRow] | None = Field(None, description="each region")
 
 
 def twin_schema() -> dict[str, Any]:
-    """JSON Schema of ``Twin``."""
+    """Make the JSON Schema of ``Twin``."""
     schema = Twin.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def twin(reading: Reading, sentence: str, notes: list[str], page: str) -> dict[str, Any]:
-    """What ``page`` says of a reading, and what it rests on."""
+    """Make the twin of a page.
+
+    Parameters
+    ----------
+    reading : of the result. sentence, notes : as the page has them. page : name of its spec.
+    """
     return {
         "sentence": sentence,
         "notes": notes,

@@ -27,13 +27,13 @@ def plot_map(
     outline: ArrayLike | None = None,
     percent: bool = False,
 ) -> Figure:
-    """Both sides of the inflated cortex, from outside and inside.
+    """Plot both sides of the inflated cortex, from outside and inside.
 
     Parameters
     ----------
     values : (S,) not below 0, of the template's sources: 5,124 of level 4, or of another level.
     label : what they are, with their unit.
-    limit : end of the scale; the largest value if not given.
+    limit : end of the scale, above 0, in the unit of the values; the largest value if not given.
     outline : (S,) sources around which a black line is drawn, such as those of a set.
     percent : show shares in percent.
 
@@ -50,9 +50,12 @@ def plot_map(
 
 @dataclass(frozen=True)
 class Column:
-    """Of a grid of maps: which map of a row it shows, from where, up to what value.
+    """Describe a column of a grid of maps.
 
-    ``view`` is ``"lateral"`` or ``"medial"`` of the ``side`` ``"left"`` or ``"right"``.
+    Attributes
+    ----------
+    title : above it. of : index of the map in its row. side : ``"left"`` or ``"right"``.
+    view : ``"lateral"`` or ``"medial"``. limit : end of the scale, above 0, in the map's unit.
     """
 
     title: str
@@ -75,11 +78,11 @@ def plot_map_rows(
     columns: Sequence[Column] = FOUR,
     outline: ArrayLike | None = None,
 ) -> Figure:
-    """Small multiples: a row a name, its maps from the sides that ``columns`` say.
+    """Plot small multiples: a row a name, its maps from the sides that ``columns`` say.
 
     Parameters
     ----------
-    rows : name -> maps (S,), as ``plot_map`` takes them.
+    rows : name -> maps (S,), as ``plot_map`` takes them. columns : of the grid.
     outline : (S,) sources around which a black line is drawn in all of them.
 
     Raises

@@ -18,7 +18,12 @@ UNITS = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "grad": (1e13, "fT/cm")}
 
 
 def plot_observation(obs: Observation) -> Figure:
-    """Butterfly and topography of the window, and the whitened numbers against pure noise."""
+    """Plot butterfly and topography of the window, and the whitened numbers against pure noise.
+
+    Parameters
+    ----------
+    obs : to plot.
+    """
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
@@ -35,7 +40,12 @@ def _unit(obs: Observation) -> tuple[str, float, str]:
 
 
 def plot_butterfly(axis: Any, obs: Observation) -> None:
-    """All channels of the window over time."""
+    """Plot all channels of the window over time.
+
+    Parameters
+    ----------
+    axis : to draw into. obs : whose first kind of channel is drawn.
+    """
     kind, scale, unit = _unit(obs)
     rows = np.array(obs.sensors.kinds) == kind
     values = obs.recording.values[rows] * scale
@@ -49,7 +59,12 @@ def plot_butterfly(axis: Any, obs: Observation) -> None:
 
 
 def plot_topography(axis: Any, obs: Observation) -> None:
-    """The map at the moment of most power."""
+    """Plot the topography at the instant of most power.
+
+    Parameters
+    ----------
+    axis : to draw into. obs : whose first kind of channel is drawn.
+    """
     kind, scale, unit = _unit(obs)
     rows = np.flatnonzero(np.array(obs.sensors.kinds) == kind)
     values = obs.recording.values[rows] * scale
@@ -69,7 +84,13 @@ def draw_topography(
     limit: float,
     cmap: str = "RdBu_r",
 ) -> Any:
-    """The map of (n,) values from -limit to limit; None, and words, where sensors sit nowhere."""
+    """Draw a topography; None, and words, where sensor positions are unknown.
+
+    Parameters
+    ----------
+    axis : to draw into. values : (n,), any unit. positions : (n, 3) m.
+    limit : of the scale, in the unit of the values, above 0. cmap : of Matplotlib.
+    """
     import mne
 
     axis.set(aspect="equal")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One figure of a section.
+    """Hold one figure of a section.
 
     Attributes
     ----------
@@ -47,7 +47,12 @@ class Picture:
 
 
 def arranged(pictures: list[Picture], wanted: tuple[ReportFigure, ...] | None) -> list[Picture]:
-    """Those that a spec names, in its order and with its captions; all where it names none."""
+    """Select the pictures that a spec names, in its order and with its captions.
+
+    Parameters
+    ----------
+    pictures : of the section. wanted : by the spec; all pictures where None.
+    """
     if wanted is None:
         return pictures
     there = {each.name: each for each in pictures}

@@ -19,7 +19,12 @@ _WIDEST = 60.0
 
 
 def plot_plans(plans: Sequence[Plan]) -> Figure:
-    """A row a montage: expected error on four views; then errors and sets over the cortex."""
+    """Plot a row a montage: expected error on four views; then errors and sets over the cortex.
+
+    Parameters
+    ----------
+    plans : one a montage.
+    """
     n = len(plans)
     figure = new_figure(13, 2.3 * n + 0.6, layout="constrained")
     grid = figure.add_gridspec(

@@ -27,9 +27,11 @@ _SENTENCE = 600
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a page says is read through this, and nowhere else from the result.
+    """Read a result for a page: what a page shows is read through this, and nowhere else.
 
-    ``image`` : an MRI in MNI152 (nibabel) to draw slices on, if there is one.
+    Attributes
+    ----------
+    result : to read. image : an MRI in MNI152 (nibabel) to draw slices on, if there is one.
     """
 
     result: Result
@@ -86,7 +88,12 @@ class Reading:
         return float(self.provenance.get("nave") or 1)
 
     def group(self, name: str) -> xr.Dataset | None:
-        """A group of the result, or None where it has none."""
+        """Get a group of the result, or None where it has none.
+
+        Parameters
+        ----------
+        name : of the group.
+        """
         tree = self.result.inference_data
         return tree[name] if name in tree.groups() else None
 
@@ -140,12 +147,13 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Volts:
-    """The recording's window as it is drawn: one kind of channel, in its own unit.
+    """Hold the recording's window as it is drawn: one kind of channel, in its own unit.
 
     Attributes
     ----------
     measured, explained : (C, T). ``explained`` is None where nothing is.
     positions : (C, 3) m. times : (T,) ms. peak : index of the sample of most power.
+    kind : of channel, in words. unit : of the values. n_all : number of channels of all kinds.
     """
 
     measured: NDArray[np.float64]
@@ -167,7 +175,12 @@ class Volts:
 
 
 def read_volts(reading: Reading) -> Volts | None:
-    """Of several kinds of channel the first of EEG, magnetometers, gradiometers."""
+    """Read the first of EEG, magnetometers, gradiometers that the recording has.
+
+    Parameters
+    ----------
+    reading : of the result; None where it holds no recording.
+    """
     recording = reading.group("recording")
     if recording is None:
         return None

@@ -32,8 +32,9 @@ FORMATS = ("html", "pdf", "json")
 
 @dataclass(frozen=True)
 class Report:
-    """One page that needs nothing beside itself: no network, pictures inside, and one script, its
-    own, which turns a cortex and without which the page says the same.
+    """Hold one page that needs nothing beside itself: no network, pictures inside.
+
+    Its one script turns a cortex; without it the page says the same.
 
     Attributes
     ----------
@@ -47,10 +48,13 @@ class Report:
         return f"<Report | HTML, {len(self.html.encode()) / 1e6:.1f} MB>"
 
     def save(self, path: str | Path) -> Path:
-        """Write the page, or its twin, whole or not at all: a report that was there stays if this
-        fails.
+        """Write the page, or its twin, whole or not at all: an earlier report stays if this fails.
 
         ``.html``, ``.pdf`` (needs the extra ``bayesesi[pdf]``) or ``.json``, by the name's ending.
+
+        Parameters
+        ----------
+        path : of the file.
 
         Raises
         ------
@@ -68,7 +72,12 @@ class Report:
         return path
 
     def add_to(self, report: mne.Report, title: str = "Source imaging", section: str = "") -> None:
-        """To a report of MNE-Python, as one entry, in a frame of its own: styles do not mix."""
+        """Add the page to a report of MNE-Python, in a frame of its own: styles do not mix.
+
+        Parameters
+        ----------
+        report : of MNE-Python. title, section : of the entry.
+        """
         report.add_html(self._frame(title), title, section=section or None)
 
     def _repr_html_(self) -> str:
@@ -115,7 +124,7 @@ class Report:
 def make_report(
     result: Result, spec: str | Path | ReportSpec = "clinical", mri: str | Path | None = None
 ) -> Report:
-    """The page on a result.
+    """Make the page on a result.
 
     Parameters
     ----------
@@ -127,7 +136,7 @@ def make_report(
 
     Raises
     ------
-    SpecError, InputError : a page that is none, an image that is none or in another space.
+    SpecError, InputError : a damaged page spec, an image that is unreadable or in another space.
     """
     chosen = spec if isinstance(spec, ReportSpec) else read_report_spec(spec)
     reading = Reading(result, None if mri is None else read_mri(mri))
@@ -169,7 +178,7 @@ def _arranged(values: dict[str, Any], section: ReportSection) -> dict[str, Any]:
 
 
 def page_environment() -> Environment:
-    """Templates of pages: everything that is filled in is escaped."""
+    """Load the templates of pages: everything that is filled in is escaped."""
     import jinja2
 
     return jinja2.Environment(

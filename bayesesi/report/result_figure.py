@@ -31,7 +31,12 @@ _VIEWS = (("left", "lateral"), ("right", "lateral"), ("left", "medial"), ("right
 
 
 def new_figure(width: float, height: float, **layout: Any) -> Figure:
-    """A figure of its own: pyplot's list of open figures is never touched."""
+    """Make a figure of its own: pyplot's list of open figures is never touched.
+
+    Parameters
+    ----------
+    width, height : in inches, above 0.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -41,12 +46,22 @@ def new_figure(width: float, height: float, **layout: Any) -> Figure:
 
 
 def data_uri(figure: Figure, dpi: int = 150) -> str:
-    """The figure as a PNG inside an address."""
+    """Encode the figure as a PNG inside an address.
+
+    Parameters
+    ----------
+    figure : to encode. dpi : dots per inch.
+    """
     return "data:image/png;base64," + base64.b64encode(png_of(figure, dpi)).decode()
 
 
 def png_of(figure: Figure, dpi: int = 150) -> bytes:
-    """A small PNG; the same figure gives the same bytes."""
+    """Encode the figure as a small PNG; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure : to encode. dpi : dots per inch.
+    """
     buffer = BytesIO()
     figure.savefig(buffer, dpi=dpi, format="png", metadata={"Software": None})
     # 256 colours are enough for a figure, and a third of the size
@@ -68,9 +83,13 @@ def plot_maps(
     spots: Sequence[int] = (),
     percent: bool = False,
 ) -> Figure:
-    """(20484,) values on both hemispheres from outside and inside, with a scale below.
+    """Plot values on both hemispheres from outside and inside, with a scale below.
 
-    ``edge`` is drawn black; ``spots`` are vertices that get a ring.
+    Parameters
+    ----------
+    values : (20484,), 0 or more. limit : end of the scale, above 0. label : of the scale.
+    edge : (20484,) mask of the vertices drawn black. spots : vertices that get a ring.
+    percent : show shares in percent.
     """
     figure = new_figure(5.6, 4.6)
     colours = sequential_colours(values, limit, edge)
@@ -90,8 +109,12 @@ def plot_maps(
 
 
 def plot_folded_maps(maps: Sequence[tuple[NDArray[np.float64], float, str]]) -> Figure:
-    """Two maps on the folded cortex from six sides: (20484,) values, the end of the scale, what
-    they are; the first in percent."""
+    """Plot two maps on the folded cortex from six sides, the first in percent.
+
+    Parameters
+    ----------
+    maps : of each (20484,) values, the end of the scale, and what they are.
+    """
     figure = new_figure(9.6, 5.0)
     views = (
         ("left", 0, 180, "  "),
@@ -122,8 +145,13 @@ def plot_folded_maps(maps: Sequence[tuple[NDArray[np.float64], float, str]]) -> 
 def plot_slices(
     image: Any, behind: Any, cut: Sequence[float], limit: float, label: str, percent: bool = False
 ) -> Figure:
-    """A NIfTI image of values over another of anatomy, cut at a place (mm, of both): sagittal,
-    coronal, axial. The left of a picture is the left of the head."""
+    """Plot sagittal, coronal and axial slices; the left of a picture is the left of the head.
+
+    Parameters
+    ----------
+    image, behind : NIfTI images of values and of anatomy. cut : (3,) mm, of both.
+    limit : end of the scale, above 0. label : of the scale. percent : show shares in percent.
+    """
     from nilearn import plotting
 
     figure = new_figure(7.6, 3.3)
@@ -154,8 +182,13 @@ def plot_courses(
     marks: Sequence[float],
     narrow: bool = False,
 ) -> Figure:
-    """(3, T) low, median and high of each of a few moments over ``times`` in ms, side by side, or,
-    ``narrow``, one below the other; ``marks`` are times that get a line."""
+    """Plot bands of a few moments over time, side by side.
+
+    Parameters
+    ----------
+    times : (T,) ms. bands : of each moment (3, T): low, median and high. unit : of the moments.
+    marks : times that get a line, ms. narrow : one below the other.
+    """
     n = len(bands)
     figure = new_figure(*((4.2, 0.6 + 1.7 * n) if narrow else (7.6, 2.7)), layout="constrained")
     shape = (n, 1) if narrow else (1, n)
@@ -181,7 +214,12 @@ def plot_courses(
 
 
 def plot_calibration(said: Sequence[float], found: Sequence[float]) -> Figure:
-    """Said against found probabilities of regions, small: on the line they mean what they say."""
+    """Plot stated against observed probabilities of regions, small: calibrated on the line.
+
+    Parameters
+    ----------
+    said, found : of each bin, probability and share that was active, 0 to 1.
+    """
     figure = new_figure(3.0, 2.7, layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="#9aa5b1", lw=1)
@@ -215,7 +253,12 @@ def _scale(figure: Figure, limit: float, label: str, percent: bool, at: float = 
 def plot_places(
     positions: NDArray[np.float64], values: NDArray[np.float64], limit: float
 ) -> Figure:
-    """(S, 3) sources of another head as dots from three sides, the largest values in front."""
+    """Plot sources of another head as dots from three sides, the largest values in front.
+
+    Parameters
+    ----------
+    positions : (S, 3) m. values : (S,), 0 or more. limit : end of the scale, above 0.
+    """
     figure = new_figure(7.6, 2.9, layout="constrained")
     axes = figure.subplots(1, 3)
     order = np.argsort(values)
@@ -233,8 +276,12 @@ def plot_places(
 
 
 def plot_dipoles(each: Sequence[Mapping[str, Any]], true: NDArray[np.float64]) -> Figure:
-    """Ellipsoids (``place_mm``, ``axes_mm``, ``directions``) in the brain's outline, from three
-    sides; ``true`` (n, 3) m are marked."""
+    """Plot ellipsoids in the brain's outline, from three sides.
+
+    Parameters
+    ----------
+    each : with ``place_mm``, ``axes_mm`` and ``directions``. true : (n, 3) m, marked.
+    """
     from scipy.spatial import ConvexHull
 
     from bayesesi.anatomy import template_blobs
@@ -265,9 +312,11 @@ def plot_dipoles(each: Sequence[Mapping[str, Any]], true: NDArray[np.float64]) -
 
 
 def plot_window(volts: Volts, narrow: bool = False) -> Figure:
-    """Every channel over the window, and the map at the moment of most power.
+    """Plot every channel over the window, and the topography at the instant of most power.
 
-    ``narrow`` is for a phone: one below the other.
+    Parameters
+    ----------
+    volts : of the window. narrow : for a phone, one below the other.
     """
     figure = new_figure(*((4.2, 5.4) if narrow else (7.6, 3.0)), layout="constrained")
     shape = {"height_ratios": (1, 1.1)} if narrow else {"width_ratios": (1.7, 1)}
@@ -282,9 +331,11 @@ def plot_window(volts: Volts, narrow: bool = False) -> Figure:
 
 
 def plot_explained(volts: Volts, narrow: bool = False) -> Figure:
-    """Measured, explained and what is left at the peak, on one scale, and over the window.
+    """Plot measured, explained and what is left at the peak, on one scale, and over the window.
 
-    Parts stand side by side; ``narrow``, for a phone, one below the other.
+    Parameters
+    ----------
+    volts : with what is explained. narrow : for a phone, one below the other.
     """
     assert volts.explained is not None
     parts = {

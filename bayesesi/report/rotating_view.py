@@ -30,9 +30,12 @@ _VIEWS = {
 
 
 def turning(reading: Reading, probability: NDArray[np.float64], limit: float) -> dict[str, Any]:
-    """``data`` for the script, ``views`` for its buttons.
+    """Make ``data`` for the script and ``views`` for its buttons.
 
-    ``probability`` (S,) of sources at vertices of the template; colours end at ``limit``.
+    Parameters
+    ----------
+    reading : of the result. probability : (S,), 0 to 1, of sources at vertices of the template.
+    limit : probability at which colours end, above 0.
     """
     vertices = reading.template_vertices
     assert vertices is not None

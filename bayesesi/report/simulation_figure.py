@@ -22,7 +22,12 @@ _SPECTRAL = 64
 
 
 def plot_simulation(simulation: Simulation) -> Figure:
-    """Three cases with their truth, and spectra, sizes, SNR and active regions of all."""
+    """Plot three cases with their truth, and spectra, sizes, SNR and active regions of all.
+
+    Parameters
+    ----------
+    simulation : to plot.
+    """
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(12, 11.5), layout="constrained")

@@ -17,7 +17,12 @@ _N_SHOWN = 3
 
 
 def plot_volume_cases(cases: VolumeCases, title: str) -> Figure:
-    """The first cases: map on the scalp, and sizes of dipoles projected along three axes."""
+    """Plot the first cases: map on the scalp, and sizes of dipoles projected along three axes.
+
+    Parameters
+    ----------
+    cases : to plot. title : of the figure.
+    """
     import matplotlib.pyplot as plt
 
     n = min(_N_SHOWN, len(cases))
