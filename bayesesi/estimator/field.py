@@ -105,7 +105,7 @@ class FieldDenoiser(nn.Module):
     ) -> tuple[SourceGaussian, Tensor]:
         """What it says of x given v alone, and the (B, E) numbers of the event as a whole."""
         zero = scene.size.new_zeros(len(scene))
-        nothing = torch.zeros_like(forward.spreads(scene.values))
+        nothing = scene.values.new_zeros(forward.n_sources, *scene.values.shape[1:])
         return self._belief(nothing, zero, zero + 1, scene, forward, head)
 
     def mean(self, scene: FieldInputs, forward: FieldForward) -> tuple[Tensor, Tensor]:
@@ -163,18 +163,8 @@ def conditioned(
         if generator is not None:
             base = base + variance.sqrt() * torch.randn(x.shape, generator=generator)
             values = values + noise.sqrt() * torch.randn(values.shape, generator=generator)
-        left = (values - forward.sees(base)).permute(1, 2, 0)[..., None]
-        solved = torch.cholesky_solve(left, seen_factor(variance, noise, forward))[..., 0]
-        return base + variance * forward.spreads(solved.permute(2, 0, 1).contiguous())
-
-
-def seen_factor(variance: Tensor, noise: Tensor, forward: FieldForward) -> Tensor:
-    """(B, Q, m, m) lower factor of A c A' + kappa nu I, of c (S, B, Q) and kappa nu (B, Q)."""
-    half = forward.rows * variance.sqrt().movedim(0, 2)[:, :, None]  # (B, Q, m, S)
-    unit = torch.eye(half.shape[2], device=half.device)
-    gram = half @ half.transpose(2, 3) + noise[:, :, None, None] * unit
-    factor: Tensor = torch.linalg.cholesky(gram)
-    return factor
+        operator = forward.operator
+        return base + operator.A_dagger(values - operator.A(base), noise, variance)
 
 
 def given_data(
@@ -196,8 +186,11 @@ def minimum_norm(
     total = sigma**2 + alpha**2
     base = x * (alpha / total)
     c = sigma**2 / total
-    left = scene.values - forward.sees(base)
-    return base + forward.spreads(left * (c / (c * forward.power[:, None, None] + scene.noise)))
+    operator = forward.operator
+    left = scene.values - operator.A(base)
+    # A_dagger, where the rows of A are orthogonal
+    shrunk = left * (c / (c * forward.power[:, None, None] + scene.noise))
+    return base + operator.A_adjoint(shrunk)
 
 
 def of_courses(scene: FieldInputs, context: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesesi.estimator.field import SourceGaussian, seen_factor
+from bayesesi.estimator.field import SourceGaussian
 from bayesesi.features.field import FieldInputs
 from bayesesi.features.parcels import ParcelForward
 
@@ -31,17 +31,17 @@ def parcel_gaussian(
     belief: SourceGaussian, scene: FieldInputs, forward: ParcelForward, floor: float
 ) -> ParcelGaussian:
     """Of B x + floor N(0, I); see the module. In double precision where differences are small."""
-    field, d = forward.field, belief.variance.permute(1, 2, 0)
+    operator, d = forward.field.operator, belief.variance.permute(1, 2, 0)
     with torch.autocast(d.device.type, enabled=False):
-        lower = seen_factor(belief.variance, belief.inflation * scene.noise, field)
-        each = field.rows * (d * forward.weight)[:, :, None]
+        lower = operator.factor(belief.inflation * scene.noise, belief.variance)
+        each = operator.rows * (d * forward.weight)[:, :, None]
         both = each.new_zeros(*each.shape[:3], forward.n_parcels)
         both.index_add_(3, forward.label, each)  # A d B'
         own = d.new_zeros(*d.shape[:2], forward.n_parcels)
         own.index_add_(2, forward.label, d * forward.weight**2)
         seen = torch.linalg.solve_triangular(lower, both, upper=False).double()
         covariance = torch.diag_embed(own.double() + floor**2) - seen.transpose(2, 3) @ seen
-        left = (scene.values - field.sees(belief.mean)).permute(1, 2, 0)[..., None]
+        left = (scene.values - operator.A(belief.mean)).permute(1, 2, 0)[..., None]
         gain = torch.cholesky_solve(both, lower)
         mean = forward.sums(belief.mean).permute(1, 2, 0) + (gain.transpose(2, 3) @ left)[..., 0]
         return ParcelGaussian(mean, torch.linalg.cholesky(covariance), gain)
@@ -64,5 +64,5 @@ def lifted(
     weight = torch.cholesky_solve(apart, gaussian.lower[0])  # (Q, P, n)
     up = forward.spreads(weight.float().permute(1, 2, 0)) * d[:, None]
     seen = (gaussian.gain[0].double() @ weight).float()  # (Q, m, n)
-    back = torch.einsum("ms,qmn->snq", forward.field.rows, seen)
+    back = torch.einsum("ms,qmn->snq", forward.field.operator.rows, seen)
     return x + up - d[:, None] * back

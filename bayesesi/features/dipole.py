@@ -27,6 +27,7 @@ from torch import Tensor
 
 from bayesesi.anatomy import EXTENT_NODES, VolumeBlobs, node_weights, template_blobs
 from bayesesi.forward import BankedHead, template_bank
+from bayesesi.operator import principal_axes
 from bayesesi.prior import HeadPrior
 
 #: S/m of the skull at the nodes, and heads drawn at each.
@@ -72,7 +73,7 @@ class DipoleForward:
         modes, blobs = _node_modes(), template_blobs()
         middle = modes[len(modes) // 2, ::11]
         seen = np.concatenate([middle @ row.T for row in rows[:, 0]])
-        turn = np.ascontiguousarray(np.linalg.eigh(seen.T @ seen)[1][:, ::-1][:, :MOST].T, float)
+        turn = principal_axes(seen.T, MOST)
         unit = float(3 * (seen**2).sum(axis=1).mean())
         turned = torch.from_numpy((turn.astype(np.float32) @ rows) / np.float32(np.sqrt(unit)))
         m = len(turn)

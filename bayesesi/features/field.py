@@ -10,8 +10,8 @@ course, s_q = .3 |v~ T_q| / sqrt(S), a field of moments J (S, R) is carried as
                                      nu_q = 1 / s_q²,
 
 A (m, S) being what unit topographies show along the ``MOST`` directions U of the sensors in which
-they show most; its rows are orthogonal. Fields are then about one in size whatever the unit, the
-gain and the noise, and one network serves them all, for any R.
+they show most (``operator.WhitenedOperator``); its rows are orthogonal. Fields are then about one
+in size whatever the unit, the gain and the noise, and one network serves them all, for any R.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from torch import Tensor
 
 from bayesesi.anatomy import template_source_space
 from bayesesi.features.scan import PreparedForward, SizePrior, TemporalGroups
+from bayesesi.operator import WhitenedOperator
 
 #: Of the size of the data: fields of events, most of them near 0, are then about one in size.
 _SHARE = 0.3
@@ -60,16 +61,14 @@ class FieldForward:
 
     Attributes
     ----------
-    scan : of single patches. turn : (m, n_eff) U'. rows : (m, S) A. power : (m,) squared lengths
-        of its rows. gain : (S,) |a_s|, 1/(A m). smooth : (S, S) sparse, one an extent;
-        left : what each leaves of the variance of white noise, the mean over sources.
+    scan : of single patches. operator : A (m, S), U' (m, n_eff) and the gain (S,), 1/(A m).
+    power : (m,) squared lengths of the rows of A. smooth : (S, S) sparse, one an extent.
+    left : what each leaves of the variance of white noise, the mean over sources.
     """
 
     scan: PreparedForward
-    turn: Tensor
-    rows: Tensor
+    operator: WhitenedOperator
     power: Tensor
-    gain: Tensor
     smooth: tuple[Tensor, ...]
     left: tuple[float, ...]
 
@@ -77,38 +76,30 @@ class FieldForward:
     def of(cls, leadfield: NDArray[np.float64], level: int) -> FieldForward:
         """From the whitened lead field (n_eff, S) of a level of the template."""
         kernels, space = template_smoothing(level), template_source_space(level)
-        gain = np.linalg.norm(leadfield, axis=0)
-        unit = leadfield / gain
-        power, directions = np.linalg.eigh(unit @ unit.T)
-        turn = directions[:, ::-1][:, :MOST].T
+        operator = WhitenedOperator.of(leadfield).principal(MOST)
+        power = operator.rows.square().sum(1)
         seen = np.concatenate([kernel @ leadfield.T for kernel in kernels])
         place = np.log(space.areas / space.areas.sum())
         return cls(
             PreparedForward.of(seen, leadfield, place, space.positions),
-            _single(turn),
-            _single(turn @ unit),
-            _single(np.maximum(power[::-1][:MOST], 1e-9)),
-            _single(gain),
+            operator.float(),
+            power.clamp(min=1e-9).float(),
             tuple(_sparse(kernel) for kernel in kernels),
             tuple(float((kernel**2).sum(axis=1).mean()) for kernel in kernels),
         )
 
     @property
     def n_sources(self) -> int:
-        return self.rows.shape[1]
+        return self.operator.n_sources
 
     def to(self, device: torch.device | str) -> FieldForward:
-        moved = {name: getattr(self, name).to(device) for name in ("turn", "rows", "power", "gain")}
-        smooth = tuple(kernel.to(device) for kernel in self.smooth)
-        return replace(self, scan=self.scan.to(device), smooth=smooth, **moved)
-
-    def sees(self, x: Tensor) -> Tensor:
-        """A x: (S, B, Q) to (m, B, Q)."""
-        return (self.rows @ x.flatten(1)).unflatten(1, x.shape[1:])
-
-    def spreads(self, u: Tensor) -> Tensor:
-        """A' u: (m, B, Q) to (S, B, Q)."""
-        return (self.rows.T @ u.flatten(1)).unflatten(1, u.shape[1:])
+        return replace(
+            self,
+            scan=self.scan.to(device),
+            operator=self.operator.copied_to(device),
+            power=self.power.to(device),
+            smooth=tuple(kernel.to(device) for kernel in self.smooth),
+        )
 
     def smoothed(self, x: Tensor, extent: int) -> Tensor:
         """(S, B, Q) over neighbours."""
@@ -127,18 +118,19 @@ class FieldForward:
         own = values @ turn
         size = (own.square().sum(1) / self.n_sources).sqrt()
         size = _SHARE * size.clamp(min=1e-6)
-        turned = torch.einsum("mn,bnq->mbq", self.turn, own) / size
-        return FieldInputs(turned, size, turn, seen.features, seen.context)
+        return FieldInputs(
+            self.operator.turned(own) / size, size, turn, seen.features, seen.context
+        )
 
     def moments(self, x: Tensor, scene: FieldInputs) -> Tensor:
         """(S, B, R) A m of x (S, B, Q), of observations whose leadfield is this one."""
-        along = x * scene.size / self.gain[:, None, None]
+        along = self.operator.moments(x * scene.size)
         return torch.einsum("sbq,brq->sbr", along, scene.turn)
 
     def standardised(self, moments: Tensor, scene: FieldInputs) -> Tensor:
         """x (S, B, Q) of (S, B, R) A m."""
         along = torch.einsum("sbr,brq->sbq", moments, scene.turn)
-        return along * self.gain[:, None, None] / scene.size
+        return self.operator.standardised(along) / scene.size
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,10 +41,10 @@ class ParcelForward:
     @classmethod
     def on(cls, field: FieldForward, parcels: Parcels) -> ParcelForward:
         """On the device of the field."""
-        device = field.gain.device
-        label = torch.from_numpy(np.maximum(parcels.labels, 0)).to(device)
+        gain = field.operator.gain
+        label = torch.from_numpy(np.maximum(parcels.labels, 0)).to(gain.device)
         sign = torch.from_numpy(np.where(parcels.labels >= 0, parcels.signs, 0)).float()
-        plain = sign.to(device) / field.gain
+        plain = sign.to(gain.device) / gain
         size = plain.new_zeros(len(parcels)).index_add_(0, label, plain.square()).sqrt()
         return cls(field, label, plain / size[label], size)
 

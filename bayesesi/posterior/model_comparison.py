@@ -34,6 +34,7 @@ from bayesesi.features.dipole import MOST
 from bayesesi.features.field import EXTENTS, template_smoothing
 from bayesesi.forward import template_bank
 from bayesesi.observation import Observation
+from bayesesi.operator import principal_axes
 from bayesesi.prior import PatchPrior, SmoothPrior, block_generator, heads_around, read_prior
 
 #: What a recording may come from.
@@ -117,7 +118,7 @@ def _halved(obs: Observation, seed: int) -> dict[str, float]:
     rows = heads.whitened_rows(banked, obs.whitener.matrix, N_HEADS, block)[1]
     patches, fields = _focal_modes(), _smooth_modes()
     seen = np.concatenate([patches[1] @ row.T for row in rows[:4]])
-    turn = np.ascontiguousarray(np.linalg.eigh(seen.T @ seen)[1][:, ::-1][:, :MOST].T, float)
+    turn = principal_axes(seen.T, MOST)
     turned = turn.astype(np.float32) @ rows
     one = _Covariances.of(turned, patches.reshape(-1, 1, patches.shape[2]), turn)
     all_over = _Covariances.of(turned, fields, turn)

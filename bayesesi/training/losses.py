@@ -78,7 +78,7 @@ def mean_losses(
         terms = {
             "regression": lambda: (mean - truth).square().mean(),
             "forward": lambda: (
-                (example.forward.sees(mean) - example.scene.values[:, rows]).square().mean()
+                (example.forward.operator.A(mean) - example.scene.values[:, rows]).square().mean()
             ),
             "laplacian": lambda: _differences(mean, level).square().mean(),
             "variation": lambda: _differences(mean, level).abs().mean(),

@@ -70,7 +70,7 @@ def exact(
     q: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(S,) mean and (S, S) covariance of course q of case k by its precision, all written out."""
-    a = forward.rows.double().numpy()
+    a = forward.operator.rows.double().numpy()
     noise = float(belief.inflation[k, q] * scene.noise[k, q])
     d = belief.variance[:, k, q].double().numpy()
     precision = a.T @ a / noise + np.diag(1 / d + float(alpha[k] / sigma[k]) ** 2)
@@ -90,14 +90,21 @@ def test_the_data_are_kept_but_for_their_length(forward: FieldForward, scene: Fi
     moments = 1e-8 * torch.randn(forward.n_sources, 1, obs.n_functions, generator=generator)
     x = forward.standardised(moments, one)
     along = moments[:, 0].double().numpy() @ one.turn[0].double().numpy()
-    turned = forward.turn.double().numpy() @ obs.leadfield @ along / one.size[0].double().numpy()
-    np.testing.assert_allclose(forward.sees(x)[:, 0], turned, atol=1e-4 * np.abs(turned).max())
+    turned = (
+        forward.operator.turn.double().numpy()
+        @ obs.leadfield
+        @ along
+        / one.size[0].double().numpy()
+    )
+    np.testing.assert_allclose(
+        forward.operator.A(x)[:, 0], turned, atol=1e-4 * np.abs(turned).max()
+    )
     back = forward.moments(x, one)[:, 0].double().numpy()
     np.testing.assert_allclose(back, along @ one.turn[0].T.double().numpy(), atol=1e-13)
 
 
 def test_rows_are_orthogonal_and_smoothing_keeps_a_constant(forward: FieldForward) -> None:
-    gram = forward.rows @ forward.rows.T
+    gram = forward.operator.rows @ forward.operator.rows.T
     torch.testing.assert_close(gram.diag(), forward.power, rtol=1e-3, atol=1e-3)
     assert (gram - gram.diag().diag()).abs().max() < 1e-3 * float(forward.power.max())
     for kernel, left in zip(template_smoothing(LEVEL), forward.left, strict=True):
@@ -189,7 +196,7 @@ def test_draws_of_a_gaussian_are_those_of_its_posterior(
     zero, one = torch.zeros(forward.n_sources, B, Q), torch.ones(forward.n_sources, B, Q)
     flat = SourceGaussian(zero, one, torch.ones(B, Q))
     mean, covariance = exact(forward, scene, flat, zero, torch.zeros(B), torch.ones(B), k, q)
-    directions = np.r_[np.eye(forward.n_sources)[:3], forward.rows[:3].numpy() / 10]
+    directions = np.r_[np.eye(forward.n_sources)[:3], forward.operator.rows[:3].numpy() / 10]
     sd = np.sqrt(np.einsum("ds,st,dt->d", directions, covariance, directions))
 
     def off(net: FieldDenoiser) -> tuple[float, float]:

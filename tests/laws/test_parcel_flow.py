@@ -100,7 +100,7 @@ def test_the_gaussian_is_that_of_the_sources(two: Parcels) -> None:
         own = two.labels == p
         rows[p, own] = two.signs[own] / np.linalg.norm(obs.leadfield[:, own], axis=0)
         rows[p] /= np.linalg.norm(rows[p])
-    a = forward.field.rows.double().numpy()
+    a = forward.field.operator.rows.double().numpy()
     for q in range(found.mean.shape[1]):
         d = belief.variance[:, 0, q].double().numpy()
         m = belief.mean[:, 0, q].double().numpy()

@@ -42,7 +42,7 @@ class Task:
     def cases(self, n: int, generator: torch.Generator) -> tuple[Tensor, FieldInputs]:
         shape = (self.forward.n_sources, n, 1)
         x = self.variance.sqrt()[:, None, None] * torch.randn(shape, generator=generator)
-        seen = self.forward.sees(x)
+        seen = self.forward.operator.A(x)
         values = seen + NU**0.5 * torch.randn(seen.shape, generator=generator)
         features = torch.zeros(n, shape[0], 12)
         size, turn = torch.full((n, 1), NU**-0.5), torch.ones(n, 1, 1)
@@ -50,7 +50,7 @@ class Task:
 
     def exact(self, values: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(16, B) means and (16, 16) covariance of F x."""
-        a, v = self.forward.rows.double().numpy(), self.variance.double().numpy()
+        a, v = self.forward.operator.rows.double().numpy(), self.variance.double().numpy()
         gram = (a * v) @ a.T + NU * np.eye(len(a))
         gain = (v[:, None] * a.T) @ np.linalg.inv(gram)
         f = self.functionals

@@ -62,7 +62,7 @@ def exact(
     task: Task, forward: ParcelForward, scene: FieldInputs, floor: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(B, P) means and (P, P) covariance."""
-    a, v = task.forward.rows.double().numpy(), task.variance.double().numpy()
+    a, v = task.forward.operator.rows.double().numpy(), task.variance.double().numpy()
     rows = forward.sums(torch.eye(len(v))).double().numpy()
     gain = (v[:, None] * a.T) @ np.linalg.inv((a * v) @ a.T + NU * np.eye(len(a)))
     mean = rows @ gain @ scene.values[:, :, 0].double().numpy()
