@@ -27,7 +27,12 @@ from bayesesi.posterior.base import Posterior
 
 @dataclass(frozen=True, eq=False)
 class EnsemblePosterior(Posterior):
-    """See the module; members count alike."""
+    """Hold the mixture of the module; members count alike.
+
+    Attributes
+    ----------
+    members : posteriors of one observation.
+    """
 
     members: tuple[Posterior, ...]
 
@@ -51,7 +56,7 @@ class EnsemblePosterior(Posterior):
         return which.astype(np.int64), [int(own) for own in seeds]
 
     def latents(self, n: int, seed: int = 0) -> dict[str, NDArray[Any]]:
-        """Of ``sample(n, seed)``: which member each draw is of."""
+        """List which ``member`` each draw of ``sample(n, seed)`` is of."""
         return {"member": self._chosen(n, seed)[0]}
 
     @cached_property
@@ -62,11 +67,11 @@ class EnsemblePosterior(Posterior):
         return np.asarray(self._means.mean(axis=0))
 
     def aleatoric(self) -> NDArray[np.float64]:
-        """(S[, 3], R) A m: root of the mean of the members' variances."""
+        """Compute the root of the mean of the members' variances, (S[, 3], R) A m."""
         return np.sqrt(np.mean([member.sd() ** 2 for member in self.members], axis=0))
 
     def epistemic(self) -> NDArray[np.float64]:
-        """(S[, 3], R) A m: standard deviation of the members' means."""
+        """Compute the standard deviation of the members' means, (S[, 3], R) A m."""
         return np.asarray(self._means.std(axis=0))
 
     def sd(self) -> NDArray[np.float64]:
@@ -79,7 +84,13 @@ class EnsemblePosterior(Posterior):
     def region_disagreement(
         self, n: int = 1000, seed: int = 0, share: float = ACTIVE_SHARE
     ) -> NDArray[np.float64]:
-        """(P,) standard deviation of the members' probabilities that a region is active."""
+        """Compute the (P,) standard deviation between members of the probability of each region.
+
+        Parameters
+        ----------
+        n : number of draws of each member. seed : of them.
+        share : of the energy that makes a region active, 0 to 1.
+        """
         each = [member.region_probability(n, seed, share) for member in self.members]
         return np.asarray(np.std(each, axis=0))
 
@@ -108,7 +119,11 @@ class EnsemblePosterior(Posterior):
 
 
 def ensemble_posterior(members: Sequence[Posterior]) -> EnsemblePosterior:
-    """The mixture of posteriors of one observation.
+    """Mix posteriors of one observation.
+
+    Parameters
+    ----------
+    members : two or more.
 
     Raises
     ------

@@ -61,10 +61,11 @@ def gaussian_posterior(
     scale: float | None = None,
     smoothness: float = _SMOOTHNESS,
 ) -> GaussianPosterior:
-    """The posterior under a Gaussian prior.
+    """Condition on an observation under a Gaussian prior.
 
     Parameters
     ----------
+    obs : the data.
     prior : ``"identity"``: every source alike; ``"depth"``: deep ones as much larger as they are
         fainter, ||L_s||^-0.8 within 10 (MNE's); ``"smooth"``: fields of correlation
         exp(-d² / (2 smoothness²)) on the template's cortex.
@@ -90,10 +91,13 @@ def gaussian_posterior(
 
 @dataclass(frozen=True, eq=False)
 class PriorShape:
-    """A of unit scale: components of ``sd`` (F,), or a ``factor`` (F, m).
+    """Hold A of unit scale.
 
-    Loose sources have ``sd`` along their ``normals`` (S, 3), and sqrt(``loose``) of it across:
-    A is then the symmetric root of each source's 3 by 3 covariance.
+    Attributes
+    ----------
+    name : of the prior. sd : (F,) of the components. factor : (F, m) instead of it.
+    normals : (S, 3) of loose sources, which have ``sd`` along them. loose : ratio of the variance
+        across to that; A is then the symmetric root of each source's 3 by 3 covariance.
     """
 
     name: Shape
@@ -107,19 +111,34 @@ class PriorShape:
         return len(self.sd) if self.factor is None else self.factor.shape[1]
 
     def spread(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A z: (..., m, R) to (..., F, R)."""
+        """Compute A z.
+
+        Parameters
+        ----------
+        coefficients : z, (..., m, R), unitless; the result is (..., F, R).
+        """
         if self.factor is not None:
             return np.asarray(self.factor @ coefficients)
         return np.asarray(self.sd[:, None] * self._squeeze(coefficients, np.sqrt(self.loose)))
 
     def gather(self, leadfield: NDArray[np.float64]) -> NDArray[np.float64]:
-        """L A: (n, F) to (n, m)."""
+        """Compute L A, (n, m).
+
+        Parameters
+        ----------
+        leadfield : L, (n, F).
+        """
         if self.factor is not None:
             return np.asarray(leadfield @ self.factor)
         return self.spread(leadfield.T).T
 
     def standardised(self, moments: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A^-1 J: (..., F, R) to the same, where A has an inverse."""
+        """Compute A^-1 J, in the shape of J, where A has an inverse.
+
+        Parameters
+        ----------
+        moments : J, (..., F, R), A m over the scale.
+        """
         return np.asarray(self._squeeze(moments, 1 / np.sqrt(self.loose)) / self.sd[:, None])
 
     @property
@@ -150,12 +169,12 @@ class PriorShape:
 
 @dataclass(frozen=True, eq=False)
 class GaussianPosterior(Posterior):
-    """See the module. ``scale`` is s; the rest is kept from the making.
+    """Hold the posterior of the module; all but ``scale`` is kept from the making.
 
     Attributes
     ----------
-    seen : (n_eff, m): L~ A. gains : (n_eff,) and basis : (n_eff, n_eff): eigenvalues and vectors of
-        L~ A A' L~'.
+    shape : A. scale : s, A m. seen : (n_eff, m): L~ A. gains : (n_eff,) and basis : (n_eff,
+        n_eff): eigenvalues and vectors of L~ A A' L~'.
     """
 
     shape: PriorShape
@@ -202,7 +221,7 @@ class GaussianPosterior(Posterior):
         return float(-spread - 0.5 * (_NOISE_DOF + count) * np.log(_NOISE_DOF + power))
 
     def details(self) -> dict[str, Any]:
-        """What a methods section would say; ``scale`` in A m where volts are known."""
+        """Describe the computation; ``scale`` in A m where volts are known."""
         return {
             "family": "gaussian",
             "prior": self.shape.name,
@@ -234,7 +253,7 @@ class GaussianPosterior(Posterior):
         return _unflat(np.repeat(sd[:, None], self.obs.n_functions, axis=1), self.obs)
 
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float64]:
-        """Draws of the prior, corrected by what they predict wrongly (Matheron's rule)."""
+        """Draw from the prior and correct what the draws predict wrongly (Matheron's rule)."""
         if n < 1:
             raise InputError(f"draw at least once, not {n} times")
         rng = np.random.default_rng(seed)
@@ -252,7 +271,7 @@ class GaussianPosterior(Posterior):
         return draws
 
     def log_prob(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        """log N(J; mean, Cov), by log det Cov = log det(s² A A') - log det K.
+        """Evaluate log N(J; mean, Cov), by log det Cov = log det(s² A A') - log det K.
 
         Raises
         ------

@@ -28,7 +28,7 @@ _LEAST_DRAWS, _LEAST_RANGE = 25, 0.1
 
 @dataclass(frozen=True, eq=False)
 class ImportanceWeights:
-    """Of D draws.
+    """Weigh D draws.
 
     Attributes
     ----------
@@ -81,8 +81,13 @@ class ImportanceWeights:
         return np.asarray(np.exp(self._smoothed[0]))
 
     def resample(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """(n,) draws by their weights, in order: each comes floor or ceil of n w times
-        (systematic; Kitagawa 1996, doi:10.1080/10618600.1996.10474692)."""
+        """Draw (n,) indices by the weights, in order: each comes floor or ceil of n w times
+        (systematic; Kitagawa 1996, doi:10.1080/10618600.1996.10474692).
+
+        Parameters
+        ----------
+        n : number of indices. rng : of the one random offset.
+        """
         levels = (rng.random() + np.arange(n)) / n
         cumulative = np.cumsum(self.normalised)
         return np.searchsorted(cumulative / cumulative[-1], levels).clip(max=len(cumulative) - 1)
@@ -91,11 +96,15 @@ class ImportanceWeights:
 def importance_weights(
     log_joint: NDArray[np.floating], log_proposal: NDArray[np.floating]
 ) -> ImportanceWeights:
-    """Of D draws with the (D,) ``log_joint`` p(v~, x) drawn with (D,) ``log_proposal`` density.
+    """Compute the weights of D draws.
+
+    Parameters
+    ----------
+    log_joint : (D,) log p(v~, x), nats. log_proposal : (D,) log density of its proposal, nats.
 
     Raises
     ------
-    InputError : shapes that do not fit, no draws, values that are not numbers, or a posterior that
+    InputError : shapes that do not fit, no draws, values that are NaN, or a posterior that
         excludes all that was proposed.
     """
     joint, proposal = np.asarray(log_joint, float), np.asarray(log_proposal, float)

@@ -49,13 +49,13 @@ _SMOOTHNESS = (1 / 6, 0.5, 5 / 6)
 
 @dataclass(frozen=True)
 class PriorEvidence:
-    """Of one recording.
+    """Hold how probable each prior is, of one recording.
 
     Attributes
     ----------
     log_evidence : nats over noise alone, by the names of ``PRIORS``. error : nats, of the log odds
         of the best two: half of what they differ by between two sets of heads. probability : of
-        each, from ``prior``.
+        each, 0 to 1, from ``prior``.
     """
 
     log_evidence: Mapping[str, float]
@@ -68,7 +68,7 @@ class PriorEvidence:
         return max(self.probability, key=lambda name: self.probability[name])
 
     def to_dict(self) -> dict[str, object]:
-        """Plain text and numbers, for a file."""
+        """List plain text and numbers, for a file."""
         return {
             "log_evidence": {k: round(v, 2) for k, v in self.log_evidence.items()},
             "error": round(self.error, 2),
@@ -79,11 +79,13 @@ class PriorEvidence:
 def compare_priors(
     obs: Observation, prior: Mapping[str, float] | None = None, seed: int = 0
 ) -> PriorEvidence:
-    """Evidence for a few patches, a smooth field and nothing.
+    """Compare the evidence for a few patches, a smooth field and nothing.
 
     Parameters
     ----------
+    obs : in the template's head.
     prior : probabilities of ``PRIORS`` before the data, alike if not given.
+    seed : of the heads that are drawn.
 
     Raises
     ------

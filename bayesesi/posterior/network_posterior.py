@@ -18,7 +18,11 @@ from bayesesi.posterior.base import Posterior
 
 
 def field_inputs(obs: Observation, level: int) -> tuple[FieldForward, FieldInputs]:
-    """The forward as a network of a level of the template has it, and the one scene.
+    """Make the forward as a network of a level of the template has it, and the inputs.
+
+    Parameters
+    ----------
+    obs : of sources fixed to the normal. level : of the template's cortex.
 
     Raises
     ------
@@ -59,7 +63,7 @@ class NetworkPosterior(Posterior):
         return () if self.support is None else self.support.outside(self.scene.context[0])
 
     def sd(self) -> NDArray[np.float64]:
-        """Of ``n_spread`` draws."""
+        """Compute the standard deviation of ``n_spread`` draws, (S, R) A m."""
         return np.asarray(self.sample(self.n_spread, self.seed).std(axis=0))
 
     def _scenes(self, n: int) -> FieldInputs:

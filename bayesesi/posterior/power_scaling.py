@@ -34,7 +34,7 @@ NOTABLE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class PowerSensitivity:
-    """Of P regions.
+    """Hold how the probabilities of P regions move with prior and likelihood.
 
     Attributes
     ----------
@@ -58,10 +58,15 @@ class PowerSensitivity:
 def power_sensitivity(
     posterior: Posterior, n: int = 1000, seed: int = 0, share: float = ACTIVE_SHARE
 ) -> PowerSensitivity:
-    """Of the regions' probabilities among n draws of ``patches``.
+    """Compute the sensitivity of the regions' probabilities among draws of ``patches``.
 
     The likelihood is that which the posterior used, a power below 1 included
     (``PatchLikelihood.zeta``); where the head is unknown, of the data given how sources look in it.
+
+    Parameters
+    ----------
+    posterior : of the model ``patches``. n : number of draws. seed : of them.
+    share : of the energy that makes a region active, 0 to 1.
 
     Raises
     ------

@@ -20,10 +20,15 @@ NANO = 1e9
 
 @dataclass(frozen=True, eq=False)
 class SbiPosterior:
-    """theta: the moments j of all sources, flat, nA m; x: the whitened data, flat.
+    """Wrap a posterior for sbi.
 
-    sbi asks for ``sample``, ``sample_batched`` and ``log_prob``. This is of one observation: x may
-    be left out, or be that of the observation.
+    theta are the moments j of all sources, flat, nA m; x are the whitened data, flat. sbi asks for
+    ``sample``, ``sample_batched`` and ``log_prob``. This is of one observation: x may be left out,
+    or be that of the observation.
+
+    Attributes
+    ----------
+    posterior : of the observation.
     """
 
     posterior: Posterior
@@ -36,7 +41,17 @@ class SbiPosterior:
     def sample(
         self, sample_shape: Any = (1,), x: Tensor | None = None, seed: int | None = None, **_: Any
     ) -> Tensor:
-        """(*sample_shape, S R); from the generator of torch, without a seed."""
+        """Draw (*sample_shape, S R) nA m.
+
+        Parameters
+        ----------
+        sample_shape : of the draws. x : (n_eff R,) whitened, that of the observation.
+        seed : of the draws; from the generator of torch without one.
+
+        Raises
+        ------
+        InputError : another x.
+        """
         self._check(x)
         shape = torch.Size(sample_shape)
         own = int(torch.randint(2**31, (1,))) if seed is None else seed
@@ -44,12 +59,30 @@ class SbiPosterior:
         return torch.from_numpy(draws.reshape(*shape, -1)).float()
 
     def sample_batched(self, sample_shape: Any, x: Tensor, **_: Any) -> Tensor:
-        """(*sample_shape, B, S R), x being B times the observation."""
+        """Draw (*sample_shape, B, S R) nA m.
+
+        Parameters
+        ----------
+        sample_shape : of the draws. x : (B, n_eff R) whitened, B times that of the observation.
+
+        Raises
+        ------
+        InputError : another x.
+        """
         parts = [self.sample(sample_shape, row) for row in x]
         return torch.stack(parts, dim=len(torch.Size(sample_shape)))
 
     def log_prob(self, theta: Tensor, x: Tensor | None = None, **_: Any) -> Tensor:
-        """(D,) nats of (D, S R), where the family has a density."""
+        """Evaluate the (D,) log density, nats, where the family has one.
+
+        Parameters
+        ----------
+        theta : (D, S R) nA m. x : (n_eff R,) whitened, that of the observation.
+
+        Raises
+        ------
+        InputError : another x, a family without a density.
+        """
         self._check(x)
         shape = (*self.posterior.obs.leadfield.shape[1:], self.posterior.obs.n_functions)
         draws = theta.double().numpy().reshape(-1, *shape) / NANO

@@ -39,13 +39,13 @@ _PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
 @dataclass(frozen=True, eq=False)
 class VolumePatchLikelihood:
-    """What is weighed.
+    """Weigh states of blobs against data.
 
     Attributes
     ----------
     data : (r,), noise of unit variance. seen : H heads, each (r, 3, A) float32: every blob of unit
         norm along each axis.
-    sizes : (M,) s, with log_size (M,). log_count : (K + 1,) of none, one, two... blobs.
+    sizes : (M,) s, A m. log_size : (M,) log prior. log_count : (K + 1,) log prior of 0 to K blobs.
     """
 
     data: NDArray[np.float64]
@@ -82,12 +82,12 @@ class VolumePatchLikelihood:
     def factor(
         self, head: int, atoms: NDArray[np.int64], sizes: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """(r, 3 k): F = [s_j T_j], axes of a blob side by side."""
+        """Stack F = [s_j T_j], (r, 3k), of ``atoms`` (k,) with ``sizes`` (k,) in a ``head``."""
         columns = self.seen[head][:, :, atoms].astype(float) * self.sizes[sizes]
         return np.moveaxis(columns, 1, 2).reshape(len(self.data), -1)
 
     def log_likelihood(self, factor: NDArray[np.float64]) -> float:
-        """log N(v; 0, I + F F') up to a constant."""
+        """Evaluate log N(v; 0, I + F F') up to a constant, F the ``factor`` (r, 3k)."""
         root, _ = rooted(factor)
         turned = solve_triangular(root, factor.T @ self.data, lower=True)
         return float(0.5 * turned @ turned - np.log(np.diag(root)).sum())
@@ -95,7 +95,7 @@ class VolumePatchLikelihood:
     def options(
         self, head: int, others: NDArray[np.float64] | None = None, zeta: float = 1.0
     ) -> Candidates:
-        """Every blob as one more beside ``others``, a factor (r, 3 k)."""
+        """List each blob as one more beside ``others`` (r, 3k) in ``head``; ``zeta`` 0 to 1."""
         seen, gram = self.seen[head], self.grams[head]
         if others is None or not others.shape[1]:
             return Candidates(self, np.tensordot(self.data, seen, axes=1), gram, zeta)
@@ -108,7 +108,7 @@ class VolumePatchLikelihood:
     def moments(
         self, factor: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(3 k,) mean and (3 k, 3 k) covariance of m over s, given states."""
+        """Compute mean (3k,) and covariance (3k, 3k) of m over s, given ``factor`` (r, 3k)."""
         precision = np.eye(factor.shape[1]) + factor.T @ factor
         covariance = np.linalg.inv(precision)
         return np.asarray(covariance @ (factor.T @ self.data)), np.asarray(covariance, float)
@@ -116,7 +116,13 @@ class VolumePatchLikelihood:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """One more blob: h (3, A), and G (6, A) as (xx, yy, zz, xy, xz, yz); likelihood to a power."""
+    """Weigh one more blob.
+
+    Attributes
+    ----------
+    problem : the likelihood. h : (3, A). gram : G, (6, A) as (xx, yy, zz, xy, xz, yz).
+    zeta : power of the likelihood, 0 to 1.
+    """
 
     problem: VolumePatchLikelihood
     h: NDArray[np.float64]
@@ -173,13 +179,13 @@ class Candidates:
         return np.asarray(np.exp(self.log_weight[self.likely] - self.log_evidence))
 
     def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """n options, numbered ``size A + atom``."""
+        """Draw ``n`` options by ``rng``, numbered ``size A + atom``."""
         along = np.cumsum(self.probability)
         found = np.searchsorted(along, rng.random(n) * along[-1], "right")
         return self.likely[np.minimum(found, len(along) - 1)]
 
     def expected(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Likely atoms, with repeats, and (n, 3) probability times the mean of their moment."""
+        """List likely atoms, with repeats, and (n, 3) probability times mean of their moment."""
         size, atom = np.divmod(self.likely, self.problem.n_atoms)
         s, h = self.problem.sizes[size] ** 2, self.h[:, atom]
         trace, minors, det = self._invariants[:, atom]
@@ -191,7 +197,12 @@ class Candidates:
 
 @dataclass(frozen=True, eq=False)
 class BlobStates:
-    """D states: head (D,); used, atom, size (D, K)."""
+    """Hold D states of up to K blobs.
+
+    Attributes
+    ----------
+    head : (D,). used : (D, K) which slots hold a blob. atom, size : (D, K) indices.
+    """
 
     head: NDArray[np.int64]
     used: NDArray[np.bool_]
@@ -210,16 +221,18 @@ class BlobStates:
 
     @classmethod
     def joined(cls, parts: Sequence[BlobStates]) -> BlobStates:
+        """Join ``parts`` one after the other."""
         names = [one.name for one in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def copy(self) -> BlobStates:
+        """Copy the arrays."""
         return BlobStates.joined([self])
 
     def factor(
         self, problem: VolumePatchLikelihood, row: int, head: int | None = None
     ) -> NDArray[np.float64]:
-        """(r, 3 k) F of one state, in another head if told so."""
+        """Stack F, (r, 3k), of the state ``row`` of a ``problem``, or in another ``head``."""
         kept = self.used[row]
         where = int(self.head[row]) if head is None else head
         return problem.factor(where, self.atom[row, kept], self.size[row, kept])
@@ -227,13 +240,13 @@ class BlobStates:
 
 @dataclass(frozen=True, eq=False)
 class ChainRun:
-    """What the posterior is known by.
+    """Hold the draws and sums by which the posterior is known.
 
     Attributes
     ----------
     states : D draws; of N chains sweep by sweep. log_likelihood : (sweeps, N), or (1, D).
     expected : (A, 3) A m: sum over slots of probability times moment of a blob of unit norm, and
-        atom_probability (A,) of probability, over all options of every visit.
+        of probability, atom_probability : (A,), over all options of every visit.
     count_probability : (K + 1,) of no blob, one, two...
     """
 
@@ -245,7 +258,7 @@ class ChainRun:
 
 
 def enumerate_one(problem: VolumePatchLikelihood, n: int, rng: np.random.Generator) -> ChainRun:
-    """At most one blob exactly; n states drawn."""
+    """Enumerate at most one blob of a ``problem`` exactly; ``n`` states are drawn by ``rng``."""
     each = [problem.options(head) for head in range(len(problem.seen))]
     evidence = np.array([options.log_evidence for options in each])
     share = np.exp(evidence - logsumexp(evidence))
@@ -269,7 +282,7 @@ def enumerate_one(problem: VolumePatchLikelihood, n: int, rng: np.random.Generat
 def run_chains(
     problem: VolumePatchLikelihood, n: int, warm: int, sweeps: int, rng: np.random.Generator
 ) -> ChainRun:
-    """Chains that start without a blob, fill up and warm up on a flattened likelihood."""
+    """Run ``n`` chains of a ``problem`` by ``rng``: ``warm`` sweeps, then ``sweeps``."""
     heads = rng.permutation(np.arange(n) % len(problem.seen))
     blank = np.zeros((n, problem.n_slots), np.int64)
     states = BlobStates(heads, blank > 0, blank, blank.copy())
@@ -312,9 +325,9 @@ def sweep(
     zeta: float = 1.0,
     tally: _Tally | None = None,
 ) -> NDArray[np.float64]:
-    """Every slot drawn anew in any order, then the head, in place; (D,) log-likelihoods.
+    """Draw every slot of ``states`` anew by ``rng``, then the head, in place; (D,) log-likelihoods.
 
-    The likelihood counts to the power of zeta.
+    The likelihood of ``problem`` counts to the power of ``zeta``, 0 to 1; ``tally`` sums visits.
     """
     for row in range(len(states)):
         for slot in rng.permutation(problem.n_slots):
@@ -360,7 +373,10 @@ def _draw_head(
 
 
 def rooted(factor: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(q, q) root R of I + F'F, and (q, r) U = R^-1 F': the inverse of I + F F' is I - U'U."""
+    """Decompose I + F'F = R R', ``factor`` F (r, q): root R (q, q), and U = R^-1 F' (q, r).
+
+    The inverse of I + F F' is I - U'U.
+    """
     root = np.linalg.cholesky(np.eye(factor.shape[1]) + factor.T @ factor)
     return np.asarray(root, float), np.asarray(solve_triangular(root, factor.T, lower=True))
 

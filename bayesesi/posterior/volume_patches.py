@@ -86,12 +86,12 @@ class BlobAtoms:
         return len(self.positions) * len(self.extents_mm)
 
     def shapes(self, atoms: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, S) blobs of unit norm."""
+        """Compute the blobs of unit norm, (n, S), of the indices ``atoms`` (n,)."""
         extent, centre = np.divmod(atoms, len(self.positions))
         return _shapes(self.positions, centre, self.extents_mm[extent] * 1e-3)
 
     def spread(self, moments: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(S, 3) field of moments (A, 3) of all blobs, but for the smallest: a thousandth."""
+        """Sum blobs of ``moments`` (A, 3) A m to a field (S, 3), but for a thousandth."""
         size = np.abs(moments).sum(axis=1)
         order = np.argsort(size)
         faint = order[np.cumsum(size[order]) <= _LEAST_SHARE * size.sum()]
@@ -111,7 +111,12 @@ def make_blob_atoms(
     heads: Sequence[ForwardOperator] = (),
     extents_mm: Sequence[float] = EXTENTS_MM,
 ) -> BlobAtoms:
-    """All blobs on the sources of a forward, in it or in the ``heads`` that it may be.
+    """Make all blobs on the sources of a forward.
+
+    Parameters
+    ----------
+    forward : with free sources in a volume. heads : that it may be; the forward alone if empty.
+    extents_mm : (E,) above 0.
 
     Raises
     ------
@@ -152,22 +157,23 @@ def blob_posterior(
     warm: int = _WARM,
     sweeps: int = _SWEEPS,
 ) -> BlobPosterior:
-    """The posterior over blobs, all of ``n_blobs`` alike before the data; see the module.
+    """Condition on an observation under a prior of blobs, all of ``n_blobs`` alike; see the module.
 
     Up to one blob by enumeration, more by ``n_chains`` chains of ``warm`` + ``sweeps`` sweeps.
 
     Parameters
     ----------
-    n_blobs : numbers of blobs, one after another; 0 may be one.
+    obs : of one instant. n_blobs : numbers of blobs, one after another; 0 may be one.
+    seed : of states and chains. extents_mm : (E,) above 0.
     scale : A m, root mean square of a blob's L2 norm over sources; None where it is not known.
     heads : forwards of the heads the true one may be, all alike; the assumed one if not given.
-    mismatch : t, power of what every head shows wrongly over that of the data.
-    atoms : ``make_blob_atoms(obs.forward, heads, extents_mm)`` kept from before, in place of these;
-        they are the same for every recording, and take seconds a head.
+    mismatch : t, ratio of the power of what every head shows wrongly to that of the data.
+    atoms : ``make_blob_atoms(obs.forward, heads, extents_mm)`` kept from before; they are the same
+        for every recording, and take seconds a head.
 
     Raises
     ------
-    InputError : fixed or loose sources, a cortex, more than one moment, counts with gaps, numbers
+    InputError : fixed or loose sources, a cortex, more than one instant, counts with gaps, numbers
         out of range, a scale where the unit of the data is not known, atoms of other sources.
     """
     _check_volume(obs.forward)
@@ -186,7 +192,12 @@ def blob_posterior(
 
 @dataclass(frozen=True, eq=False)
 class BlobPosterior(Posterior):
-    """See the module. Draws come from the states of ``run``, moments Gaussian given each."""
+    """Hold the posterior of the module: draws of states, moments Gaussian given each.
+
+    Attributes
+    ----------
+    atoms : the blobs. problem : the likelihood. run : its states.
+    """
 
     atoms: BlobAtoms
     problem: VolumePatchLikelihood
@@ -231,7 +242,7 @@ class BlobPosterior(Posterior):
         return self.atoms.spread(self.run.expected)[:, :, None]
 
     def mean(self) -> NDArray[np.float64]:
-        """(S, 3, 1) A m, moments averaged in closed form over all options of every slot."""
+        """Average moments in closed form over all options of every slot, (S, 3, 1) A m."""
         return self._mean
 
     @cached_property
@@ -248,11 +259,11 @@ class BlobPosterior(Posterior):
         return np.sqrt(np.maximum(second - first**2, 0.0))[:, :, None]
 
     def sd(self) -> NDArray[np.float64]:
-        """(S, 3, 1) A m, over the states and in closed form given each."""
+        """Compute the standard deviation over states, in closed form given each, (S, 3, 1) A m."""
         return self._sd
 
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float64]:
-        """(n, S, 3, 1) A m.
+        """Draw (n, S, 3, 1) A m.
 
         Raises
         ------
@@ -267,7 +278,7 @@ class BlobPosterior(Posterior):
         return draws
 
     def latents(self, n: int, seed: int = 0) -> dict[str, NDArray[Any]]:
-        """``count`` of blobs and number of the ``head`` of each draw."""
+        """List the ``count`` of blobs and the number of the ``head`` of each draw."""
         states = self.run.states[self._rows(n, seed)[0]]
         return {"count": states.count, "head": states.head}
 

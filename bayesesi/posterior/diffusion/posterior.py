@@ -46,7 +46,13 @@ def draw_fields(
     generator: torch.Generator,
     n: int = 1,
 ) -> Tensor:
-    """(S, B n, Q): n fields of an event for each of B scenes of one forward, side by side."""
+    """Draw n fields of an event for each of B scenes of one forward, (S, B n, Q), side by side.
+
+    Parameters
+    ----------
+    denoiser : the network. scene : B of them. forward : their S sources. generator : of the noise.
+    n : number of fields of each.
+    """
     sigmas = [1 / (1 + ratio) for ratio in RATIOS]
     many = scene.pick(torch.arange(len(scene)).repeat_interleave(n))
     x = torch.randn(forward.n_sources, *many.values.shape[1:], generator=generator)
@@ -81,10 +87,11 @@ def field_posterior(
     seed: int = 0,
     support: TrainingRange | None = None,
 ) -> DiffusionPosterior:
-    """What the network says of one observation.
+    """Condition the network on one observation.
 
     Parameters
     ----------
+    obs : of sources fixed to the normal. denoiser : the network. seed : of the draws behind ``sd``.
     level : of the template's sources that the network knows.
     support : which contexts it met.
 
@@ -100,7 +107,12 @@ def field_posterior(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DiffusionPosterior(NetworkPosterior):
-    """Fields of moments on the template's cortex."""
+    """Hold fields of moments on the template's cortex.
+
+    Attributes
+    ----------
+    denoiser : the network.
+    """
 
     n_spread: ClassVar[int] = 64
 

@@ -27,11 +27,11 @@ _CHUNK = 2000
 
 @dataclass(frozen=True, eq=False)
 class DipoleBelief:
-    """Of a prior of the family volume-dipole, and of the heads around the assumed one.
+    """Hold a prior of the family volume-dipole, and the heads around the assumed one.
 
     Attributes
     ----------
-    n_heads : drawn at each node of the skull.
+    spec : the prior. n_heads : drawn at each node of the skull.
     """
 
     spec: VolumeDipoleSpec
@@ -60,7 +60,11 @@ class DipoleBelief:
     def forward(
         self, assumed: ForwardOperator, whitener: NDArray[np.float64], seed: int = 0
     ) -> DipoleForward:
-        """In heads around the assumed one, by who measured the electrodes.
+        """Make the forward in heads around the assumed one, by who measured the electrodes.
+
+        Parameters
+        ----------
+        assumed : forward of the template's volume. whitener : (n_eff, C). seed : of the heads.
 
         Raises
         ------
@@ -75,6 +79,7 @@ class DipoleBelief:
         return DipoleForward.of(assumed.banked, whitener, heads, seed, self.n_heads)
 
     def scan(self, forward: DipoleForward) -> DipoleScan:
+        """Make the scan of a ``forward``."""
         share = skull_weights(self.skull.quantiles()).mean(axis=0)
         return DipoleScan.of(forward, np.log(share), self.apart)
 
@@ -85,12 +90,23 @@ class DipoleBelief:
         scale: NDArray[np.float64] | None = None,
         scale_known: bool = True,
     ) -> CourseInputs:
-        """Of (B, n, R)."""
+        """Make the likelihood's inputs.
+
+        Parameters
+        ----------
+        values : (B, n, R) whitened. forward : of the heads. scale : (B,) sd of the noise over its
+            covariance, where it is known. scale_known : whether moments are in A m.
+        """
         size = self.size if scale_known else SizeBelief.unknown()
         return CourseInputs.of(values, forward, size, scale)
 
     def log_prior(self, dipoles: DipoleStates) -> Tensor:
-        """(D,) log p(x | K): places per m, scores standard normal; -inf outside of the brain."""
+        """Evaluate (D,) log p(x | K): places per m, scores standard normal; -inf outside the brain.
+
+        Parameters
+        ----------
+        dipoles : D states.
+        """
         k = dipoles.count
         cell = template_blobs().cell(dipoles.place.double().numpy())
         inside = torch.from_numpy((cell >= 0).all(axis=1))
@@ -105,13 +121,23 @@ class DipoleBelief:
         return torch.where(inside, score, -torch.inf)
 
     def squares(self, dipoles: DipoleStates, forward: DipoleForward) -> Tensor:
-        """(D, m, m) P summed over dipoles."""
+        """Sum P over dipoles, (D, m, m).
+
+        Parameters
+        ----------
+        dipoles : D states. forward : of the heads.
+        """
         gathered = self._gather(dipoles, forward)
         found = forward.squares(gathered).unflatten(0, (len(dipoles), dipoles.count))
         return found.sum(1)
 
     def means(self, dipoles: DipoleStates, forward: DipoleForward) -> Tensor:
-        """(D, 3 K, m) of L, over the root of the forward's unit."""
+        """Compute L, (D, 3 K, m), over the root of the forward's unit.
+
+        Parameters
+        ----------
+        dipoles : D states of K dipoles. forward : of the heads.
+        """
         found = forward.means(self._gather(dipoles, forward))
         return found.unflatten(0, (len(dipoles), dipoles.count)).flatten(1, 2)
 
@@ -124,7 +150,12 @@ class DipoleBelief:
     def log_likelihood(
         self, dipoles: DipoleStates, forward: DipoleForward, scene: CourseInputs
     ) -> Tensor:
-        """(D,) log p(v | x) of one observation; see ``features.covariance_likelihood``."""
+        """Evaluate (D,) log p(v | x) of one observation; see ``features.covariance_likelihood``.
+
+        Parameters
+        ----------
+        dipoles : D states. forward : of the heads. scene : of the observation.
+        """
         parts = []
         for first in range(0, len(dipoles), _CHUNK):
             some = dipoles.pick(slice(first, first + _CHUNK))

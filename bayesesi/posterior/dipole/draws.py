@@ -14,13 +14,13 @@ from bayesesi.posterior.importance import ImportanceWeights, importance_weights
 
 @dataclass(frozen=True, eq=False)
 class DipoleDraws:
-    """n draws of an event; what lies beyond a draw's count is not a number.
+    """Hold n draws of an event; what lies beyond a draw's count is NaN.
 
     Attributes
     ----------
     count : (n,). place : (n, 2, 3) m, the left one first. extent_mm : (n, 2). skull_S_per_m,
         noise_scale : (n,), of the true head's skull and of the noise over its covariance.
-        moment : (n, 2, 3, R) A m.
+    moment : (n, 2, 3, R) A m.
     """
 
     count: NDArray[np.int64]
@@ -33,7 +33,7 @@ class DipoleDraws:
 
 @dataclass(frozen=True)
 class Ellipsoid:
-    """Of a place: the Gaussian that has the draws' mean and covariance.
+    """Hold the ellipsoid of a place: the Gaussian that has the draws' mean and covariance.
 
     Attributes
     ----------
@@ -54,7 +54,13 @@ class Ellipsoid:
 
 @dataclass(frozen=True, eq=False)
 class WeightedDraws:
-    """Draws of K dipoles, each with log q, log p(x | K) and log p(v | x)."""
+    """Hold D draws of K dipoles and their densities.
+
+    Attributes
+    ----------
+    dipoles : the draws. log_proposal, log_prior, log_likelihood : (D,) log q(x | v, K),
+        log p(x | K) and log p(v | x), nats.
+    """
 
     dipoles: DipoleStates
     log_proposal: NDArray[np.float64]

@@ -47,7 +47,12 @@ def dipole_posterior(
     support: TrainingRange | None = None,
     n_proposals: int = N_PROPOSALS,
 ) -> DipolePosterior:
-    """What the flows say of one observation, weighed by its likelihood.
+    """Condition the flows on one observation and weigh their draws by its likelihood.
+
+    Parameters
+    ----------
+    obs : in the template's volume. estimator : the flows. belief : the prior. seed : of heads and
+        draws. support : which contexts the network met. n_proposals : draws of each count.
 
     Raises
     ------
@@ -70,10 +75,15 @@ def dipole_posterior(
 
 @dataclass(frozen=True, eq=False)
 class DipolePosterior(Posterior):
-    """See ``estimator`` for the proposal and ``features.covariance_likelihood`` for the likelihood.
+    """Hold the posterior; see ``estimator`` and ``features.covariance_likelihood``.
 
-    How many dipoles there are is the network's word; where and what they are, given that, is
-    weighed by the likelihood.
+    The network gives the probability of how many dipoles there are; where and what they are, given
+    that, is weighed by the likelihood.
+
+    Attributes
+    ----------
+    belief : the prior. forward, scene, summary : of the observation. estimator : the flows.
+    seed : of draws. support : contexts the network met. n_proposals : draws of each count.
     """
 
     belief: DipoleBelief = field(repr=False)
@@ -119,7 +129,7 @@ class DipolePosterior(Posterior):
         }
 
     def propose(self, n: int, k: int, seed: int = 0) -> WeightedDraws:
-        """n draws of k dipoles from the flows, with all densities."""
+        """Draw ``k`` dipoles ``n`` times by ``seed`` from the flows, with all densities."""
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(seed + k)
             drawn = self.estimator.sample(n, k, self.summary).sorted()
@@ -150,7 +160,7 @@ class DipolePosterior(Posterior):
         return out
 
     def dipoles(self, n: int, seed: int = 0) -> DipoleDraws:
-        """n draws, with their moments and the noise's scale.
+        """Draw ``n`` times, with the moments and the noise's scale; ``seed`` is of the draws.
 
         Raises
         ------
@@ -229,7 +239,7 @@ class DipolePosterior(Posterior):
         return self.sample(_N_FIELDS, self.seed)
 
     def mean(self) -> NDArray[np.float64]:
-        """Of ``_N_FIELDS`` draws."""
+        """Average ``_N_FIELDS`` draws."""
         return np.asarray(self._some.mean(axis=0))
 
     def sd(self) -> NDArray[np.float64]:
@@ -259,7 +269,11 @@ class DipolePosterior(Posterior):
         return self.weighed[k]
 
     def places(self, k: int, n: int = 1000, seed: int = 0) -> NDArray[np.float64]:
-        """(n, k, 3) m: places given that there are k dipoles.
+        """Draw places given that there are k dipoles, (n, k, 3) m.
+
+        Parameters
+        ----------
+        k : 1 or 2. n : number of draws. seed : of the draws.
 
         Raises
         ------
@@ -270,10 +284,11 @@ class DipolePosterior(Posterior):
         return each.dipoles.place[torch.from_numpy(rows)].double().numpy()
 
     def place_probability(self, k: int) -> NDArray[np.float64]:
-        """(V, k): of each point's cell, for each of k dipoles, the left one first.
+        """Compute the probability (V, k) of each cell for each of ``k`` dipoles, the left first.
 
         The weighted draws as a sum of Gaussians, with Scott's (1992) share of their covariance by
         the number they are worth: a plain count would leave most cells of a wide posterior empty.
+        Raises InputError for a count that is not weighed.
         """
         each = self._of_count(k)
         weight = each.weights.normalised
@@ -290,14 +305,24 @@ class DipolePosterior(Posterior):
         return out
 
     def confidence_volume(self, level: float = 0.9, k: int | None = None) -> NDArray[np.float64]:
-        """(k,) m³: of the fewest cells that hold each dipole with probability ``level``."""
+        """Measure the fewest cells, (k,) m³, that hold each dipole with probability ``level``.
+
+        Parameters
+        ----------
+        level : 0 to 1. k : 1 or 2; the more probable if not given.
+        """
         k = k or self.likely_count
         share = -np.sort(-self.place_probability(k), axis=0)
         cells = (share.cumsum(axis=0) < level - 1e-9).sum(axis=0) + 1
         return np.asarray(cells * template_blobs().spacing ** 3)
 
     def ellipsoids(self, level: float = 0.9, k: int | None = None) -> tuple[Ellipsoid, ...]:
-        """Of each of k dipoles, as many as are most probable if not given."""
+        """Make the ellipsoid of each of k dipoles.
+
+        Parameters
+        ----------
+        level : probability inside, 0 to 1. k : 1 or 2; the more probable if not given.
+        """
         from scipy.stats import chi2
 
         k = k or self.likely_count
@@ -357,8 +382,11 @@ class DipolePosterior(Posterior):
         }
 
     def as_sbi_posterior(self, k: int | None = None) -> DirectPosterior:
-        """sbi's posterior given k dipoles, of the flows, not weighed: places in mm, the normal
-        scores of extents, and that of the skull. Its default observation is this one."""
+        """Wrap the flows given k dipoles, not weighed, for sbi.
+
+        Places in mm, the normal scores of extents, and that of the skull. Its default observation
+        is this one; ``k`` is the more probable count if not given.
+        """
         from bayesesi.estimator.dipole_density import direct_posterior
 
         return direct_posterior(self.estimator, self.summary, k or self.likely_count)

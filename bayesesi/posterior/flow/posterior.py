@@ -34,7 +34,12 @@ def parcel_posterior(
     seed: int = 0,
     support: TrainingRange | None = None,
 ) -> ParcelPosterior:
-    """What the network says of one observation.
+    """Condition the network on one observation.
+
+    Parameters
+    ----------
+    obs : of sources fixed to the normal. network : the estimator. level : of the template's sources
+        that it knows. seed : of the draws behind ``sd``. support : which contexts it met.
 
     Raises
     ------
@@ -54,14 +59,14 @@ def parcel_posterior(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ParcelPosterior(NetworkPosterior):
-    """Activity of the pieces of regions.
+    """Hold the activity of the pieces of regions.
 
     ``parcel_moments`` draws it; ``log_prob`` is its density. ``sample`` gives fields of moments:
     each is drawn given the activity of the parcels, by the Gaussian that the network holds.
 
     Attributes
     ----------
-    parcels : which they are, and how sources add up in them.
+    network : the estimator. parcels : which they are, and how sources add up in them.
     """
 
     n_spread: ClassVar[int] = 256
@@ -87,7 +92,11 @@ class ParcelPosterior(NetworkPosterior):
         return float(torch.sigmoid(self._belief.log_odds.double())[0])
 
     def parcel_moments(self, n: int, seed: int = 0) -> NDArray[np.float64]:
-        """(n, P, R) A m: the summed moment of each parcel; 0 where a draw has no event.
+        """Draw the summed moment of each parcel, (n, P, R) A m; 0 where a draw has no event.
+
+        Parameters
+        ----------
+        n : number of draws. seed : of the draws.
 
         Raises
         ------
@@ -98,16 +107,14 @@ class ParcelPosterior(NetworkPosterior):
         out[loud] = self._moments_of_parcels(y)
         return out
 
-    def region_moments(self, n: int, seed: int = 0) -> NDArray[np.float64]:
-        """(n, 68, R) A m: those of whole regions, of the same draws."""
-        pieces = self.parcel_moments(n, seed)
-        region = self.network.parcels.region
-        of_region = np.arange(int(region.max()) + 1)[:, None] == region
-        return np.asarray(np.einsum("qp,npr->nqr", of_region, pieces, optimize=True))
-
     def log_prob(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(D,) nats, of activity (D, P, R) A m given an event: a density along the courses of
-        ``scene.turn``, per (A m)^(P Q).
+        """Evaluate the (D,) log density of activity given an event, nats.
+
+        A density along the courses of ``scene.turn``, per (A m)^(P Q).
+
+        Parameters
+        ----------
+        draws : (D, P, R) A m, as ``parcel_moments`` gives them.
 
         Raises
         ------
@@ -128,7 +135,7 @@ class ParcelPosterior(NetworkPosterior):
         return np.asarray(each.double().numpy() - np.log(unit).sum())
 
     def mean(self) -> NDArray[np.float64]:
-        """Of fields that agree with the mean of ``n_spread`` draws of the parcels."""
+        """Average fields that agree with the mean of ``n_spread`` draws of the parcels."""
         y = self._parcel_draws(self.n_spread, self._generator(self.seed)).mean(dim=1, keepdim=True)
         belief = self._belief
         with torch.inference_mode():
@@ -151,7 +158,7 @@ class ParcelPosterior(NetworkPosterior):
         return draws
 
     def as_sbi_posterior(self) -> DirectPosterior:
-        """sbi's posterior of the activity given an event, flat: nA m, course by course of a parcel.
+        """Wrap the activity given an event for sbi, flat: nA m, course by course of a parcel.
 
         Its default observation is this one (``FieldInputs.flat``).
         """
