@@ -59,9 +59,10 @@ class Atoms:
 
 
 def make_atoms(prior: PatchPrior | DipolePrior, n_extents: int = _N_EXTENTS) -> Atoms:
-    """Every centre the prior allows, at the middles of ``n_extents`` equal shares of its extents.
+    """Make every centre that ``prior`` allows, at ``n_extents`` extents.
 
-    Patches are Gaussian whatever the prior's profiles: on 5,124 sources discs look alike.
+    They are the middles of equal shares of the prior's extents. Patches are Gaussian whatever the
+    prior's profiles: on 5,124 sources discs look alike.
 
     Raises
     ------
@@ -93,10 +94,11 @@ def make_atoms(prior: PatchPrior | DipolePrior, n_extents: int = _N_EXTENTS) -> 
 def shape_variants(
     prior: PatchPrior | DipolePrior, atoms: Atoms, extent: int, n: int
 ) -> list[sp.csr_array]:
-    """n times (N, S): a draw of what each centre may stand for at one extent of the grid.
+    """Draw ``n`` times (N, S) what each centre may stand for at one of the extents, by its index.
 
-    A source is no atom of the grid: its extent lies anywhere in the share of the prior that the
-    grid's stands for, its profile is any of the prior's, its centre lies between sources.
+    A source is no atom of the grid: its ``extent`` lies anywhere in the share of the ``prior`` that
+    the grid's stands for, its profile is any of the prior's, its centre lies between sources.
+    ``atoms`` are the grid.
     """
     rng = np.random.default_rng(extent)
     return [_variant(prior, atoms, extent, rng) for _ in range(n)]
@@ -132,10 +134,10 @@ def _variant(
 def moment_sizes(
     prior: PatchPrior | DipolePrior, obs: Observation, topographies: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(M,) A m root mean squares of a moment over the window, and (M,) their log probabilities.
+    """Choose (M,) A m root mean squares of a moment over the window, and (M,) log probabilities.
 
-    Those of ``known_sizes``. Where the recording's unit is unknown the prior's nAm mean nothing:
-    sizes are then alike before the data, and such that a source of median gain, among
+    Those of ``known_sizes`` of ``prior``. Where the unit of ``obs`` is unknown the prior's nAm mean
+    nothing: sizes are then alike before the data, and such that a source of median gain, among
     ``topographies`` (..., n_eff), has between a thousandth and a thousand times the noise's power.
     """
     if obs.scale_known:
@@ -149,10 +151,10 @@ def moment_sizes(
 def known_sizes(
     prior: PatchPrior | DipolePrior,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(M,) A m root mean squares of a moment over the window, and (M,) their log probabilities.
+    """Choose (M,) A m root mean squares of a moment over the window, and (M,) log probabilities.
 
-    Evenly spaced in logs over what the prior's moments, how a course of time fills the window and
-    how much stronger or weaker than drawn a head may show it allow.
+    Evenly spaced in logs over what the moments of ``prior``, how a course of time fills the window
+    and how much stronger or weaker than drawn a head may show it allow.
     """
     with block_generator("validate", 0, 1):
         peak = distribution_of(prior.spec.moment_nAm).sample((4096,)).double().numpy()
@@ -166,5 +168,5 @@ def known_sizes(
 
 
 def middles(n: int) -> NDArray[np.float64]:
-    """(n,) of n equal shares of [0, 1]."""
+    """Compute the middles (n,) of ``n`` equal shares of [0, 1]."""
     return (np.arange(n) + 0.5) / n

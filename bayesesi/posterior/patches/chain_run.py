@@ -39,7 +39,7 @@ class ChainRun:
     ----------
     states : (chains x sweeps), chain by chain.
     monitored : names and (chains, sweeps) values that were watched.
-    log_likelihood : of each state, its topographies integrated.
+    log_likelihood : (chains x sweeps,) nats, of each state, its topographies integrated.
     log_evidences : (K + 1,) log p(v~ | K), nats.
     """
 
@@ -59,6 +59,7 @@ class ChainRun:
         return {name: _diagnose("rhat", value) for name, value in self.monitored.items()}
 
     def details(self) -> dict[str, Any]:
+        """Describe the chains: their number, sweeps, effective sample sizes and R-hat."""
         return {
             "chains": N_CHAINS,
             "sweeps": len(self.states) // N_CHAINS,
@@ -69,7 +70,10 @@ class ChainRun:
     def draw(
         self, k: int, n: int, rng: np.random.Generator
     ) -> tuple[PatchStates, NDArray[np.float64]]:
-        """n states of k sources, or none where chains held none, and their log-likelihoods."""
+        """Draw ``n`` states of ``k`` sources and their log-likelihoods, by ``rng``.
+
+        There are none where chains held none.
+        """
         rows = np.flatnonzero(self.states.count == k)
         if len(rows):
             rows = rng.choice(rows, n, replace=n > len(rows))
@@ -84,10 +88,15 @@ def run_chains(
     most: int,
     start: PatchStates | None = None,
 ) -> ChainRun:
-    """Until each monitored value has ``ess``, or hardly anything speaks for two sources.
+    """Run chains until each monitored value has ``ess``, or hardly anything speaks for two sources.
 
     Chains start where ``start`` says, from any number of states with a source, else from the table;
     then their likelihood need not grow from flat.
+
+    Parameters
+    ----------
+    scan : weighs sources. table : of at most one source. rng : draws.
+    ess : effective number of samples that is enough. most : sweeps at most.
     """
     with _one_thread():
         return _run_chains(scan, table, rng, ess, most, start)

@@ -38,7 +38,7 @@ _N_TRIES = 8
 
 @dataclass(frozen=True, eq=False)
 class WeightedStates:
-    """States as their sources are likeliest to look; (B,) log of p(state) p(v~ | state)^zeta."""
+    """B ``states`` at their modes; ``log_joint`` (B,) log of p(state) p(v~ | state)^zeta."""
 
     states: PatchStates
     log_joint: NDArray[np.float64]
@@ -61,8 +61,8 @@ class _Beside:
 class Kernel:
     """The moves of all chains at once; each leaves p(state) p(v~ | state)^zeta as it is.
 
-    Of zeta, the problem's, ``share`` is taken: chains that warm up on a flattened likelihood find
-    their way between peaks. States have ``least`` sources or more.
+    Of zeta, the problem's, ``share``, 0 to 1, is taken: chains that warm up on a flattened
+    likelihood find their way between peaks. States of ``scan`` have ``least`` sources or more.
     """
 
     scan: Scan
@@ -78,6 +78,7 @@ class Kernel:
         return self.scan.problem
 
     def weighed(self, states: PatchStates) -> WeightedStates:
+        """Weigh ``states``: their sources as they likeliest look, and the joint density."""
         at_mode, likelihood = self.scan.at_mode(states)
         enough = np.where(states.count >= self.least, 0.0, -np.inf)
         return WeightedStates(
@@ -85,7 +86,7 @@ class Kernel:
         )
 
     def sweep(self, chains: WeightedStates, rng: np.random.Generator) -> WeightedStates:
-        """A visit for every slot, then the head."""
+        """Let every slot of ``chains`` be visited, then draw the head, by ``rng``."""
         for _ in range(self.problem.n_slots):
             chains = self.visit(chains, rng)
         if self.problem.n_heads > 1:
@@ -95,7 +96,7 @@ class Kernel:
         return chains
 
     def visit(self, chains: WeightedStates, rng: np.random.Generator) -> WeightedStates:
-        """A slot drawn anew, then moved and sized, the others as they are."""
+        """Draw a slot of ``chains`` anew by ``rng``, then move and size it; others stay."""
         states, slot = self._chosen(chains.states, rng)
         beside = self._beside(states, slot)
         chains = self.redraw(replace(chains, states=states), slot, beside, rng)
@@ -104,8 +105,7 @@ class Kernel:
         return self.size(chains, slot, rng)
 
     def filled(self, states: PatchStates, rng: np.random.Generator) -> WeightedStates:
-        """States of one source at most with more, by their conditional probabilities, until there
-        are as many as there must be."""
+        """Fill ``states`` of one source at most with more by ``rng``, until there are enough."""
         for k in range(1, self.least):
             slot = np.full(len(states), k)
             states = self._refreshed(states, slot, rng)
@@ -121,10 +121,10 @@ class Kernel:
         beside: _Beside,
         rng: np.random.Generator,
     ) -> WeightedStates:
-        """A slot emptied and filled again or not: birth, death, a jump anywhere.
+        """Draw ``slot`` (B,) of ``chains`` empty or filled: birth, death, a jump anywhere.
 
-        One of what is there and some that are drawn, by what each weighs over how it was drawn
-        (iterated sampling importance resampling; Andrieu, Lee & Vihola 2018,
+        One of what is there and some that ``rng`` draws, by what each weighs ``beside`` the others
+        over how it was drawn (iterated sampling importance resampling; Andrieu, Lee & Vihola 2018,
         doi:10.3150/15-BEJ785).
         """
         states, n = chains.states, len(chains)
@@ -140,7 +140,7 @@ class Kernel:
         return _taken(chosen > 0, moved, chains)
 
     def other_head(self, chains: WeightedStates, rng: np.random.Generator) -> WeightedStates:
-        """Another head, a slot drawn anew in it."""
+        """Move ``chains`` to another head, a slot drawn anew in it, by ``rng``."""
         states, slot = self._chosen(chains.states, rng)
         step = rng.integers(1, self.problem.n_heads, size=len(states))
         there = replace(states, head=(states.head + step) % self.problem.n_heads)
@@ -158,10 +158,10 @@ class Kernel:
         beside: _Beside,
         rng: np.random.Generator,
     ) -> WeightedStates:
-        """Centre and extent of a source among those about a pivot near its centre.
+        """Move the source in ``slot`` (B,) of ``chains``, centre and extent, near its centre.
 
-        The pivot is drawn among the centre's neighbours, so an option weighs by one over its own
-        number of them.
+        The pivot is drawn by ``rng`` among the centre's neighbours, so an option weighs, ``beside``
+        the others, by one over its own number of them.
         """
         states = chains.states
         rows, some = np.arange(len(states)), states.used[np.arange(len(states)), slot]
@@ -189,7 +189,7 @@ class Kernel:
     def size(
         self, chains: WeightedStates, slot: NDArray[np.int64], rng: np.random.Generator
     ) -> WeightedStates:
-        """The size of a source, all else given; proposed as if topographies stayed."""
+        """Draw sizes in ``slot`` (B,) of ``chains`` by ``rng``, as if topographies stayed."""
         states, rows = chains.states, np.arange(len(chains))
         options = self._sizes(states, slot)
         new, old = _pick(options, rng), states.size[rows, slot]
@@ -209,7 +209,7 @@ class Kernel:
         return weight.reshape(n, n_sizes) + self.problem.log_size
 
     def head(self, chains: WeightedStates, rng: np.random.Generator) -> WeightedStates:
-        """Any head, the sources given."""
+        """Draw any head for ``chains``, the sources given, by ``rng``."""
         n, n_heads = len(chains), self.problem.n_heads
         each = chains.states[np.repeat(np.arange(n), n_heads)]
         weighed = self.weighed(replace(each, head=np.tile(np.arange(n_heads), n)))
@@ -217,7 +217,7 @@ class Kernel:
         return WeightedStates(weighed.states[picked], weighed.log_joint[picked])
 
     def births(self, states: PatchStates, rng: np.random.Generator) -> NDArray[np.float64]:
-        """(D,) log r of an unused slot of each state filled: see ``deaths``."""
+        """Fill an unused slot of each of D ``states`` by ``rng``: (D,) log r, see ``deaths``."""
         slot = _pick(np.where(states.used, -np.inf, 0.0), rng)
         states = self._refreshed(states, slot, rng)
         options = self._options(states, slot)
@@ -226,7 +226,7 @@ class Kernel:
         return self._log_ratio(full, slot, options)
 
     def deaths(self, states: PatchStates, rng: np.random.Generator) -> NDArray[np.float64]:
-        """(D,) log r of a used slot of each state emptied: with q the density of filling it so,
+        """Drop a used slot of each of D ``states`` by ``rng``: (D,) log r, of filling's density q
 
         r = p(v~, state) / (p(v~, the slot not used) q(the slot | the others)).
         """

@@ -115,8 +115,8 @@ class SpreadScan(Scan):
         return states.with_topography(seen), weight
 
     def alone(self) -> NDArray[np.float64]:
-        """Cells that matter are integrated; others keep the approximate value, less what it is
-        too high by where both are known."""
+        """Weigh every single source: cells that matter are integrated, others keep the approximate
+        value, less what it is too high by where both are known."""
         problem = self.problem
         shape = (problem.atoms.n_extents, problem.atoms.n_centres, len(problem.sizes))
         rest = self._rest(Amplitudes(problem, PatchStates.empty(1, 1, len(problem.turned))))

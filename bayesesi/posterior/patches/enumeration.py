@@ -20,6 +20,7 @@ class Enumeration:
 
     Attributes
     ----------
+    problem : what is weighed.
     log_likelihood : (H, E, N, M), up to the constant that all states share.
     """
 
@@ -28,6 +29,7 @@ class Enumeration:
 
     @classmethod
     def of(cls, scan: Scan) -> Enumeration:
+        """Enumerate what ``scan`` weighs."""
         return cls(scan.problem, scan.alone())
 
     @cached_property
@@ -71,7 +73,8 @@ class Enumeration:
     def draw(
         self, n: int, rng: np.random.Generator, n_sources: int | None = None
     ) -> tuple[PatchStates, NDArray[np.float64]]:
-        """n states, and their log-likelihoods; all of ``n_sources`` (0 or 1) if given."""
+        """Draw ``n`` states and their log-likelihoods by ``rng``; of ``n_sources`` 0 or 1 if
+        given."""
         flat = self.probability.ravel()
         cumulative = np.cumsum(flat) / flat.sum()
         chosen = np.searchsorted(cumulative, rng.random(n)).clip(max=len(flat) - 1)

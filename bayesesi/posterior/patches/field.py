@@ -17,28 +17,32 @@ _CHUNK = 50
 
 
 def chunks(n: int) -> Iterator[slice]:
+    """Cut ``n`` draws into slices whose fields are held at once."""
     for first in range(0, n, _CHUNK):
         yield slice(first, min(first + _CHUNK, n))
 
 
 def source_rows(problem: PatchLikelihood, states: PatchStates) -> sp.csr_array:
-    """(D K, S) weights of each slot's source, nothing in slots that are not used."""
+    """Make (D K, S) the weights of each slot's source, nothing in slots that are not used.
+
+    ``states`` are D, of ``problem``.
+    """
     atom = states.extent * problem.atoms.n_centres + states.centre
     rows = sp.csr_array(problem.atoms.weights[atom.ravel()])
     return sp.csr_array(sp.diags_array(states.used.ravel().astype(float)) @ rows)
 
 
 def source_weights(problem: PatchLikelihood, states: PatchStates) -> NDArray[np.float64]:
-    """(D, K, S), dense."""
+    """Make the (D, K, S) weights of D ``states`` of ``problem``, dense."""
     return np.asarray(source_rows(problem, states).toarray().reshape(*states.used.shape, -1))
 
 
 def fields(
     problem: PatchLikelihood, states: PatchStates, amplitude: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(D, S, R) A m, or (D, S, 3, R), of (D, K, d, R) amplitudes.
+    """Compute (D, S, R) A m, or (D, S, 3, R), of D ``states`` of ``problem``.
 
-    Three axes share a moment's variance, hence the root.
+    ``amplitude`` is (D, K, d, R) A m. Three axes share a moment's variance, hence the root.
     """
     d = problem.n_axes
     flat = amplitude.reshape(*amplitude.shape[:2], -1) / np.sqrt(d)
@@ -49,7 +53,10 @@ def fields(
 def source_energy(
     problem: PatchLikelihood, states: PatchStates, amplitude: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(D, S) A² m²: squared moments summed over the samples of the window."""
+    """Sum squared moments over the samples of the window, (D, S) A² m².
+
+    ``states`` are D, of ``problem``, ``amplitude`` (D, K, d, R) A m.
+    """
     functions = problem.obs.time_basis.functions
     gram = functions.T @ functions
     product = np.einsum("nkdr,rq,nldq->nkl", amplitude, gram, amplitude, optimize=True)
@@ -60,7 +67,10 @@ def source_energy(
 def lobe_energy(
     problem: PatchLikelihood, states: PatchStates, amplitude: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(D, 12) integral of |q|² dA over the lobes of the left and then of the right side."""
+    """Integrate |q|² dA over the lobes of the left and then of the right side, (D, 12).
+
+    ``states`` are D, of ``problem``, ``amplitude`` (D, K, d, R) A m.
+    """
     parcellation = problem.prior.parcellation
     lobe = [LOBES.index(r.lobe) + len(LOBES) * (r.side == "right") for r in parcellation.regions]
     member = np.arange(2 * len(LOBES)) == np.array(lobe)[:, None]

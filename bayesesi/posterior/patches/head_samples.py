@@ -23,7 +23,7 @@ class HeadSamples:
 
     Attributes
     ----------
-    draws : sites of the heads. electrodes : (H, n_eff, B), whitened. to_modes : (B, S).
+    draws : sites (H, ...) of the heads. electrodes : (H, n_eff, B), whitened. to_modes : (B, S).
     """
 
     draws: Mapping[str, NDArray[Any]]
@@ -32,6 +32,12 @@ class HeadSamples:
 
     @classmethod
     def drawn(cls, obs: Observation, heads: HeadPrior, n: int, seed: int) -> HeadSamples:
+        """Draw ``n`` of ``heads`` around the head of ``obs``, by ``seed``.
+
+        Raises
+        ------
+        InputError : free sources, a forward from no bank, no head.
+        """
         if obs.leadfield.ndim != 2:
             raise InputError(
                 "heads are drawn for sources along the cortex' normal; use forward.fixed(), or "
@@ -51,9 +57,9 @@ class HeadSamples:
         return cls(draws, rows, modes)
 
     def modes(self, weights: sp.csr_array) -> NDArray[np.float32]:
-        """(m, B) of (m, S) sources."""
+        """Bring m sources, ``weights`` (m, S), into the bank's modes, (m, B)."""
         return np.asarray(weights @ self.to_modes.T, np.float32)
 
     def each(self, modes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(H, m, n_eff): (V, m, B) sources of several kinds in every head, kind after kind."""
+        """Compute (H, m, n_eff): sources ``modes`` (V, m, B) in every head, kind after kind."""
         return np.stack([modes[h % len(modes)] @ e.T for h, e in enumerate(self.electrodes)])

@@ -49,14 +49,22 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """Of D states: G^ (D, K, n), and the (D,) log-likelihood with topographies integrated."""
+    """The likeliest topographies of D states.
+
+    Attributes
+    ----------
+    at : (D, K, n) G^. log_weight : (D,) log-likelihood with topographies integrated, nats.
+    """
 
     at: NDArray[np.float64]
     log_weight: NDArray[np.float64]
 
 
 def peak(problem: PatchLikelihood, states: PatchStates) -> Mode:
-    """See the module. Unused slots look like their means and say nothing."""
+    """Find the mode of D ``states`` of ``problem``, see the module.
+
+    Unused slots look like their means and say nothing.
+    """
     parts = [
         _climbed(_Field.of(problem, states[first : first + _CHUNK]), N_STEPS)
         for first in range(0, len(states), _CHUNK)
@@ -68,7 +76,7 @@ def peak(problem: PatchLikelihood, states: PatchStates) -> Mode:
 
 
 def with_one_more(problem: PatchLikelihood, states: PatchStates) -> NDArray[np.float64]:
-    """(D, K, n): how sources likely look if there is one more, somewhere.
+    """Find how sources of ``problem`` likely look if there is one more, somewhere: (D, K, n).
 
     ``states`` look as they are likeliest to alone. The other one may look like anything; the search
     begins with what they leave, and with most of the data. Without it the sources would have to
@@ -95,9 +103,10 @@ def _strongest(data: NDArray[np.float64]) -> NDArray[np.float64]:
 def drawn(
     problem: PatchLikelihood, states: PatchStates, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(D, K, n) topographies drawn, and (D,) log p(v~, them | state) less log density of the draw.
+    """Draw topographies (D, K, n) of D ``states`` of ``problem``, by ``rng``.
 
-    Those of unused slots are as likely as they are drawn.
+    Beside them (D,) log p(v~, them | state) less log density of the draw. Those of unused slots are
+    as likely as they are drawn.
     """
     seen, weights = [], []
     for first in range(0, len(states), _CHUNK):

@@ -48,11 +48,13 @@ class PatchLikelihood:
 
     Attributes
     ----------
-    atoms, sizes : the grids; sizes (M,) A m, log_size (M,) their log probabilities.
+    obs : the data. prior : of the sources. atoms : the grid of centres and extents.
+    sizes : (M,) A m. log_size : (M,) their log probabilities.
     topographies : (H, E, N, d, n_eff) of a unit moment at each extent and centre, in each head, or
         in a typical one (H = 1); d is 1, or 3 for free orientation.
-    turned : (n_eff, R) data; turn : (R, R) orthonormal, values = turned turn'; variance : (R,) q.
-    heads : sites of the heads drawn, empty where the assumed head is taken for the true one.
+    turned : (n_eff, R) data. turn : (R, R) orthonormal, values = turned turn'. variance : (R,) q.
+    heads : sites (H, ...) of the heads drawn, empty where the assumed head is taken for the true
+        one.
     spread : of topographies about those in the typical head; None where they do not spread.
     coarsened : whether the likelihood of a spread has a power below 1, see ``zeta``.
     """
@@ -160,10 +162,11 @@ class PatchLikelihood:
         return np.exp(self.atoms.log_place)
 
     def log_place(self, centre: NDArray[np.int64], used: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(D,) log p(centres of the used slots), the prior's order of placing summed out.
+        """Compute (D,) log p(centres of the used slots), the prior's order of placing summed out.
 
-        Placing one after the other, p(c_1) p(c_2 | c_1)... = prod_i w(c_i) / (1 - mass of what is
-        near to the earlier ones); its mean over orders, by adding one source to every subset.
+        Slots are ``used`` (D, K), their ``centre`` (D, K) is an index into the atoms'. Placing one
+        after the other, p(c_1) p(c_2 | c_1)... = prod_i w(c_i) / (1 - mass of what is near to the
+        earlier ones); its mean over orders, by adding one source to every subset.
         """
         n_draws, n_slots = centre.shape
         weight = np.where(used, self.atoms.log_place[centre], 0.0).sum(axis=1)
@@ -199,7 +202,12 @@ def make_problem(
     seed: int = 0,
     atoms: Atoms | None = None,
 ) -> PatchLikelihood:
-    """What ``patch_posterior`` weighs; its parameters and errors."""
+    """State what ``patch_posterior`` weighs; its parameters and errors.
+
+    Parameters
+    ----------
+    obs, prior, heads, head_model, n_heads, seed, atoms : see ``patch_posterior``.
+    """
     if obs.source_space.n_sources != prior.source_space.n_sources:
         raise InputError(
             f"the prior lives on {prior.source_space.n_sources} sources, the observation on "

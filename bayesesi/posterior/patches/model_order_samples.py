@@ -35,6 +35,10 @@ class ModelOrderSamples:
     def of(
         cls, scan: Scan, table: Enumeration, run: ChainRun | None, k: int, rng: np.random.Generator
     ) -> ModelOrderSamples:
+        """Draw events of ``k`` sources: ``scan`` weighs them, ``rng`` draws.
+
+        They come from ``table`` up to one source, else from ``run``.
+        """
         if k < 2 or run is None:
             evidence = table.log_evidences[k]
             states, drawn_by = table.draw(_N_DRAWS if k else 1, rng, k)
@@ -59,7 +63,7 @@ class ModelOrderSamples:
         return n == 1 or self.weights.sample_efficiency * n >= _LEAST_DRAWS
 
     def draw(self, n: int, rng: np.random.Generator) -> PatchStates:
-        """n of them, as often as they weigh."""
+        """Draw ``n`` of them by ``rng``, as often as they weigh."""
         if n == 0:
             return self.states[:0]
         if not self.trusted:

@@ -38,7 +38,7 @@ def patch_posterior(
     ess: float = 200.0,
     most_sweeps: int = 20,
 ) -> PatchPosterior:
-    """The posterior over sources, and over the head where ``heads`` is given.
+    """Compute the posterior over sources, and over the head where ``heads`` is given.
 
     Where the prior allows one source at most, states are drawn from an enumeration; else by chains
     that start from it, until the bulk effective sample size of the log-likelihood and of the energy
@@ -46,12 +46,13 @@ def patch_posterior(
 
     Parameters
     ----------
-    prior : of patches or points on the source space of the observation.
+    obs : the data. prior : of patches or points on the source space of the observation.
     heads : what the true head may be; None takes the assumed head for the true one.
     head_model : ``"spread"``: sources look as in a typical head and spread about it (``spread``);
         ``"draws"``: as in one of the heads drawn, all alike before the data.
     n_heads : drawn from ``heads``: 192 to learn a spread from, 32 to be an index over.
-    atoms : ``make_atoms(prior)`` kept from before.
+    seed : of heads and draws. atoms : ``make_atoms(prior)`` kept from before.
+    ess : effective number of samples that is enough. most_sweeps : after which chains stop.
 
     Raises
     ------
@@ -62,7 +63,10 @@ def patch_posterior(
 
 
 def scan_of(problem: PatchLikelihood) -> Scan:
-    """How sources are weighed: as one of the heads shows them, or spreading about a typical one."""
+    """Choose how sources of ``problem`` are weighed.
+
+    They look as one of the heads shows them, or spread about a typical one.
+    """
     return DrawScan(problem) if problem.spread is None else SpreadScan(problem)
 
 
@@ -73,9 +77,10 @@ def solve(
     most_sweeps: int = 20,
     start: PatchStates | None = None,
 ) -> PatchPosterior:
-    """The posterior of a problem that is stated; see ``patch_posterior``.
+    """Compute the posterior of a ``problem`` that is stated.
 
-    ``start`` : states with one source or more that chains start from.
+    ``seed``, ``ess`` (a number of samples) and ``most_sweeps`` as in ``patch_posterior``; ``start``
+    are states with one source or more that chains start from.
     """
     scan = scan_of(problem)
     table, rng = Enumeration.of(scan), np.random.default_rng(seed)
@@ -155,6 +160,7 @@ class PatchPosterior(StatePosterior):
         return np.asarray(count / max(count.sum(), 1))
 
     def details(self) -> dict[str, Any]:
+        """Describe prior, heads, grids, probabilities of counts and chains."""
         spec = self.problem.prior.spec
         known: dict[str, Any] = {
             "family": "patches",

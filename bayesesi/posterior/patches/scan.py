@@ -26,13 +26,13 @@ from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
 @dataclass(frozen=True, eq=False)
 class Scan(ABC):
-    """Log-likelihoods of one more source, its topography integrated where it spreads."""
+    """Log-likelihoods of one more source of ``problem``, integrated over topographies."""
 
     problem: PatchLikelihood
 
     @abstractmethod
     def alone(self) -> NDArray[np.float64]:
-        """(H, E, N, M) of one source of each kind, and no other."""
+        """Weigh one source of each kind, and no other: (H, E, N, M)."""
 
     @abstractmethod
     def at_all_centres(
@@ -40,7 +40,7 @@ class Scan(ABC):
         others: Amplitudes,
         extent: NDArray[np.int64],
     ) -> NDArray[np.float64]:
-        """(D, N, M) with one more source, of its own extent in each state."""
+        """Weigh one more source beside ``others``, of each state's ``extent`` (D,): (D, N, M)."""
 
     @abstractmethod
     def at_near_centres(
@@ -49,22 +49,29 @@ class Scan(ABC):
         centres: NDArray[np.int64],
         size: NDArray[np.int64],
     ) -> NDArray[np.float64]:
-        """(D, E, n) at (D, n) centres, of each extent, of (D,) sizes."""
+        """Weigh one more source at ``centres`` (D, n), of each extent: (D, E, n).
+
+        ``others`` are D states' other sources, ``size`` (D,) is that of the new one; centres and
+        sizes are indices.
+        """
 
     @abstractmethod
     def at_mode(self, states: PatchStates) -> tuple[PatchStates, NDArray[np.float64]]:
-        """The states as their sources are likeliest to look, and (D,) log p(v~ | state)."""
+        """Find how sources of D ``states`` likeliest look, and (D,) log p(v~ | state)."""
 
     @abstractmethod
     def with_one_more(self, states: PatchStates) -> Amplitudes:
-        """Of the states as their sources likely look if there is one more."""
+        """Find how sources of ``states`` likely look if there is one more."""
 
     @abstractmethod
     def drawn(
         self, states: PatchStates, rng: np.random.Generator
     ) -> tuple[PatchStates, NDArray[np.float64]]:
-        """The states with what sources look like drawn, and (D,) log p(v~, looks | state) less log
-        density of drawing them so: on average over draws p(v~ | state)."""
+        """Draw what sources of D ``states`` look like, by ``rng``.
+
+        Beside the states (D,) log p(v~, looks | state) less log density of drawing them so: on
+        average over draws p(v~ | state).
+        """
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         """In the precision of the topographies: single where heads are drawn."""
@@ -205,7 +212,7 @@ def _fit(gains: list[Tensor], match: list[Tensor], u: Tensor) -> tuple[Tensor, T
 
 
 def log_sum(factors: Tensor) -> Tensor:
-    """(...) sum of the logs of (..., R) numbers from 1 on: of products of four, to take fewer logs.
+    """Sum the logs of ``factors`` (..., R) from 1 on, (...): of products of four, fewer logs.
 
     Four determinants below 1e9 stay within single precision.
     """

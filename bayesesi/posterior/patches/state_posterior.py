@@ -34,7 +34,7 @@ class StatePosterior(Posterior):
         return Amplitudes(self.problem, self.states)
 
     def centre_probability(self) -> NDArray[np.float64]:
-        """(S,) expected number of sources with their centre at each."""
+        """Count (S,) the expected number of sources with their centre at each."""
         centres = self.problem.atoms.centres[self.states.centre[self.states.used]]
         count = np.bincount(centres, minlength=self.obs.source_space.n_sources)
         return np.asarray(count / len(self.states))
@@ -43,13 +43,13 @@ class StatePosterior(Posterior):
         return self.amplitudes.explained()
 
     def mean(self) -> NDArray[np.float64]:
-        """Of the means given each state."""
+        """Average the means given each state."""
         amplitude, rows = self.amplitudes.mean(), source_rows(self.problem, self.states)
         flat = amplitude.reshape(rows.shape[0], -1) / np.sqrt(self.problem.n_axes)
         return self._shaped(np.asarray(rows.T @ flat) / len(self.states))
 
     def sd(self) -> NDArray[np.float64]:
-        """By the law of total variance: of means over states, and given each state."""
+        """Add the variance of means over states to that given each state, and take the root."""
         first, second = self.mean(), np.zeros(0)
         for rows in chunks(len(self.states)):
             law = Amplitudes(self.problem, self.states[rows])
@@ -74,7 +74,12 @@ class StatePosterior(Posterior):
         return np.concatenate(parts)
 
     def draw_states(self, n: int, seed: int = 0) -> PatchStates:
-        """n of the states, each once before any comes again."""
+        """Draw ``n`` of the states by ``seed``, each once before any comes again.
+
+        Raises
+        ------
+        InputError : no draw.
+        """
         if n < 1:
             raise InputError(f"draw at least once, not {n} times")
         rng, times = np.random.default_rng(seed), -(-n // len(self.states))
@@ -82,13 +87,13 @@ class StatePosterior(Posterior):
         return self.states[order[:n]]
 
     def draw(self, n: int, seed: int = 0) -> tuple[PatchStates, NDArray[np.float64]]:
-        """n states and their (n, K, d, R) amplitudes."""
+        """Draw ``n`` states and their (n, K, d, R) amplitudes in A m, by ``seed``."""
         states, rng = self.draw_states(n, seed), np.random.default_rng([seed, 1])
         parts = [Amplitudes(self.problem, states[rows]).draw(rng) for rows in chunks(n)]
         return states, np.concatenate(parts)
 
     def latents(self, n: int, seed: int = 0) -> dict[str, NDArray[Any]]:
-        """Of ``sample(n, seed)``: how many sources, log prior and likelihood, which head."""
+        """Describe ``n`` draws of ``seed``: number of sources, log densities, which head."""
         states = self.draw_states(n, seed)
         parts = [Amplitudes(self.problem, states[r]).log_likelihood for r in chunks(n)]
         known = {

@@ -53,24 +53,25 @@ class PatchStates:
 
     @classmethod
     def joined(cls, parts: list[PatchStates]) -> PatchStates:
+        """Join ``parts`` one behind the other."""
         names = [field.name for field in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     @classmethod
     def empty(cls, n: int, n_slots: int, n_seen: int = 0) -> PatchStates:
-        """n states without a source."""
+        """Make ``n`` states of ``n_slots`` without a source; ``n_seen`` values of topographies."""
         centre, extent, size = (np.zeros((n, n_slots), np.int64) for _ in range(3))
         used, seen = np.zeros((n, n_slots), bool), np.zeros((n, n_slots, n_seen))
         return cls(np.zeros(n, np.int64), used, centre, extent, size, seen)
 
     def with_topography(self, seen: NDArray[np.float64]) -> PatchStates:
-        """The same sources with these topographies."""
+        """Give the same sources the topographies ``seen`` (D, K, n_eff)."""
         return replace(self, seen=seen)
 
 
 @dataclass(frozen=True, eq=False)
 class Amplitudes:
-    """The law of amplitudes and noise scale given each of D states."""
+    """The law of amplitudes and noise scale given each of D ``states`` of ``problem``."""
 
     problem: PatchLikelihood
     states: PatchStates
@@ -134,19 +135,19 @@ class Amplitudes:
         return np.asarray(-0.5 * self.log_determinant - 0.5 * dof * np.log(self.rest))
 
     def mean(self) -> NDArray[np.float64]:
-        """(D, K, d, R) A m, E[a] in the observation's time functions."""
+        """Compute E[a] in the observation's time functions, (D, K, d, R) A m."""
         turned = self._out(self.shrunk * self.match) @ self.problem.turn.T
         return turned.reshape(*self.states.used.shape, self.problem.n_axes, -1)
 
     def variance(self) -> NDArray[np.float64]:
-        """(D, K d, K d, R) A² m²: covariance of amplitudes in each time function."""
+        """Compute the covariance of amplitudes in each time function, (D, K d, K d, R) A² m²."""
         factor = self._axes_scale[:, :, None] * self._frame[1]
         tau2 = self.rest / (NOISE_DOF + self.problem.n_numbers - 2)
         spread = tau2[:, None, None] * self.shrunk @ (self.problem.turn**2).T
         return np.einsum("dij,dkj,djr->dikr", factor, factor, spread, optimize=True)
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """(D, K, d, R) A m: amplitudes, in the observation's time functions."""
+        """Draw amplitudes in the observation's time functions by ``rng``, (D, K, d, R) A m."""
         tau2 = self.rest / rng.chisquare(NOISE_DOF + self.problem.n_numbers, len(self.rest))
         z = np.sqrt(tau2)[:, None, None] * rng.standard_normal(self.match.shape)
         turned = self._out(self.shrunk * self.match + np.sqrt(self.shrunk) * z)
@@ -163,13 +164,16 @@ class Amplitudes:
         return np.asarray(self._axes_scale[..., None] * (self._frame[1] @ inner))
 
     def explained(self) -> NDArray[np.float64]:
-        """(n_eff, R): what the sources make at the sensors, mean over states."""
+        """Average over states what the sources make at the sensors, (n_eff, R)."""
         turned = np.einsum("djn,djr->nr", self.basis, self.shrunk * self.match, optimize=True)
         return np.asarray(turned @ self.problem.turn.T / len(self.states))
 
 
 def log_prior(problem: PatchLikelihood, states: PatchStates) -> NDArray[np.float64]:
-    """(D,) log p(state): heads, slots, places, sizes; and extents, of unused slots as well."""
+    """Compute (D,) log p(state) of ``states`` of ``problem``.
+
+    Of heads, slots, places, sizes; and extents, of unused slots as well.
+    """
     place = problem.log_place(states.centre, states.used)
     size = np.where(states.used, problem.log_size[states.size], 0.0).sum(axis=1)
     extent = -states.used.shape[1] * np.log(problem.atoms.n_extents)

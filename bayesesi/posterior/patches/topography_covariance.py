@@ -61,7 +61,10 @@ class HeadSpread:
 
 
 def typical(views: HeadSamples, weights: sp.csr_array) -> NDArray[np.float32]:
-    """(m, n_eff) mean look of (m, S) sources, each head brought to the size of the median one."""
+    """Average what sources look like over heads, (m, n_eff), each brought to the median one's size.
+
+    ``views`` are the heads; ``weights`` (m, S) the sources.
+    """
     size = np.linalg.norm(views.electrodes, axis=(1, 2))
     mean = (views.electrodes / size[:, None, None]).mean(axis=0) * np.median(size)
     return np.asarray(views.modes(weights) @ mean.T, np.float32)
@@ -70,11 +73,11 @@ def typical(views: HeadSamples, weights: sp.csr_array) -> NDArray[np.float32]:
 def spread_about(
     means: NDArray[np.float32], views: HeadSamples, variants: NDArray[np.float32]
 ) -> HeadSpread:
-    """Of (N, n_eff) ``means``, from what (V, N, B) sources of several kinds, in the bank's modes,
-    look like in each head.
+    """Learn how sources look about ``means`` (N, n_eff), from heads and shapes that are drawn.
 
     Directions come from three heads of four and variances from the fourth: of the heads that chose
-    them they would be too large, and what is left too small by several times.
+    them they would be too large, and what is left too small by several times. ``views`` are the
+    heads; ``variants`` (V, N, B) sources of several kinds, in the bank's modes.
     """
     parts = []
     for first in range(0, len(means), _CHUNK):
