@@ -54,7 +54,8 @@ def benchmark(
     shown by its rule and, as NAME, tuned, chosen on other cases of the task. A method of your own
     joins by an entry point of the group bayesesi.methods.
     """
-    from bayesesi.benchmark.page import check_parquet, headline, write_benchmark
+    from bayesesi.benchmark.figures import headline
+    from bayesesi.benchmark.page import check_parquet, write_benchmark
     from bayesesi.benchmark.run import run_benchmark
     from bayesesi.benchmark.summary import best_first, means
     from bayesesi.benchmark.tasks import RESOLUTION
