@@ -37,15 +37,16 @@ def test_tables_of_the_benchmark_have_the_numbers_of_its_run(path: Path) -> None
 
 def test_the_readme_says_what_is_left_under_another_persons_head() -> None:
     rows = json.loads((ROOT / "reports" / "calibration" / "shift.json").read_text())
-    held, area = rows["atoms person"][1].split()[0].lstrip("0"), float(rows["atoms person"][2])
+    held, area = float(rows["atoms person"][1].split()[0]), float(rows["atoms person"][2])
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert f"90 % sets of `atoms` hold {held})" in text
+    assert f"90 % sets of `atoms` cover {100 * held:.0f} %." in text
     table = (ROOT / "reports" / "calibration" / "declared.md").read_text(encoding="utf-8")
     line = next(x for x in table.splitlines() if x.startswith("| atoms | another person"))
     _, _, _, *by_card, wider, grown = (cell.strip() for cell in line.strip("|").split("|"))
     assert by_card == rows["atoms person"][1:3]
     times = float(grown) / area
-    assert f"hold {wider.split()[0].lstrip('0')} there, for {times:.1f} times the cortex" in text
+    held = float(wider.split()[0])
+    assert f"cover {100 * held:.0f} % there and are {times:.1f} times as large." in text
 
 
 def test_the_folder_of_cards_says_what_cards_say() -> None:
