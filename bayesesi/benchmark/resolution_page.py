@@ -77,22 +77,22 @@ def write_resolution(found: SingleSources, folder: str | Path, command: str) -> 
     table: dict[str, Any] = {
         "task": RESOLUTION,
         "words": (
-            f"What becomes of single sources, {len(found.sources)} of the cortex in turn: "
-            f"{CONDITION.name}, no noise in the data, {found.snr_db:g} dB over the noise that is "
-            "assumed. Point-spread functions (PSF) say where among 5,124 sources one is seen, "
-            "cross-talk functions (CTF) which of the sources tried an estimate at a place is made "
-            "of; errors of the two are not of one grid. Of methods that are not linear both hold "
-            "at that size, for sources that are active alone. Where nothing is seen counts as a "
-            "guess."
+            f"Point-spread and cross-talk of {len(found.sources)} cortical sources, one at a time: "
+            f"{CONDITION.name}, noise-free data, {found.snr_db:g} dB above the assumed noise. A "
+            "point-spread function (PSF) shows where among 5,124 sources one source is estimated. "
+            "A cross-talk function (CTF) shows which of the tested sources contribute to the "
+            "estimate at one place. PSF and CTF errors use different grids. For nonlinear methods "
+            "both are valid only at this amplitude and for one active source. An empty estimate "
+            "counts as a guess."
         ),
         "inverse_crime": (
-            "complete: the head, the sources and the noise are those assumed, so that sparse "
-            "methods find one source without an error; that is no measure of their accuracy"
+            "complete: the assumed head, sources and noise are the true ones, so sparse methods "
+            "find one source without error; this does not measure their accuracy"
         ),
         "command": command,
         "created": datetime.now(UTC).date().isoformat(),
         "measures": MEASURES,
-        "over": f"Means over the {len(found.sources)} sources tried, all alike.",
+        "over": f"Means over the {len(found.sources)} tested sources, with equal weights.",
         "settings": {},
         "published": [],
         "methods": said,
@@ -109,9 +109,11 @@ def write_resolution(found: SingleSources, folder: str | Path, command: str) -> 
     }
     if not order:
         said_of = "; ".join(f"{name}: {why}" for name, (_, why) in found.failed.items())
-        raise InputError(f"no method has an answer, so there is no page ({said_of[:500]})")
-    sides = "Left hemisphere: mm, darker is worse; the right one's numbers are in the JSON."
-    near = "Share of sources whose estimate peaks within a distance of them."
+        raise InputError(
+            f"no method produced a result, so no page can be written ({said_of[:500]})"
+        )
+    sides = "Left hemisphere, mm; darker is worse. The JSON contains the right hemisphere."
+    near = "Share of sources whose estimate peaks within a given distance."
     pictures = [(_plot_widths(found, order), sides), (_plot_shares(each), near)]
     return write_page(table, pictures, folder)
 
@@ -144,7 +146,7 @@ def _plot_shares(each: dict[str, dict[str, NDArray[np.float64]]]) -> Figure:
         share = np.arange(1, len(values) + 1) / len(values)
         axis.step(values, share, where="post", color=colour, lw=1.3, label=name[:30])
     axis.set(xlim=(0, 60), ylim=(0, 1))
-    axis.set_xlabel("mm from the source to the peak of its estimate", fontsize=8)
+    axis.set_xlabel("distance from the source to the peak of its estimate (mm)", fontsize=8)
     axis.set_ylabel("share of sources", fontsize=8)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=7, frameon=False)

@@ -1,4 +1,4 @@
-"""The command line: the verbs of the Python interface, nothing more."""
+"""The command line: the verbs of the Python interface."""
 
 from bayesesi.cli import (
     benchmark,

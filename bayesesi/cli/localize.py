@@ -1,4 +1,4 @@
-"""Recordings: check one, localise it, and the demo."""
+"""The verbs demo, localize and observe."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for files and pictures.")] = Path(
         "bayesesi-demo"
     ),
-    seed: Annotated[int, typer.Option(min=0, help="Another simulated patient.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed; each seed is another patient.")
+    ] = 0,
     model: Annotated[
-        str, typer.Option(help="What localises: atoms, cortex, patches (a minute), gaussian.")
+        str, typer.Option(help="Model: atoms, cortex, patches (one minute) or gaussian.")
     ] = "atoms",
 ) -> None:
-    """Simulate a patient on one head and localise the spike through another.
+    """Simulate a patient with one head model and localise the spike with another.
 
-    A spike of 60 nAm in the right temporal lobe, 64 channels, 40 trials, is written to FIF, read
-    back, whitened with the template head and localised; report.html shows the truth beside it.
+    bayesesi demo -o bayesesi-demo
+
+    The patient has a spike of 60 nAm in the right temporal lobe (64 channels,
+    40 trials). The recording is written to FIF, read back, whitened and
+    localised with the template head. report.html compares the result with the
+    true source.
     """
     from bayesesi.demo import run_demo
 
@@ -34,12 +40,12 @@ def demo(
     rows = {
         "recording": f"{len(obs.sensors)} channels, {obs.provenance['nave']:g} trials averaged, "
         f"electrodes {obs.sensors.origin}",
-        "true source": f"{', '.join(shown.true_regions)} (on another head, skull 1.7 times as "
-        "resistive)",
-        "whitened power": f"{obs.snr_db:+.1f} dB in {obs.n_eff} × {obs.n_functions} numbers "
+        "true source": f"{', '.join(shown.true_regions)} (simulated with another head: skull "
+        "resistivity 1.7 times as high)",
+        "whitened power": f"{obs.snr_db:+.1f} dB in {obs.n_eff} × {obs.n_functions} values "
         "(pure noise: 0 dB)",
         **_found(result),
-        "peak": f"{shown.peak_error_mm:.0f} mm from the truth",
+        "peak": f"{shown.peak_error_mm:.0f} mm from the true source",
         "FIF path and array path": f"differ by {shown.array_difference:.0e}",
         "written": ", ".join(str(path) for path in shown.files),
     }
@@ -49,79 +55,82 @@ def demo(
 @app.command()
 @one_sentence
 def localize(
-    data: Annotated[Path, typer.Argument(help="-ave.fif, -epo.fif or raw.fif file.")],
+    data: Annotated[Path, typer.Argument(help="Recording: -ave.fif, -epo.fif or raw.fif file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")],
     noise_cov: Annotated[
-        str, typer.Option(help="-cov.fif file, or 'baseline', or 'adhoc'.")
+        str, typer.Option(help="Noise covariance: -cov.fif file, 'baseline' or 'adhoc'.")
     ] = "baseline",
     forward: Annotated[
-        Path | None, typer.Option(help="-fwd.fif file; the template head if not given.")
+        Path | None, typer.Option(help="Forward model: -fwd.fif file. (default: template head)")
     ] = None,
     condition: Annotated[
-        str | None, typer.Option(help="Which average of the file, by its name.")
+        str | None, typer.Option(help="Name of the condition, if the file has several.")
     ] = None,
-    tmin: Annotated[float | None, typer.Option(help="Start of the window, s.")] = None,
-    tmax: Annotated[float | None, typer.Option(help="End of the window, s.")] = None,
+    tmin: Annotated[float | None, typer.Option(help="Start of the window (s).")] = None,
+    tmax: Annotated[float | None, typer.Option(help="End of the window (s).")] = None,
     peak: Annotated[
         bool,
         typer.Option(
             "--peak",
-            help="Take the window about the largest global field power between --tmin and --tmax, "
-            "else from time 0 on. A window chosen on the data flatters: the result says so.",
+            help="Centre the window on the largest global field power between --tmin and --tmax "
+            "(default: after time 0). Choosing the window from the data biases towards "
+            "confidence; the report notes this.",
         ),
     ] = False,
-    half_width: Annotated[float, typer.Option(help="With --peak: s on both sides of it.")] = 0.02,
+    half_width: Annotated[
+        float, typer.Option(help="With --peak: half width of the window (s).")
+    ] = 0.02,
     model: Annotated[
         str,
         typer.Option(
-            help="atoms: few patches or nothing, by a network that learned it; cortex: patches or "
-            "a smooth field, by another; patches: few patches by chains, for any prior and "
-            "forward; dipole: one or two current dipoles in the volume; gaussian: minimum norm; a "
-            ".safetensors file; several with + between them: "
-            "their mixture; "
-            "auto: atoms for the template's head, patches with --forward or --prior; it also "
-            "says whether a few patches, a smooth field or noise describes the recording best."
+            help="atoms: a few patches or no source (network); cortex: patches or a smooth field "
+            "(network); parcels: activity of regions (network); patches: a few patches by Monte "
+            "Carlo sampling, for any prior and forward model; dipole: one or two dipoles in the "
+            "brain volume; gaussian: minimum norm; a .safetensors file; several joined with + : "
+            "their mixture; auto: atoms for the template head, patches with --forward or --prior, "
+            "and a comparison of a few patches, a smooth field and noise only."
         ),
     ] = "auto",
     prior: Annotated[
         str | None,
         typer.Option(
-            help="Of the sources: for patches a spec (focal, spike, a .toml file), for gaussian "
+            help="Source prior. For patches: a spec (focal, spike, or a .toml file). For gaussian: "
             "auto, identity, depth or smooth."
         ),
     ] = None,
-    level: Annotated[float, typer.Option(help="Of credible sets and intervals.")] = 0.9,
-    draws: Annotated[int, typer.Option(help="Of the posterior.")] = 1000,
-    seed: Annotated[int, typer.Option(help="The same one gives the same result.")] = 0,
+    level: Annotated[float, typer.Option(help="Level of sets and intervals.")] = 0.9,
+    draws: Annotated[int, typer.Option(help="Number of posterior draws.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     subtract_baseline: Annotated[
         bool, typer.Option(help="Subtract the mean before time 0.")
     ] = False,
     unknown_scale: Annotated[bool, typer.Option(help="The recording's unit is unknown.")] = False,
     time_basis: Annotated[
-        str, typer.Option(help="Functions of time: dct, slepian or samples.")
+        str, typer.Option(help="Temporal basis: dct, slepian or samples.")
     ] = "dct",
-    fmax: Annotated[float, typer.Option(help="Hz up to which they reach.")] = 40.0,
+    fmax: Annotated[float, typer.Option(help="Upper frequency of the temporal basis (Hz).")] = 40.0,
     guarantee: Annotated[
-        str, typer.Option(help="Of the set of regions: every, peak or recall.")
+        str, typer.Option(help="Guarantee of the conformal set: every, peak or recall.")
     ] = "every",
     sensitivity: Annotated[
         bool,
         typer.Option(
             "--sensitivity",
-            help="Also say what would change the answer: channels left out, other heads, another "
-            "belief about sources.",
+            help="Also run a sensitivity analysis: left-out channels, other head models, another "
+            "source prior.",
         ),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier result in the folder.")
     ] = False,
 ) -> None:
-    """Where a recording came from, how sure that is, and why: the main job.
+    """Localise the sources of a recording and write a report.
 
     bayesesi localize my-ave.fif --noise-cov my-cov.fif --tmin 0.08 --tmax 0.12
     --subtract-baseline -o out
 
-    Writes OUT/report.html, regions.json, result-post.nc (bayesesi.read_result) and maps (*.stc).
+    Writes OUT/report.html, regions.json, result-post.nc (bayesesi.read_result)
+    and maps (*.stc).
     """
     import bayesesi
     from bayesesi.io.atomic import check_folder
@@ -172,27 +181,25 @@ def localize(
 @app.command()
 @one_sentence
 def observe(
-    data: Annotated[Path, typer.Argument(help="-ave.fif, -epo.fif or raw.fif file.")],
+    data: Annotated[Path, typer.Argument(help="Recording: -ave.fif, -epo.fif or raw.fif file.")],
     noise_cov: Annotated[
-        str, typer.Option(help="-cov.fif file, or 'baseline', or 'adhoc'.")
+        str, typer.Option(help="Noise covariance: -cov.fif file, 'baseline' or 'adhoc'.")
     ] = "baseline",
     forward: Annotated[
-        Path | None, typer.Option(help="-fwd.fif file; the template head if not given.")
+        Path | None, typer.Option(help="Forward model: -fwd.fif file. (default: template head)")
     ] = None,
     condition: Annotated[
-        str | None, typer.Option(help="Which average of the file, by its name.")
+        str | None, typer.Option(help="Name of the condition, if the file has several.")
     ] = None,
-    tmin: Annotated[float | None, typer.Option(help="Start of the window, s.")] = None,
-    tmax: Annotated[float | None, typer.Option(help="End of the window, s.")] = None,
+    tmin: Annotated[float | None, typer.Option(help="Start of the window (s).")] = None,
+    tmax: Annotated[float | None, typer.Option(help="End of the window (s).")] = None,
     subtract_baseline: Annotated[
         bool, typer.Option(help="Subtract the mean before time 0.")
     ] = False,
     unknown_scale: Annotated[bool, typer.Option(help="The recording's unit is unknown.")] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write a picture (PNG) here.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Picture to write (PNG).")] = None,
 ) -> None:
-    """Check a recording: whiten a window of it and say what is in there.
+    """Check a recording: whiten a window and print its properties.
 
     bayesesi observe my-ave.fif --noise-cov my-cov.fif --tmin 0.08 --tmax 0.12
     --subtract-baseline -o window.png
@@ -236,12 +243,12 @@ def _window(obs: Any) -> str:
 
 
 def _found(result: Any) -> dict[str, str]:
-    """Rows that say what a result says: verdict, regions, set."""
+    """Return the rows of a result: verdict, regions, set."""
     rows = {"verdict": str(result.trust.verdict)}
     if result.trust.reasons:
-        rows["because"] = "; ".join(reason.sentence for reason in result.trust.reasons)
+        rows["reasons"] = "; ".join(reason.sentence for reason in result.trust.reasons)
     if "evidence" in result.about:
-        rows["described by"] = _evidence(result.about["evidence"])
+        rows["prior comparison"] = _evidence(result.about["evidence"])
     if result.has_dipoles:
         rows |= {
             f"dipole {k + 1}": f"x {row.x_mm:.0f}, y {row.y_mm:.0f}, z {row.z_mm:.0f} mm, "
@@ -252,22 +259,22 @@ def _found(result: Any) -> dict[str, str]:
     if not result.has_regions:
         return rows
     if "sensitivity" in result.about:
-        rows["would change it"] = _changed(result.about["sensitivity"])
-    table, found, earned = result.region_table(), result.credible_set, result.region_set
+        rows["sensitivity"] = _changed(result.about["sensitivity"])
+    table, found, conformal = result.region_table(), result.credible_set, result.region_set
     likely = table[table["probability"] >= 0.01].head(3)
     rows["most probable"] = ", ".join(
         f"{row.region} {min(row.probability, 0.99):.2f}" for row in likely.itertuples()
     )
-    if earned is not None:
-        rows[f"{earned.level:.0%} conformal set"] = (
-            f"{counted(len(earned.regions), 'region')}, {earned.area_cm2:.0f} cm², "
-            f"{earned.share:.1%} of the cortex ({earned.guarantee})"
+    if conformal is not None:
+        rows[f"{conformal.level:.0%} conformal set"] = (
+            f"{counted(len(conformal.regions), 'region')}, {conformal.area_cm2:.0f} cm², "
+            f"{conformal.share:.1%} of the cortex ({conformal.guarantee})"
         )
     rows[f"{found.level:.0%} credible set"] = (
         f"{counted(len(found.regions), 'region')}, {found.area_cm2:.0f} cm², {found.share:.1%} of "
         "the cortex (the model's belief, no guarantee)"
     )
-    if earned is None:
+    if conformal is None:
         rows["no guarantee"] = result.no_region_set
     return rows
 
@@ -277,16 +284,18 @@ def _changed(found: list[dict[str, Any]]) -> str:
 
     moved = [each for each in found if each["largest"] >= MOVED]
     if not moved:
-        return f"nothing of {len(found)} re-runs"
+        return f"no re-run of {len(found)} changes the result"
     worst = sorted(moved, key=lambda each: -each["largest"])[:3]
-    said = "; ".join(f"{e['words']}: {e['top']} {min(e['probability'], 0.99):.2f}" for e in worst)
-    return f"{len(moved)} of {len(found)} re-runs ({said})"
+    largest = "; ".join(
+        f"{e['words']}: {e['top']} {min(e['probability'], 0.99):.2f}" for e in worst
+    )
+    return f"{len(moved)} of {len(found)} re-runs change the result ({largest})"
 
 
-_BELIEFS = {"focal": "a few patches", "distributed": "a smooth field", "nothing": "noise alone"}
+_BELIEFS = {"focal": "a few patches", "distributed": "a smooth field", "nothing": "noise only"}
 
 
 def _evidence(found: dict[str, Any]) -> str:
     share = sorted(found["probability"].items(), key=lambda item: -item[1])
-    told = ", ".join(f"{_BELIEFS[name]} {min(p, 0.99):.2f}" for name, p in share)
-    return f"{told} (after even odds; log odds of the first two ± {found['error']:.1f})"
+    shares = ", ".join(f"{_BELIEFS[name]} {min(p, 0.99):.2f}" for name, p in share)
+    return f"{shares} (equal prior odds; log odds of the first two ± {found['error']:.1f})"

@@ -1,4 +1,4 @@
-"""Networks: train, measure, show."""
+"""The verbs train, models and calibrate."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ from bayesesi.cli.app import app, console, models_app, one_sentence, plain, save
 @app.command()
 @one_sentence
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe that ships, or a TOML file.")],
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a .toml file.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder of the run; runs/RECIPE if not given."),
+        typer.Option("--out", "-o", help="Folder for the run. (default: runs/RECIPE)"),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device: auto, cpu or cuda.")] = "auto",
     steps: Annotated[
-        int | None, typer.Option(help="Instead of the recipe's: a trial, not a model.")
+        int | None,
+        typer.Option(
+            help="Number of training steps (quick tests only). (default: set by the recipe)"
+        ),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes that simulate.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes that simulate training cases.")] = 1,
 ) -> None:
-    """Train a network on the simulators its recipe names.
+    """Train a network on the simulators of a recipe.
 
-    A run that was stopped, or killed, goes on from its last checkpoint when the command is given
-    again. Curves: tensorboard --logdir OUT. On several devices: torchrun --nproc-per-node N, then
-    the path of this command and the same arguments. In the end OUT/RECIPE.safetensors holds the
-    weights, with their recipe; `bayesesi localize DATA --model OUT/RECIPE.safetensors` uses them.
+    bayesesi train atoms --workers 2 -o runs/atoms
+
+    An interrupted run continues from its last checkpoint when the command is
+    repeated. Show the curves with tensorboard --logdir OUT. On several devices
+    use torchrun --nproc-per-node N, the path of this command and the same
+    arguments. OUT/RECIPE.safetensors then contains the weights and the recipe;
+    `bayesesi localize DATA --model OUT/RECIPE.safetensors` uses them.
     """
     import bayesesi
     from bayesesi.training import is_first
@@ -52,40 +58,44 @@ def train(
 @models_app.callback(invoke_without_command=True)
 @one_sentence
 def models_list(context: typer.Context) -> None:
-    """List the models that ship, with what their calibration cards say."""
+    """List the shipped models and their calibration cards."""
     import bayesesi
     from bayesesi.calibration import card_of
 
     if context.invoked_subcommand is not None:
         return
-    table = Table("model", "what it is", "calibration")
+    table = Table("model", "description", "calibration")
     for each in bayesesi.list_models():
         model = bayesesi.load_model(each)
         first = (type(model).__doc__ or "").strip().splitlines()[0]
         card = card_of(model)
-        said = "no card" if card is None else f"{card.diagnosis.n} cases"
-        table.add_row(each, first.replace("``", ""), said)
+        cases = "no card" if card is None else f"{card.diagnosis.n} cases"
+        table.add_row(each, first.replace("``", ""), cases)
     console.print(table)
 
 
 @models_app.command("show")
 @one_sentence
 def models_show(
-    name: Annotated[str, typer.Argument(help="Of a model that ships, or a .safetensors file.")],
+    name: Annotated[str, typer.Argument(help="Name of a shipped model, or a .safetensors file.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Draw its calibration card here (PNG).")
+        Path | None,
+        typer.Option("--out", "-o", help="Picture of the calibration card to write (PNG)."),
     ] = None,
 ) -> None:
-    """All that is known of a model: recipe, prior, training, and its calibration card."""
+    """Show the recipe, prior, training and calibration card of a model.
+
+    bayesesi models show atoms -o card.png
+    """
     import bayesesi
     from bayesesi.calibration import card_of
     from bayesesi.model import LearnedModel
 
     chosen = bayesesi.load_model(name)
-    rows = {"prior": chosen.prior, "nothing is active": f"{chosen.prior_null:.0%} before the data"}
+    rows = {"prior": chosen.prior, "no source": f"{chosen.prior_null:.0%} prior probability"}
     if isinstance(chosen, LearnedModel):
-        told = ("steps", "cases", "seconds", "device")
-        rows |= {key: plain(chosen.history[key]) for key in told if key in chosen.history}
+        shown = ("steps", "cases", "seconds", "device")
+        rows |= {key: plain(chosen.history[key]) for key in shown if key in chosen.history}
         rows["recipe"] = chosen.recipe.description
         rows["simulators"] = ", ".join(i.simulator for i in chosen.recipe.mixture)
         rows["parameters"] = f"{chosen.n_parameters:,}"
@@ -94,7 +104,7 @@ def models_show(
     if card is None:
         how = f"make one with `bayesesi calibrate {name}`"
         if chosen.card_path is None:
-            how = "a mixture of models keeps none; bayesesi.calibrate gives one in Python"
+            how = "a mixture of models stores none; use bayesesi.calibrate in Python"
         console.print(Text(f"no calibration card; {how}"))
         return
     _show_card(card, out)
@@ -103,44 +113,50 @@ def models_show(
 @app.command()
 @one_sentence
 def calibrate(
-    model: Annotated[str, typer.Argument(help="A model that ships, or a .safetensors file.")],
+    model: Annotated[str, typer.Argument(help="Name of a shipped model, or a .safetensors file.")],
     n: Annotated[
         int,
         typer.Option(
-            "-n", help="Cases of the diagnosis; half as many repair, as many are behind sets."
+            "-n",
+            help="Number of test cases; n/2 further cases fit the recalibration, n calibrate the "
+            "conformal sets.",
         ),
     ] = 1000,
     conformal: Annotated[
         int | None,
-        typer.Option(help="Cases behind sets: 2,000 let each kind of recording have its own."),
+        typer.Option(
+            help="Number of cases for the conformal sets; from 2,000 on, each kind of "
+            "recording has its own sets."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same one gives the same card.")] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
     simulator: Annotated[
         list[str] | None,
         typer.Option(
-            help="Where cases come from, a spec or a .toml file, as often as you like; the model's "
-            "own recipe if not given."
+            help="Simulator of the cases: a spec or a .toml file; repeatable. (default: those "
+            "of the model's recipe)"
         ),
     ] = None,
     work: Annotated[
         Path | None,
-        typer.Option(help="Folder of finished cases; runs/calibrate-MODEL if not given."),
+        typer.Option(help="Folder of finished cases. (default: runs/calibrate-MODEL)"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Draw the card here (PNG).")
+        Path | None, typer.Option("--out", "-o", help="Picture of the card to write (PNG).")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes on this machine (Dask).")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes on this machine (with Dask).")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler whose workers share the folder.")
     ] = None,
 ) -> None:
-    """Measure a model on simulated cases: is its sureness earned?
+    """Calibrate a model on simulated data and store its calibration card.
 
     bayesesi calibrate atoms -n 1000 --workers 2 -o card.png
 
-    Coverage, reliability, sets with a guarantee and verdicts, raw and repaired, are printed and
-    kept beside the weights, in MODEL.card.json; `bayesesi models show MODEL` prints them again, and
-    `bayesesi localize` then gives sets with a guarantee. A run that was stopped goes on.
+    The card contains coverage, reliability, conformal sets and verdicts, before
+    and after recalibration. It is stored next to the weights in
+    MODEL.card.json; `bayesesi models show MODEL` prints it, and `bayesesi
+    localize` uses it for conformal sets. An interrupted run continues.
     """
     import bayesesi
 

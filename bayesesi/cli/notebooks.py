@@ -1,4 +1,4 @@
-"""Notebooks to start from."""
+"""The verb notebooks."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from bayesesi.io.atomic import atomic_folder, check_folder
 @app.command()
 @one_sentence
 def notebooks(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write them into.")] = Path(
-        "bayesesi-notebooks"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write the notebooks to.")
+    ] = Path("bayesesi-notebooks"),
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace those that are there already.")
+        bool, typer.Option("--overwrite", help="Replace existing notebooks.")
     ] = False,
 ) -> None:
-    """Write the notebooks that ship, to run and to change.
+    """Copy the shipped notebooks to a folder.
 
     bayesesi notebooks -o notebooks && jupyter lab notebooks
 
-    The extra named notebooks brings the kernel and widgets; any Jupyter opens them.
+    Any Jupyter opens them. The extra notebooks of the package installs a kernel
+    and widgets.
     """
     from bayesesi.spec import shipped_notebooks
 

@@ -1,4 +1,4 @@
-"""Before a recording."""
+"""The verb plan."""
 
 from __future__ import annotations
 
@@ -16,25 +16,37 @@ from bayesesi.cli.app import app, one_sentence, save_figure, show
 def plan(
     montage: Annotated[
         list[str] | None,
-        typer.Option("--montage", "-m", help="eeg19, eeg21, eeg32, eeg64, eeg75, eeg128, eeg256."),
+        typer.Option(
+            "--montage",
+            "-m",
+            help="Montage: eeg19, eeg21, eeg32, eeg64, eeg75, eeg128 or eeg256; repeatable.",
+        ),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Picture (PNG); a table of regions goes beside it.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Picture to write (PNG); a table of regions (CSV) is written next to it.",
+        ),
     ] = Path("plan.png"),
-    moment: Annotated[float, typer.Option(help="nAm of the source at its peak.")] = 60.0,
-    noise: Annotated[float, typer.Option(help="µV of an electrode, after averaging.")] = 1.5,
-    extent: Annotated[float, typer.Option(help="mm of the source along the cortex (sd).")] = 10.0,
+    moment: Annotated[float, typer.Option(help="Peak moment of the source (nAm).")] = 60.0,
+    noise: Annotated[float, typer.Option(help="Noise per electrode after averaging (µV).")] = 1.5,
+    extent: Annotated[
+        float, typer.Option(help="Extent of the source along the cortex (mm, standard deviation).")
+    ] = 10.0,
     head: Annotated[
-        str, typer.Option(help="What is not known of the head: a prior, such as template-nominal.")
+        str, typer.Option(help="Head prior, such as template-nominal.")
     ] = "template-nominal",
-    level: Annotated[float, typer.Option(help="Of sets.")] = 0.9,
-    seed: Annotated[int, typer.Option(help="The same one gives the same plan.")] = 0,
+    level: Annotated[float, typer.Option(help="Level of sets.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Where on the cortex a montage can see a source, and what more electrodes would buy.
+    """Map the expected localisation error of montages before a recording.
 
     bayesesi plan -m eeg19 -m eeg64 --moment 60 --noise 1.5 -o plan.png
 
-    Maps of the expected error and set by place, for one source in a head that is not known.
+    The maps show the expected error and set size for one source at each place,
+    with an unknown head.
     """
     import numpy as np
     import pandas as pd
@@ -61,10 +73,10 @@ def plan(
     for less, more in pairwise(found):
         gain = float(np.median(less.error_mm - more.error_mm))
         rows[f"{less.montage} to {more.montage}"] = (
-            f"{gain:+.0f} mm (median of what a place gains), {more.seen - less.seen:+.0%} of the "
-            "cortex seen"
+            f"{gain:+.0f} mm (median change of the error), {more.seen - less.seen:+.0%} of the "
+            "cortex localised"
         )
-    show(rows, "where a source can be seen")
+    show(rows, "expected localisation")
     save_figure(plot_plans(found), out)
     table = pd.concat([each.table().assign(montage=each.montage) for each in found])
     table.to_csv(out.with_suffix(".csv"), index=False)

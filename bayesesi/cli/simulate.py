@@ -1,4 +1,4 @@
-"""Recordings with known truth."""
+"""The verb simulate."""
 
 from __future__ import annotations
 
@@ -14,44 +14,46 @@ from bayesesi.cli.app import app, console, one_sentence, save_figure
 @app.command()
 @one_sentence
 def simulate(
-    name: Annotated[str, typer.Argument(help="A simulator that ships, or a .toml file of yours.")],
-    n: Annotated[int, typer.Option("-n", help="How many cases.")] = 256,
-    seed: Annotated[int, typer.Option(help="Case k of a seed is always the same.")] = 0,
+    name: Annotated[str, typer.Argument(help="Name of a shipped simulator, or a .toml file.")],
+    n: Annotated[int, typer.Option("-n", help="Number of cases.")] = 256,
+    seed: Annotated[
+        int, typer.Option(help="Random seed; case k of a seed is always the same.")
+    ] = 0,
     namespace: Annotated[
         str,
         typer.Option(
             "--for",
-            help="What cases are for: train, validate, repair, conformal, diagnose or bench. "
-            "Seeds of different purposes never meet.",
+            help="Purpose of the cases: train, validate, repair, conformal, diagnose or bench. "
+            "Different purposes never share random numbers.",
         ),
     ] = "train",
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder of shards; goes on where it was stopped.")
+        Path,
+        typer.Option("--out", "-o", help="Folder for the cases; an interrupted run continues."),
     ] = Path("simulation"),
-    workers: Annotated[int, typer.Option(help="Processes on this machine (Dask).")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes on this machine (with Dask).")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler whose workers share the folder.")
     ] = None,
     session: Annotated[
         int,
         typer.Option(
-            help="Cases that share a montage and a noise covariance: 64 for speed, 1 so that cases "
-            "are independent, as calibration wants."
+            help="Number of cases that share a montage and a noise covariance: 64 for speed, 1 for "
+            "independent cases (needed for calibration)."
         ),
     ] = 64,
     fif: Annotated[
         str | None,
         typer.Option(
-            help="Also write FIF files with the truth beside them, in OUT/fif: evoked, raw or "
-            "epochs."
+            help="Also write FIF files and the true sources to OUT/fif: evoked, raw or epochs."
         ),
     ] = None,
 ) -> None:
-    """Simulate recordings with known truth, and draw a page on them.
+    """Simulate recordings with known sources and draw an overview.
 
     bayesesi simulate spike-64 -n 1000 --seed 0 -o out
 
-    Read them with bayesesi.read_simulation("out").
+    Read the cases with bayesesi.read_simulation("out").
     """
     from bayesesi.report.simulation_figure import plot_simulation
     from bayesesi.simulator import read_simulation, read_simulator, write_fif, write_simulation
@@ -84,12 +86,12 @@ def simulate(
 
 
 def _simulate_volume(name: str, n: int, seed: int, namespace: str, out: Path) -> None:
-    """Free dipoles on a grid: one file, and a page."""
+    """Simulate free dipoles on a grid: one file and an overview."""
     from bayesesi.report.volume_figure import plot_volume_cases
     from bayesesi.simulator import read_volume_simulator, write_volume_cases
 
     simulator = read_volume_simulator(name)
-    console.print(Text("the lead fields of its two heads take minutes, the first time"))
+    console.print(Text("computing the lead fields of two heads (first time only, some minutes)"))
     cases = simulator.simulate(n, seed, namespace)
     path = write_volume_cases(cases, out / "cases.safetensors")
     console.print(Text(f"{n} cases of {simulator.spec.name} in {path}"))

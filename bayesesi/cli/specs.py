@@ -1,4 +1,4 @@
-"""What is believed before a recording is seen."""
+"""The verb specs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bayesesi.cli.app import console, one_sentence, specs_app
 @specs_app.callback(invoke_without_command=True)
 @one_sentence
 def specs_list(context: typer.Context) -> None:
-    """List the specs that ship."""
+    """List the shipped specs."""
     from bayesesi.spec import read_spec, shipped_specs, spec_hash
 
     if context.invoked_subcommand is not None:
         return
-    table = Table("kind", "name", "what it says", "hash")
+    table = Table("kind", "name", "description", "hash")
     for name, path in sorted(shipped_specs().items(), key=lambda item: str(item[1])):
         spec = read_spec(name)
         table.add_row(path.parent.name, name, spec.description, spec_hash(spec))
@@ -29,9 +29,12 @@ def specs_list(context: typer.Context) -> None:
 @specs_app.command("show")
 @one_sentence
 def specs_show(
-    name: Annotated[str, typer.Argument(help="A spec that ships, or a .toml file of yours.")],
+    name: Annotated[str, typer.Argument(help="Name of a shipped spec, or a .toml file.")],
 ) -> None:
-    """Check a spec and print it with every default written out, and its hash."""
+    """Check a spec and print it with all defaults and its hash.
+
+    bayesesi specs show spike
+    """
     from bayesesi.prior import FocalPrior, make_prior
     from bayesesi.spec import FocalSpec, read_spec, spec_hash
 
@@ -39,7 +42,7 @@ def specs_show(
     if isinstance(spec, FocalSpec):
         prior = make_prior(spec, level=1)
         assert isinstance(prior, FocalPrior)
-        _ = prior.weights  # names of regions are known to the atlas alone
+        _ = prior.weights  # region names are checked by the atlas
     console.print_json(data=spec.resolved())
     console.print(Text(f"hash {spec_hash(spec)}"))
 
@@ -47,9 +50,14 @@ def specs_show(
 @specs_app.command("schema")
 @one_sentence
 def specs_schema(
-    kind: Annotated[str, typer.Argument(help="sources, heads, noise, simulators or recipes.")],
+    kind: Annotated[
+        str, typer.Argument(help="Kind: sources, heads, noise, simulators or recipes.")
+    ],
 ) -> None:
-    """Print the JSON Schema of a kind of spec, for editors and other tools."""
+    """Print the JSON schema of a kind of spec, for editors and other tools.
+
+    bayesesi specs schema sources > sources.schema.json
+    """
     from bayesesi.spec import spec_schema
 
     console.print_json(data=spec_schema(kind))
@@ -58,9 +66,14 @@ def specs_schema(
 @specs_app.command("index")
 @one_sentence
 def specs_index(
-    kind: Annotated[str, typer.Argument(help="sources, heads, noise, simulators or recipes.")],
+    kind: Annotated[
+        str, typer.Argument(help="Kind: sources, heads, noise, simulators or recipes.")
+    ],
 ) -> None:
-    """Print the table that stands in the README of a folder of specs."""
+    """Print the table of specs for the README of their folder.
+
+    bayesesi specs index sources
+    """
     from bayesesi.spec import spec_index
 
     console.print(Text(spec_index(kind)), end="", soft_wrap=True)

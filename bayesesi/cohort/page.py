@@ -69,7 +69,7 @@ def outcome_rows(recordings: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _patient(row: dict[str, Any]) -> dict[str, Any]:
-    told = {
+    known = {
         "name": plain(row["patient"]) or "not given",
         "recordings": f"{row['localised']} of {row['recordings']}",
         "first": region_words(row["first_region"]) if row["first_region"] else "–",
@@ -78,9 +78,9 @@ def _patient(row: dict[str, Any]) -> dict[str, Any]:
         "common": ", ".join(map(region_words, row["common_regions"].split())) or "–",
     }
     if not row["first_region"]:
-        return told | dict.fromkeys(("probability", "stays", "agreement"), "–") | {"share": 0.0}
+        return known | dict.fromkeys(("probability", "stays", "agreement"), "–") | {"share": 0.0}
     alone = row["localised"] < 2
-    return told | {
+    return known | {
         "share": float(row["probability"]),
         "probability": chance(row["probability"])
         if alone

@@ -100,7 +100,7 @@ def run_cohort(
     if not entries:
         raise InputError("a cohort has one recording or more")
     if isinstance(bootstrap, bool) or not 0 <= bootstrap <= _MOST_TIMES:
-        raise InputError(f"trials are drawn again 0 to {_MOST_TIMES:,} times, not {bootstrap!r}")
+        raise InputError(f"bootstrap must be 0 to {_MOST_TIMES:,} samples, got {bootstrap!r}")
     out = Path(out).absolute()
     options = {"model": solver_name(model), "level": level, "draws": draws, "seed": seed}
     options |= {"schema": SCHEMA, "version": __version__, "bootstrap": bootstrap}

@@ -22,9 +22,16 @@ from bayesesi.benchmark import run as harness
 from bayesesi.benchmark.answers import answer_of
 from bayesesi.benchmark.baselines import prepare, snr_lambda2
 from bayesesi.benchmark.cases import Condition
-from bayesesi.benchmark.figures import pictures_of, plot_published
 from bayesesi.benchmark.methods import Method, chosen, methods
-from bayesesi.benchmark.page import markdown, page, parts_of, summary_table, write_benchmark
+from bayesesi.benchmark.page import (
+    markdown,
+    page,
+    parts_of,
+    pictures_of,
+    plot_published,
+    summary_table,
+    write_benchmark,
+)
 from bayesesi.benchmark.recordings import OCCIPITAL, recordings
 from bayesesi.benchmark.resolution import resolution_matrix, single_source, width
 from bayesesi.benchmark.resolution_maps import responses, run_single_sources
@@ -142,7 +149,7 @@ def test_methods_of_few_cases_have_a_table_beside_the_others_on_the_same(found: 
     )
     table = summary_table(few, "x")
     ((words, rows),) = parts_of(table).items()
-    assert words == "The first 2 cases, which every method was given"
+    assert words == "The first 2 cases, which every method received"
     assert {row[0]: row[-1] for row in rows[1:]} == dict(zip(NAMES, "2220", strict=True))
     own = found.rows[(found.rows["method"] == "sLORETA") & (found.rows["case"] < 2)]
     assert table["shared"]["sLORETA"]["peak_mm"]["value"] == pytest.approx(own["peak_mm"].mean())
@@ -220,7 +227,7 @@ def test_numbers_of_others_stand_beside_ours_and_are_called_so(
     assert words[0] == "3D-PIUNet: another head"
     table = summary_table(replace(found, task=replace(patched, published=(own,))), "x")
     assert "another head and other cases" in markdown(table)
-    assert "0.5 " in markdown(table).partition("published")[2]
+    assert "0.5 " in markdown(table).partition("Published")[2]
     known = {condition.name for condition in TASKS["piu-61"].conditions}
     assert all({name for name, _ in each.values} <= known for each in TASKS["piu-61"].published)
 
@@ -315,7 +322,7 @@ def test_a_damaged_recording_is_one_sentence_before_anything_is_begun(
 
 def test_where_no_method_answers_there_is_no_page(patched: Task, tmp_path: Path) -> None:
     found = run_benchmark(patched, ["LCMV"], tmp_path, n=1)
-    with pytest.raises(InputError, match="no method has an answer"):
+    with pytest.raises(InputError, match="no method produced a result"):
         write_benchmark(found, tmp_path / "out", "x")
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="cannot be written"):
@@ -341,7 +348,7 @@ def test_no_recordings_are_one_sentence(tmp_path: Path) -> None:
         run_benchmark("cal", ["MNE"], tmp_path, data=tmp_path)
     run = CliRunner().invoke(app, ["benchmark", "resolution", "-n", "3"])
     assert run.exit_code == 2
-    assert "leave -n" in run.stderr
+    assert "omit -n" in run.stderr
 
 
 def test_names_that_are_none_are_one_sentence() -> None:

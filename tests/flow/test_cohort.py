@@ -209,6 +209,6 @@ def test_trials_drawn_again_say_how_firm_a_first_region_is(tmp_path: Path) -> No
     assert list(table["trials_times"].fillna(0)) == [8, 8, 0]
     assert table.trials_first["one-epo.fif"] == 1
     assert table.trials_first["two-epo.fif"] < 1
-    assert "trials drawn again" in (tmp_path / "out" / "cohort.html").read_text(encoding="utf-8")
-    with pytest.raises(InputError, match="drawn again 0 to"):
+    assert "stability over trials" in (tmp_path / "out" / "cohort.html").read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="bootstrap must be 0 to"):
         run_cohort(read_entries(tmp_path / "x.csv"), tmp_path / "out", bootstrap=-1)
