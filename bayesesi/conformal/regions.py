@@ -47,11 +47,11 @@ _WORDS = {
     "recall": "contains at least {level} of the active regions, on average over cases",
 }
 _OVER = (
-    ", given that something is active, over cases exchangeable with the {n} simulated ones it was "
-    "made from"
+    ", given that something is active, over cases exchangeable with the {n} simulated cases that "
+    "it was built from"
 )
-_WEIGHTED = ", approximately: they were weighed for a declared shift"
-_SURE = ", with {confidence:.0%} confidence in those cases"
+_WEIGHTED = ", approximately: the cases were weighted for a declared shift"
+_SURE = ", with {confidence:.0%} confidence over the choice of those cases"
 #: Thresholds that MAPIE tries, at even ranks of the scores.
 _TRIED = 100
 

@@ -160,12 +160,12 @@ class ConformalSplit(Table):
         power = own % len(_POWERS)
         many = "many" if own >= len(_POWERS) else "few"
         if count.sum(axis=0).min() < LEAST_CASES:
-            return Cell("of any power and number of channels", np.arange(len(every)))
+            return Cell("of any signal power and number of channels", np.arange(len(every)))
         if count[:, power].min() < LEAST_CASES:
             inside = every % len(_POWERS) == power
-            words = "with as much power and any number of channels"
+            words = "with similar signal power and any number of channels"
             return Cell(words, np.flatnonzero(inside))
-        words = f"with as much power and as {many} channels"
+        words = f"with similar signal power and similarly {many} channels"
         return Cell(words, np.flatnonzero(every == own))
 
     def rule(

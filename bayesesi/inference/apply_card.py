@@ -1,7 +1,7 @@
-"""What a model's calibration card says of one recording: a set with a guarantee, what is usual.
+"""Apply a model's calibration card to one recording: the conformal set and the p value.
 
-A card speaks of recordings like those it was made from: EEG on the template's cortex, in a head
-that could be drawn anew. Of others it is silent, and says why.
+A card applies to recordings like those it was made from: EEG on the template's cortex, with random
+head models. For other recordings the reading holds the reason why it does not apply.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bayesesi.trust.ood_features import ood_features
 
 @dataclass(frozen=True, eq=False)
 class CardReading:
-    """See the module.
+    """What a card gives for one recording; see the module.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ def apply_card(
 ) -> CardReading:
     """What the model's card says of its posterior."""
     obs, card = posterior.obs, card_of(model)
-    why = _silent(obs, model, card)
+    why = _why_not(obs, model, card)
     if why or card is None:
         return CardReading({"why_not": why})
     draws, summary = scored(posterior, seed)
@@ -97,7 +97,7 @@ def apply_card(
     scores = region_scores(summary.region_energy, regions)
     cell = card.split.cell_for(len(obs.sensors), obs.snr_db)
     rule = card.split.rule(level, guarantee, cell)
-    # the lot of ties hangs on the recording, not on its scores alone: silent ones are all alike
+    # ties are broken by a seed of the recording, not of its scores: scores of noise are all equal
     lot = seed ^ zlib.crc32(np.ascontiguousarray(obs.values).tobytes())
     inside = rule.inside(scores, lot)
     unusual = float(card.usual.p_value(signs[None])[0])
@@ -164,9 +164,9 @@ def _off(card: CalibrationCard) -> str:
     if low <= slope <= high and ece <= asked.largest_ece:
         return ""
     return (
-        f"probabilities of the model {card.model!r} are off by {100 * ece:.0f} percentage points "
-        f"on average on simulated recordings (slope {slope:.2f}, wanted {low:g} to {high:g}); "
-        "read the calibrated ones"
+        f"probabilities of the model {card.model!r} differ from observed frequencies by "
+        f"{100 * ece:.0f} percentage points on average on simulated recordings (slope {slope:.2f}, "
+        f"required {low:g} to {high:g}); use the calibrated probabilities"
     )
 
 
@@ -193,22 +193,21 @@ def _moment(card: CalibrationCard, summary: Summary, level: float) -> dict[str, 
     return {"region": name, "low": float(low), "high": float(high)}
 
 
-def _silent(obs: Observation, model: Model, card: CalibrationCard | None) -> str:
-    """Why a card says nothing of a recording; empty if it does."""
+def _why_not(obs: Observation, model: Model, card: CalibrationCard | None) -> str:
+    """Return why a card does not apply to a recording; empty if it applies."""
     if card is None and model.card_path is None:
-        return "this model was not read from a file, so that no calibration card is beside it"
+        return "this model was not read from a file, so it has no calibration card"
     if card is None:
         return (
-            f"the model {model.name!r} has no calibration card, so that nothing it says was "
-            "measured; make one with `bayesesi calibrate`"
+            f"the model {model.name!r} has no calibration card; make one with `bayesesi calibrate`"
         )
     if set(obs.sensors.kinds) != {"eeg"}:
-        return "the card was made from EEG alone, and this recording has other sensors"
+        return "the calibration card applies to EEG only, and this recording has other sensors"
     if obs.source_space.level != 4 or obs.forward.banked is None:
         return (
-            "the card was made from heads that differ from the template, on its cortex; this "
-            "forward is another"
+            "calibration applies to the template cortex with random head models, not to your own "
+            "forward model"
         )
     if not obs.scale_known:
-        return "the card was made from recordings in volts, and the unit of this one is unknown"
+        return "calibration applies to recordings in volts, and the unit of this one is unknown"
     return ""

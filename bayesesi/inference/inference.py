@@ -81,14 +81,16 @@ def infer(
     InputError : numbers outside their range, and what the model does not take.
     """
     if not isinstance(obs, Observation):
-        raise InputError(f"infer takes what observe gives, not {type(obs).__name__}")
+        raise InputError(
+            f"infer() expects an Observation (see observe()), got {type(obs).__name__}"
+        )
     model = model if isinstance(model, Model) else load_model(model)
     _check(level, draws, seed, guarantee)
     posterior = model.posterior(obs, seed)
     if not np.isfinite(posterior.null_probability):
         raise InputError(
-            "the model's numbers overflow on this recording: its channels are flat or all alike, "
-            "or its noise covariance is next to nothing; look at it with `bayesesi observe`"
+            "the model overflows on this recording: its channels are flat or identical, or its "
+            "noise covariance is almost zero; check the recording with `bayesesi observe`"
         )
     summary = posterior.summarise(draws, seed, progress=progress)
     earned = apply_card(posterior, model, level, seed, guarantee)
@@ -144,12 +146,12 @@ def infer(
 
 
 def _own_head(obs: Observation) -> str:
-    """What a head that cannot be drawn anew leaves unsaid, where no card speaks either."""
+    """Return the caveat of a head model that is assumed exact, where no card applies."""
     if obs.forward.banked is not None:
         return ""
     return (
-        "the head is taken for known, and nothing was measured of answers in it: where it is "
-        "another, they are too sure"
+        "the head model is assumed exact and the method was not calibrated for it; if the head "
+        "model is wrong, the stated uncertainty is too small"
     )
 
 
@@ -205,13 +207,17 @@ def _count(level: float, n: int) -> int:
 
 def _check(level: Any, draws: Any, seed: Any, guarantee: Any) -> None:
     if not (isinstance(guarantee, str) and guarantee in GUARANTEES):
-        raise InputError(f"guarantee is one of {', '.join(GUARANTEES)}, not {some([guarantee])}")
+        raise InputError(
+            f"guarantee must be one of {', '.join(GUARANTEES)}, got {some([guarantee])}"
+        )
     if not (isinstance(level, Real) and LEVELS[0] <= float(level) <= LEVELS[1]):
-        raise InputError(f"level is a number from {LEVELS[0]} to {LEVELS[1]}, not {some([level])}")
+        raise InputError(
+            f"level must be a number from {LEVELS[0]} to {LEVELS[1]}, got {some([level])}"
+        )
     if not (isinstance(draws, Integral) and DRAWS[0] <= int(draws) <= DRAWS[1]):
-        raise InputError(f"draws are {DRAWS[0]} to {DRAWS[1]:,}, not {some([draws])}")
+        raise InputError(f"draws must be from {DRAWS[0]} to {DRAWS[1]:,}, got {some([draws])}")
     if not (isinstance(seed, Integral) and 0 <= int(seed) < 2**32):
-        raise InputError(f"seed is a whole number from 0 to 2^32 - 1, not {some([seed])}")
+        raise InputError(f"seed must be an integer from 0 to 2^32 - 1, got {some([seed])}")
 
 
 def _rise(

@@ -78,7 +78,7 @@ def region_words(name: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Whole percent; what rounds to none or all is said to be less or more than that."""
+    """Format whole percent; ``<1 %`` and ``>99 %`` where rounding would give none or all."""
     if share != share:
         return "–"
     if 0 < share <= 0.005:
@@ -89,14 +89,14 @@ def percent(share: float) -> str:
 
 
 def chance(probability: float) -> str:
-    """A share of draws in whole percent: finitely many draws say neither never nor always."""
+    """Format a share of draws in whole percent: finitely many draws exclude neither 0 nor 1."""
     if probability == 0:
         return "<1\u00a0%"
     return ">99\u00a0%" if probability == 1 else percent(probability)
 
 
 def square_cm(area: float) -> str:
-    """Of an area in cm², whole ones."""
+    """Format an area in whole cm²."""
     return f"{area:.0f}" if area >= 1 else "less than 1"
 
 
@@ -129,16 +129,18 @@ def counted(n: float, word: str) -> str:
     return f"{number} {word}" + ("" if n == 1 else "s")
 
 
-def said(value: Any) -> str:
-    """A value of a table of provenance: numbers to four digits, lists without brackets."""
+def value_words(value: Any) -> str:
+    """Format a value of a table of provenance: numbers to four digits, lists without brackets."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
-        return "not known"
+        return "unknown"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name.replace('_', ' ')} {said(item)}" for name, item in value.items())
+        return ", ".join(
+            f"{name.replace('_', ' ')} {value_words(item)}" for name, item in value.items()
+        )
     if isinstance(value, list | tuple):
-        return ", ".join(map(said, value)) or "none"
+        return ", ".join(map(value_words, value)) or "none"
     return str(value)

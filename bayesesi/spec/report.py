@@ -1,10 +1,11 @@
-"""Which sections a page has, in which order, and under which headings."""
+"""The sections of a page: which, in which order, under which headings."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, get_args
+import warnings
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bayesesi.spec.base import Spec, Table
 
@@ -21,12 +22,15 @@ SectionName = Literal[
     "recording",
     "forward",
     "sensitivity",
-    "sureness",
+    "uncertainty",
     "methods",
 ]
 #: As the page's code has them; a test compares the two.
 SECTIONS: tuple[str, ...] = get_args(SectionName)
 
+
+#: Names of sections in earlier versions -> their name now.
+_RENAMED = {"sureness": "uncertainty"}
 
 #: Figures that sections have; a test compares them with the page's code.
 FIGURES: dict[str, tuple[str, ...]] = {
@@ -36,7 +40,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "course": ("moments",),
     "recording": ("window",),
     "forward": ("explained",),
-    "sureness": ("reliability",),
+    "uncertainty": ("reliability",),
 }
 
 
@@ -50,7 +54,7 @@ class ReportFigure(Table):
 
 
 class ReportSection(Table):
-    """One section; it is left out where a result has nothing for it.
+    """One section; it is omitted if a result has no content for it.
 
     Attributes
     ----------
@@ -61,8 +65,20 @@ class ReportSection(Table):
     title: str = Field(min_length=1, max_length=120, description="its heading")
     folded: bool = Field(False, description="closed until a reader opens it; open in print")
     figures: tuple[ReportFigure, ...] | None = Field(
-        None, description="which, in which order; all that there are, if left out"
+        None, description="which, in which order; all of them if omitted"
     )
+
+    @field_validator("section", mode="before")
+    @classmethod
+    def _renamed(cls, name: Any) -> Any:
+        if not isinstance(name, str) or name not in _RENAMED:
+            return name
+        warnings.warn(
+            f"the section {name!r} is now called {_RENAMED[name]!r}; rename it in the page's file",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return _RENAMED[name]
 
     @model_validator(mode="after")
     def _has_such_figures(self) -> ReportSection:
@@ -77,7 +93,7 @@ class ReportSection(Table):
 
 
 class ReportSpec(Spec):
-    """A page. Its last section says how everything came about.
+    """A page. Its last section is always the provenance.
 
     Attributes
     ----------
@@ -94,8 +110,8 @@ class ReportSpec(Spec):
         names = [each.section for each in self.sections]
         if names[-1] != "methods":
             raise ValueError(
-                "the last section is 'methods': what failed, and how the answer came about, is "
-                "never left out"
+                "the last section is 'methods': the failed checks and the provenance are always "
+                "shown; move it to the end"
             )
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -33,7 +33,7 @@ class Examples(ABC, Generic[R, Piece]):
 
     Attributes
     ----------
-    recipe : of its family. namespace : what cases are for, see ``prior.blocks``.
+    namespace : what cases are for, see ``prior.blocks``.
     """
 
     recipe: R
@@ -46,18 +46,15 @@ class Examples(ABC, Generic[R, Piece]):
 
     @abstractmethod
     def pieces(self, batch: Batch, rng: np.random.Generator) -> list[Piece]:
-        """Cut ``batch``, a session, into pieces of up to ``PIECE`` cases; ``rng`` draws."""
+        """Of a session, each of up to ``PIECE`` cases."""
 
     def session(self, number: int) -> list[Piece]:
-        """Make the pieces of session ``number``."""
+        """The pieces of session ``number``."""
         block, place = divmod(number, BLOCK // SESSION)
         return self._session(block, place, self._batches(block, 1.0)[place])
 
     def block(self, block: int, along: float = 1.0) -> list[list[Piece]]:
-        """Make the sessions of ``block``, 256 cases of one simulator of those that have begun.
-
-        ``along``, 0 to 1, is the share of the training that is over.
-        """
+        """The sessions of a block of 256 cases, all of one simulator of those that have begun."""
         batches = self._batches(block, along)
         return [self._session(block, place, batch) for place, batch in enumerate(batches)]
 
@@ -90,7 +87,7 @@ class Examples(ABC, Generic[R, Piece]):
 
 
 class ExampleStream(IterableDataset[Piece]):
-    """Pieces of ``examples`` from session ``start`` on, without end; workers take turns by blocks.
+    """Examples from session ``start`` on, without end; workers take turns by blocks.
 
     Where a recipe replays, a block of cases is followed by others drawn from all that are held, so
     that each is met ``replay`` times on average; a run that goes on holds what it makes anew.

@@ -42,12 +42,7 @@ _SAVE = 200
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What training leaves.
-
-    Attributes
-    ----------
-    network : with the averaged weights. recipe : that made it. history : how it came about.
-    """
+    """What training leaves: the averaged weights, and how they came about."""
 
     network: nn.Module
     recipe: Recipe
@@ -55,7 +50,7 @@ class Trained:
 
 
 def examples_of(recipe: Recipe, namespace: str = "train") -> Examples[Any, Any]:
-    """Choose what ``recipe``, of any family, trains on, for ``namespace``."""
+    """What a recipe of any family trains on."""
     if isinstance(recipe, AtomRecipe):
         return AtomExamples(recipe, namespace)
     if isinstance(recipe, DipoleRecipe):
@@ -76,7 +71,6 @@ def fit(
 
     Parameters
     ----------
-    recipe : of any family. progress : show a bar.
     device : ``"auto"``, ``"cpu"`` or ``"cuda"``. The same call under ``torchrun`` shares cases out.
     steps : instead of the recipe's, for a trial; the rate then falls as fast.
     workers : processes that simulate.
@@ -207,7 +201,7 @@ def _start(last: Path, recipe_hash: str) -> int:
 
 
 def is_first() -> bool:
-    """Tell whether this process, of those that ``torchrun`` started, is the one that writes."""
+    """Whether this process, of those that ``torchrun`` started, is the one that writes."""
     return int(os.environ.get("RANK", "0")) == 0
 
 

@@ -1,4 +1,4 @@
-"""The law of the features of recordings that were simulated, and what is unusual under it."""
+"""The distribution of features of simulated recordings, and tests against it."""
 
 from __future__ import annotations
 
@@ -10,38 +10,41 @@ from scipy.special import logsumexp
 from bayesesi.spec.base import Table
 from bayesesi.trust.ood_features import OOD_FEATURES
 
-#: What it means that a sign is far from usual, by the side on which it is.
+#: Meaning of an unusual feature, by the side on which it lies.
 _ODD = {
-    ("surprise", 1): "channels are not as their neighbours foresee",
-    ("worst_channel", 1): "one channel is not at all as the others foresee",
-    ("foreseen", -1): "channels do not foresee each other",
-    ("residual", 1): "far more is left over than noise leaves",
-    ("held_out", -1): "what the sources foresee of channels that are left out is wrong",
-    ("held_out_score", -1): "what the sources foresee of channels that are left out is wrong",
-    ("smooth", -1): "the topography is rougher than sources in a head make it",
-    ("smoother", -1): "the topography is rougher than sources in a head make it",
-    ("one_channel", 1): "one channel carries nearly all",
-    ("artifact", 1): "it looks more like eyes, a muscle, the heart or one electrode than a source",
-    ("power", 1): "it is far stronger than the noise it was given",
-    ("fast", 1): "it is faster than what sources were simulated with",
+    ("surprise", 1): "channel values disagree with predictions from neighbouring channels",
+    ("worst_channel", 1): "one channel disagrees strongly with the prediction from the others",
+    ("foreseen", -1): "channels do not predict each other",
+    ("residual", 1): "the residual is much larger than noise",
+    ("held_out", -1): "the estimated sources predict left-out channels badly",
+    ("held_out_score", -1): "the estimated sources predict left-out channels badly",
+    ("smooth", -1): "the topography is rougher than that of sources in a head",
+    ("smoother", -1): "the topography is rougher than that of sources in a head",
+    ("one_channel", 1): "almost all of the signal is on one channel",
+    (
+        "artifact",
+        1,
+    ): "it resembles an artifact (eyes, muscle, heart or one electrode) more than a source",
+    ("power", 1): "the signal is much larger than the supplied noise covariance implies",
+    ("fast", 1): "the signal is faster than the simulated sources",
 }
-#: Components of the law of signs, and the floor of their variances (of signs of unit variance).
+#: Mixture components, and the floor of their variances (features have unit variance).
 _COMPONENTS, _FLOOR = 8, 1e-2
-#: Share beyond which one sign is called odd.
+#: Tail probability beyond which one feature is listed as unusual.
 _ODD_SHARE = 0.005
 _ARTIFACT = OOD_FEATURES.index("artifact")
 
 
 class OODDetector(Table):
-    """The law of the signs of recordings that were simulated: a mixture of Gaussians, by scikit.
+    """The distribution of features of simulated recordings: a Gaussian mixture (scikit-learn).
 
     Attributes
     ----------
-    names : of signs, as ``trust.ood_features`` had them. centre, size : to unit variance.
+    names : of the features, as in ``trust.ood_features``. centre, size : to unit variance.
     weight, mean, precision : of the components; the last are Cholesky factors of precisions.
-    surprise, artifact : minus the log density, and the sign of that name, of cases that the law
-        was not fitted to, each sorted.
-    low, high : of each sign, beyond which it is odd.
+    surprise, artifact : minus the log density, and the feature ``artifact``, of cases that the
+        mixture was not fitted to, each sorted.
+    low, high : limits of each feature beyond which it is listed as unusual.
     """
 
     names: tuple[str, ...]
@@ -59,22 +62,22 @@ class OODDetector(Table):
     def _fits(self) -> OODDetector:
         f, k = len(self.names), len(self.weight)
         if self.names != OOD_FEATURES:
-            raise ValueError("names are not the signs of this version")
+            raise ValueError("names are not the features of this version")
         if min(self.size, default=0) <= 0 or min(self.weight, default=0) <= 0:
-            raise ValueError("size and weight are above 0")
+            raise ValueError("size and weight must be above 0")
         if not all(len(v) == f for v in (self.centre, self.size, self.low, self.high, *self.mean)):
-            raise ValueError("centre, size, low, high and means have a number for each name")
+            raise ValueError("centre, size, low, high and means need one number per name")
         if len(self.mean) != k or np.shape(self.precision) != (k, f, f):
-            raise ValueError("mean and precision have an entry for each weight")
+            raise ValueError("mean and precision need one entry per weight")
         if not len(self.surprise) == len(self.artifact) >= 1:
-            raise ValueError("surprise and artifact are of the same cases, one at least")
+            raise ValueError("surprise and artifact need the same cases, at least one")
         if (np.diff(self.surprise) < 0).any() or (np.diff(self.artifact) < 0).any():
-            raise ValueError("surprise and artifact are sorted")
+            raise ValueError("surprise and artifact must be sorted")
         return self
 
     @classmethod
     def of(cls, fitted: NDArray[np.floating], held_out: NDArray[np.floating]) -> OODDetector:
-        """From signs (n, F) of cases, and of others."""
+        """Fit to features (n, F) of cases; the tails come from features of other cases."""
         from sklearn.mixture import GaussianMixture
 
         fitted, held_out = np.asarray(fitted, float), np.asarray(held_out, float)
@@ -100,7 +103,7 @@ class OODDetector(Table):
         return made.model_copy(update=kept)
 
     def surprise_of(self, signs: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(n,) minus the log density of signs (n, F)."""
+        """Return (n,) minus the log density of features (n, F)."""
         z = (np.asarray(signs, float) - self.centre) / self.size
         each = []
         for weight, mean, factor in zip(self.weight, self.mean, self.precision, strict=True):
@@ -111,12 +114,13 @@ class OODDetector(Table):
         return np.asarray(half - logsumexp(each, axis=0))
 
     def p_value(self, signs: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(n,) at most a share alpha of recordings like the simulated ones has alpha or less.
+        """Return (n,) p values: at most a share alpha of recordings like the simulated ones has
+        alpha or less.
 
-        Twice the lesser of two shares: those whose signs are as improbable together, and those
-        that an artifact explains as well beside what a source does. Sources that artifacts
-        explain better than any source are rare without being far from the others, so that the
-        first alone misses them.
+        Twice the smaller of two shares: of cases whose features are jointly as improbable, and of
+        cases that an artifact explains as well compared with a source. Recordings that artifacts
+        explain better than any source are rare without lying far from the others, so the first
+        share alone misses them.
         """
         signs = np.atleast_2d(np.asarray(signs, float))
         each = [
@@ -126,7 +130,7 @@ class OODDetector(Table):
         return np.minimum(2 * np.minimum(*each), 1.0)
 
     def odd(self, signs: NDArray[np.floating]) -> tuple[str, ...]:
-        """In words, the signs (F,) that lie beyond nearly all, the furthest first."""
+        """Return in words the features (F,) that are unusual, the most unusual first."""
         found = []
         for k, name in enumerate(self.names):
             value = float(signs[k])
@@ -138,7 +142,7 @@ class OODDetector(Table):
 
 
 def _beyond(found: NDArray[np.floating], cases: tuple[float, ...]) -> NDArray[np.float64]:
-    """(n,) share of the sorted cases that lie as far out, this one among them."""
+    """Return (n,) the share of the sorted cases that lie as far out, this one included."""
     rounded = np.array(_short(found))
     further = len(cases) - np.searchsorted(cases, rounded, side="left")
     return np.asarray((further + 1) / (len(cases) + 1))

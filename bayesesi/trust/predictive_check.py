@@ -1,4 +1,4 @@
-"""Check whether each channel is as the others predict, and one half of the trials as the other.
+"""Is each channel as the others foresee it, and one half of the trials as the other does?
 
 Checks on a real recording, without a truth.
 
@@ -33,11 +33,11 @@ _POWERS = 10.0 ** np.linspace(-2, 4, 25)
 
 @dataclass(frozen=True, eq=False)
 class PredictiveCheck:
-    """Hold predictions of the numbers of a recording, each left out.
+    """Numbers of a recording, each left out.
 
     Attributes
     ----------
-    pit : (C, R) probability of less than what was measured: uniform if predicted rightly.
+    pit : (C, R) probability of less than what was measured: uniform if foreseen rightly.
     log_score : (C, R) log density of what was measured, in units of its noise.
     """
 
@@ -45,22 +45,12 @@ class PredictiveCheck:
     log_score: NDArray[np.float64]
 
     def coverage(self, level: float) -> float:
-        """Compute the share of numbers in the central interval of a level.
-
-        Parameters
-        ----------
-        level : 0 to 1.
-        """
+        """Share of numbers in the central interval of a level."""
         return float((np.abs(2 * self.pit - 1) <= level).mean())
 
 
 def held_out_channels(obs: Observation, explained: NDArray[np.float64]) -> PredictiveCheck:
-    """Predict each channel from the others, see the module.
-
-    Parameters
-    ----------
-    obs : the data. explained : (D, n_eff, R), whitened, by draws of the posterior.
-    """
+    """From what draws (D, n_eff, R) explain in whitened data, see the module."""
     columns = obs.whitener.matrix / np.linalg.norm(obs.whitener.matrix, axis=0)
     z = columns.T @ (obs.values - explained)  # (D, C, R)
     log_density = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
@@ -77,19 +67,16 @@ def held_out_channels(obs: Observation, explained: NDArray[np.float64]) -> Predi
 def held_out_trials(
     obs: Observation, other: Observation, explained: NDArray[np.float64]
 ) -> PredictiveCheck:
-    """Check whether other trials are as draws of the posterior of ``obs`` predict them.
+    """Whether other trials are as draws of the posterior of ``obs`` foresee them.
 
-    Given a draw the whitened numbers of the others are N(L~ J, 1); ranks and log densities are
-    means over draws. Where the posterior is calibrated the ranks are uniform on (0, 1).
-
-    Parameters
-    ----------
-    obs : the data. other : the average of as many trials of the same session and window.
-    explained : (D, n_eff, R), whitened, by draws of the posterior of ``obs``.
+    ``other`` is the average of as many trials of the same session and window; ``explained``
+    (D, n_eff, R) is what the draws explain. Given a draw its whitened numbers are N(L~ J, 1), of
+    which ranks and log densities are means over draws. Where the posterior is calibrated the ranks
+    are uniform on (0, 1).
 
     Raises
     ------
-    InputError : another window or other channels, another number of trials.
+    InputError : another window or other channels.
     """
     alike = obs.whitener.ch_names == other.whitener.ch_names
     times = (obs.recording.times, other.recording.times)
@@ -110,12 +97,12 @@ def held_out_trials(
 
 @dataclass(frozen=True, eq=False)
 class Kriging:
-    """Hold channels predicted by the others from the lead field alone.
+    """Channels foreseen by the others from the lead field alone.
 
     Attributes
     ----------
-    z : (C, R) standardised errors. power : t at the largest likelihood, ratio to the noise.
-    foreseen : share of the squared errors that remain if noise alone predicts each channel, which
+    z : (C, R) standardised errors. power : t at the largest likelihood, over the noise.
+    foreseen : share of the squared errors that remain if noise alone foresees each channel, which
         the sources take away; may be below 0.
     """
 
@@ -125,12 +112,7 @@ class Kriging:
 
 
 def krige(obs: Observation) -> Kriging:
-    """Predict each channel from the others by the lead field alone, see the module.
-
-    Parameters
-    ----------
-    obs : the data.
-    """
+    """See the module."""
     leadfield = obs.leadfield.reshape(obs.n_eff, -1)
     leadfield = leadfield / np.linalg.norm(leadfield, axis=0)  # places alike, deep ones too
     values, vectors = np.linalg.eigh(leadfield @ leadfield.T)

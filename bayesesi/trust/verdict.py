@@ -1,6 +1,6 @@
-"""Whether a result should be believed: a verdict, with the reasons for it.
+"""Whether a result is trustworthy: a verdict with its reasons.
 
-Guarantees are of recordings like those that were simulated; ``trust.ood`` says whether one is.
+Guarantees apply to recordings like the simulated ones; ``trust.ood`` tests whether one is.
 Thresholds are a spec, ``reports/verdicts/standard.toml``.
 """
 
@@ -16,7 +16,7 @@ from bayesesi.spec import VerdictSpec, read_spec
 
 
 class Verdict(StrEnum):
-    """What a reader should do with a result."""
+    """Recommendation to the reader of a result."""
 
     RELIABLE = "reliable"
     CAUTION = "caution"
@@ -24,7 +24,7 @@ class Verdict(StrEnum):
 
 
 class ReasonCode(StrEnum):
-    """Why a result is doubted."""
+    """Kinds of doubt about a result."""
 
     NOTHING_THERE = "nothing_there"
     UNUSUAL = "unusual"
@@ -35,6 +35,10 @@ class ReasonCode(StrEnum):
     FEW_WEIGH = "few_weigh"
     OUTSIDE_TRAINING = "outside_training"
     MODEL_LIMIT = "model_limit"
+
+
+#: Start of the sentence of a doubt for which the verdict is to abstain.
+_NOT_LOCALISABLE = "not localisable: "
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Reason:
 class Trust:
     """The verdict, and one reason or more where it is not "reliable".
 
-    "reliable" says that no check raised a doubt; how often that is right is on the model's card.
+    "reliable" means that no check raised a doubt; the model's card has the measured error rates.
     """
 
     verdict: Verdict
@@ -74,7 +78,7 @@ class Trust:
 
 @cache
 def standard_verdict() -> VerdictSpec:
-    """The thresholds that are used."""
+    """Return the thresholds of ``reports/verdicts/standard.toml``."""
     spec = read_spec("standard")
     assert isinstance(spec, VerdictSpec)
     return spec
@@ -82,14 +86,15 @@ def standard_verdict() -> VerdictSpec:
 
 @dataclass(frozen=True)
 class VerdictInputs:
-    """What a verdict rests on.
+    """The numbers that a verdict is based on.
 
     Attributes
     ----------
-    null : probability of nothing after even odds. r_hat, sample_efficiency, outside, caveat : see
-        ``Posterior``. unusual : share of simulated recordings that are as unusual; None where no
-        card says. odd : in words, how. set_share : of the cortex, of the set that is given.
-    channels : of the recording; eeg : False for other kinds, which networks were not trained on.
+    null : probability of no source, with equal prior odds. r_hat, sample_efficiency, outside,
+        caveat : see ``Posterior``. unusual : share of simulated recordings that are at least as
+        unusual; None without a card. odd : the unusual features in words. set_share : share of the
+        cortex of the reported set. channels : their number. eeg : False if there are other
+        sensors, which networks were not trained on.
     """
 
     null: float
@@ -105,12 +110,12 @@ class VerdictInputs:
 
 
 def assess(evidence: VerdictInputs, spec: VerdictSpec | None = None) -> Trust:
-    """The verdict.
+    """Return the verdict.
 
-    A prior that gives nothing little probability would call noise an event: what counts is what the
-    data say, by the probability that even odds would have become. Where the recording is like none
-    that were simulated, no guarantee speaks of it; where it only may be noise, or the answer is
-    wide, or not quite that of the model, it is given with caution.
+    A prior with a small probability of no source would take noise for a source, so the decision
+    uses the posterior probability with equal prior odds. No guarantee applies to a recording that
+    is unlike all simulated ones. A result that may be noise, has a wide set, or was computed less
+    exactly than the model asks, is given with caution.
     """
     spec = spec or standard_verdict()
     held_back = (*_nothing(evidence, spec, True), *_unusual(evidence, spec, True))
@@ -133,20 +138,23 @@ def _nothing(evidence: VerdictInputs, spec: VerdictSpec, abstain: bool) -> tuple
     if value < (spec.null_abstain if abstain else spec.null_caution):
         return ()
     size = f"{value:.0%}" if value < 0.995 else "more than 99%"
-    became = f"that nothing is active has probability {size} after even odds before the data"
-    words = "not localisable: this could be noise" if abstain else "this could be noise"
-    return (Reason(ReasonCode.NOTHING_THERE, f"{words} ({became})", value),)
+    sentence = (
+        f"{_NOT_LOCALISABLE if abstain else ''}the recording may contain only noise (posterior "
+        f"probability of no source: {size}, with equal prior odds)"
+    )
+    return (Reason(ReasonCode.NOTHING_THERE, sentence, value),)
 
 
 def _unusual(evidence: VerdictInputs, spec: VerdictSpec, abstain: bool) -> tuple[Reason, ...]:
     value = evidence.unusual
     if value is None or value >= (spec.unusual_abstain if abstain else spec.unusual_caution):
         return ()
-    words = "not localisable: this recording is like none" if abstain else "few recordings are like"
-    of = " that were simulated" if abstain else " this one of those that were simulated"
-    how = f"; {'; '.join(evidence.odd[:3])}" if evidence.odd else ""
-    share = f"{value:.1%}" if value >= 0.001 else "less than 0.1%"
-    sentence = f"{words}{of} ({share} of them are as unusual{how})"
+    how = f": {'; '.join(evidence.odd[:3])}" if evidence.odd else ""
+    p = f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
+    sentence = (
+        f"{_NOT_LOCALISABLE if abstain else ''}this recording is unusual compared with simulated "
+        f"ones ({p}){how}"
+    )
     return (Reason(ReasonCode.UNUSUAL, sentence, value),)
 
 
@@ -154,16 +162,14 @@ def _sampling(evidence: VerdictInputs, spec: VerdictSpec) -> tuple[Reason, ...]:
     reasons = []
     if evidence.r_hat > spec.most_r_hat:
         sentence = (
-            "the sampling chains behind this answer do not agree well "
-            f"(R-hat {evidence.r_hat:.2f}, wanted up to {spec.most_r_hat}): probabilities of "
-            "places that compete may be off, so take them as rough"
+            f"the sampling chains do not agree well (R-hat {evidence.r_hat:.2f}, limit "
+            f"{spec.most_r_hat}): probabilities of competing locations are only approximate"
         )
         reasons.append(Reason(ReasonCode.CHAINS_DISAGREE, sentence, evidence.r_hat))
     if evidence.sample_efficiency < spec.least_efficiency:
         sentence = (
-            "what sources look like in heads that differ was integrated only nearly here (sample "
-            f"efficiency {evidence.sample_efficiency:.1%}): the answer is likely surer than it "
-            "should be"
+            "head-model uncertainty was integrated with low sampling efficiency "
+            f"({evidence.sample_efficiency:.1%}); the reported uncertainty is probably too small"
         )
         reasons.append(Reason(ReasonCode.FEW_WEIGH, sentence, evidence.sample_efficiency))
     return tuple(reasons)
@@ -173,14 +179,14 @@ def _recording(evidence: VerdictInputs, spec: VerdictSpec) -> tuple[Reason, ...]
     reasons = []
     if evidence.channels is not None and evidence.channels < spec.least_channels:
         sentence = (
-            f"{evidence.channels} channels are few for a map, {spec.least_channels} or more are "
-            "wanted"
+            f"{evidence.channels} channels are few for source imaging; at least "
+            f"{spec.least_channels} are recommended"
         )
         reasons.append(Reason(ReasonCode.FEW_CHANNELS, sentence, float(evidence.channels)))
     if not evidence.eeg:
         sentence = (
-            "the network was trained on EEG alone and this recording holds other sensors; compare "
-            "with the model 'patches', which takes any"
+            "the network was trained on EEG only and this recording contains other sensors; "
+            "compare with the model 'patches', which accepts any sensors"
         )
         reasons.append(Reason(ReasonCode.NOT_EEG, sentence, 1.0))
     return tuple(reasons)
@@ -190,8 +196,8 @@ def _training(outside: tuple[str, ...]) -> tuple[Reason, ...]:
     if not outside:
         return ()
     sentence = (
-        "the network was trained on no recording like this one "
-        f"(beyond what it met: {', '.join(outside)}); compare with the model 'patches'"
+        "the recording lies outside the network's training range "
+        f"({', '.join(outside)}); compare with the model 'patches'"
     )
     return (Reason(ReasonCode.OUTSIDE_TRAINING, sentence, float(len(outside))),)
 
@@ -201,15 +207,16 @@ def _wide(evidence: VerdictInputs, spec: VerdictSpec) -> tuple[Reason, ...]:
     if share is None or share <= spec.widest_set:
         return ()
     sentence = (
-        f"the set of regions is {share:.0%} of the cortex: this recording does not localise well"
+        f"the set of regions covers {share:.0%} of the cortex: this recording does not localise "
+        "well"
     )
     return (Reason(ReasonCode.WIDE_SET, sentence, share),)
 
 
 def at_even_odds(probability: float, prior: float) -> float:
-    """What a posterior probability would be, had the prior been one half.
+    """Return the posterior probability that a prior of one half would give.
 
-    0 and 1 stay, as does a probability whose prior was certain.
+    0 and 1 do not change, nor does a probability whose prior was 0 or 1.
     """
     if not (0 < prior < 1 and 0 < probability < 1):
         return float(probability)

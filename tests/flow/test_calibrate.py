@@ -197,7 +197,7 @@ def test_a_recording_of_another_kind_earns_nothing() -> None:
 
     for other, why in (
         (replace(obs, scale_known=False), "the unit of this one is unknown"),
-        (replace(obs, forward=replace(obs.forward, banked=None)), "this forward is another"),
+        (replace(obs, forward=replace(obs.forward, banked=None)), "not to your own forward model"),
     ):
         earned = apply_card(replace(atoms.posterior(obs), obs=other), atoms, 0.9)
         assert earned.region_set is None

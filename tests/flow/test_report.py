@@ -156,8 +156,8 @@ def silent(result: Result) -> Result:
     """As ``infer`` gives it where nothing is there."""
     reason = {
         "code": "nothing_there",
-        "sentence": "not localisable: this could be noise (that nothing is active has probability "
-        "83% after even odds before the data)",
+        "sentence": "not localisable: the recording may contain only noise (posterior "
+        "probability of no source: 83%, with equal prior odds)",
         "value": 0.83,
     }
     checks = {**result.about["checks"], "null_probability": 0.5, "null_at_even_odds": 0.83}
@@ -210,10 +210,10 @@ def test_the_page_is_readable_on_a_phone_and_prints(report: Report) -> None:
 def test_sections_stand_in_the_order_of_a_reader(page: Page) -> None:
     order = [a["id"] for tag, a in page.elements if tag == "section"]
     assert order == (
-        "where truth cortex slices regions course forward recording sureness methods".split()
+        "where truth cortex slices regions course forward recording uncertainty methods".split()
     )
-    first = page.words.index("Most probably") if "Most probably" in page.words else 0
-    assert first < 400
+    first = "Most probable region"
+    assert first not in page.words or page.words.index(first) < 400
     assert "Research use only." in page.words
 
 
@@ -258,7 +258,7 @@ def test_the_same_result_gives_the_same_page(
 @pytest.mark.usefixtures("undrawn")
 def test_a_page_that_is_not_localisable_has_no_map_and_no_table(result: Result) -> None:
     page = Page(make_report(silent(result)).html)
-    start = page.words.index("Not localisable, because this could be noise (that nothing is active")
+    start = page.words.index("Not localisable: the recording may contain only noise (posterior")
     assert start < 200
     for name in ("where", "truth", "regions", "cortex"):
         assert not page.has_section(name)
@@ -290,16 +290,16 @@ def test_few_trials_and_an_unknown_unit_are_said() -> None:
     unknown = changed(found, scale_known=False)
     page = Page(make_report(unknown).html)
     assert "nAm" not in page.words
-    assert "unit is unknown" in page.words
+    assert "unit of the recording is unknown" in page.words
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_an_answer_that_leaves_much_over_says_so_at_once(result: Result, page: Page) -> None:
-    sentence = "The answer does not explain all of the recording"
+    sentence = "The model does not explain the whole recording"
     assert sentence not in page.words
     poor = changed(result, checks={**result.about["checks"], "chi2": 2.5})
     words = Page(make_report(poor).html).words
-    assert words.index(sentence) < words.index("Where")
+    assert words.index(sentence) < words.index("Localisation")
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -440,6 +440,10 @@ def test_a_page_of_ones_own(result: Result, tmp_path: Path) -> None:
     own.write_text(head + methods.replace("methods", "where"))
     with pytest.raises(InputError, match="the last section is 'methods'"):
         make_report(result, own)
+    own.write_text(head + methods.replace("methods", "sureness") + methods)
+    with pytest.warns(FutureWarning, match="now called 'uncertainty'"):
+        earlier = Page(make_report(result, own).html)
+    assert earlier.has_section("uncertainty")
     own.write_text(head + methods.replace('"methods"', '"magic"'))
     with pytest.raises(InputError, match="cannot be used"):
         make_report(result, own)
@@ -467,7 +471,7 @@ def test_the_twin_is_what_its_published_schema_says(report: Report, result: Resu
 #: Numbers that stand in sentences of the page whatever the result: definitions and limits.
 PROSE = {
     *("2", "8", "5", "95", "90", "10", "30", "20", "0.7", "1.3", "1", "3", "1.1", "152", "305"),
-    *("10,000",),
+    *("10,000", "100"),
 }
 
 
@@ -553,7 +557,7 @@ def test_figures_of_a_page_are_those_that_its_spec_names(result: Result, tmp_pat
     page = Page(make_report(result, own).html)
     assert [tag for tag, _ in page.elements].count("img") == 1
     assert "Mine <b>." in page.words
-    assert "How uncertain" not in page.words
+    assert "Uncertainty of the strength" not in page.words
     own.write_text(text.replace('"spread"', '"magic"'))
     with pytest.raises(InputError, match="no figure 'magic'; allowed: turning, probability"):
         make_report(result, own)
@@ -567,7 +571,7 @@ def test_figures_of_specs_are_those_of_the_page(result: Result) -> None:
             continue
         made = [each.name for each in values["pictures"]]
         made = ["turning", *made] if values.get("turning") else made
-        assert tuple(made) == wanted or name == "sureness"
+        assert tuple(made) == wanted or name == "uncertainty"
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -580,7 +584,7 @@ def test_an_mri_is_drawn_on_if_it_is_one(result: Result, tmp_path: Path) -> None
     image.header["descrip"] = b"Jane Doe 1970-01-01"
     image.to_filename(path)
     html = make_report(result, mri=path).html
-    assert "the image that was given" in html
+    assert "the supplied image" in html
     assert "Jane Doe" not in html
     assert "JANE_DOE" not in html
     nib.Nifti1Image(voxels, np.diag([1.0, 1.0, 1.0, 1.0])).to_filename(tmp_path / "far.nii")
@@ -588,7 +592,7 @@ def test_an_mri_is_drawn_on_if_it_is_one(result: Result, tmp_path: Path) -> None
     (tmp_path / "text.nii").write_text("<b>")
     for name, said in (
         ("far.nii", "another space"),
-        ("flat.nii", "is no MRI"),
+        ("flat.nii", "cannot be used as an MRI"),
         ("text.nii", "no readable NIfTI"),
         ("none.nii", "is no file"),
     ):
@@ -605,10 +609,16 @@ def test_onset_and_peak_are_told_apart_where_the_window_shows_both(result: Resul
         "peak": {"time_s": 0.023, "region": "insula-rh", "probability": 0.62},
     }
     words = Page(make_report(changed(result, rise=rise)).html).words.replace("\xa0", " ")
-    assert "at 11 ms, draws are strongest most often in the left cuneus (31 %)" in words
-    assert "The onset points elsewhere than the peak." in words
+    assert (
+        "At 11 ms, half-way up the rise, the strongest activity lies most often in the left"
+        in words
+    )
+    assert "The onset points to another region than the peak." in words
     assert "21 mm apart (90 % interval 3 to 44 mm)" in words
-    assert "not told apart" in Page(make_report(changed(result, rise=None)).html).words
+    assert (
+        "onset and peak cannot be separated"
+        in Page(make_report(changed(result, rise=None)).html).words
+    )
 
 
 def test_reports_lie_where_bids_wants_them(result: Result, tmp_path: Path) -> None:
@@ -752,7 +762,11 @@ def test_lobes_are_counted_over_draws(result: Result) -> None:
     ("logs", "error", "said"),
     [
         ((2.6, 0.0, -9.0), 3.2, "The data do not decide between"),
-        ((9.0, 0.0, -9.0), 0.5, "A smooth field over the cortex describes the recording best"),
+        (
+            (9.0, 0.0, -9.0),
+            0.5,
+            "The recording is described best by a smooth field over the cortex",
+        ),
         ((-9.0, 0.0, -20.0), 0.5, None),
     ],
 )
@@ -768,10 +782,10 @@ def test_a_belief_that_the_data_do_not_prefer_is_said_at_once(
     report = make_report(changed(result, evidence=evidence, model=model))
     first = " ".join(report.table["notes"])
     if said is None:
-        assert "supposes" not in first
+        assert "this model assumes" not in first
     else:
         assert said in first
-        assert "this answer supposes a few patches of cortex" in first
+        assert "this model assumes a few patches of cortex" in first
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -793,7 +807,7 @@ def test_an_answer_that_changes_as_often_as_not_says_so_at_once(result: Result) 
     for rows, said in (([change, still], True), ([change, still, still], False)):
         table = make_report(changed(result, sensitivity=rows)).table
         assert any("changes in 1 of" in note for note in table["notes"]) is said
-        assert table["sentence"].startswith("By this model") is said
+        assert table["sentence"].startswith("Most probable region by this model") is said
     words = Page(make_report(changed(result, sensitivity=[change])).html).words
     assert "<1 % → 50 %" in words.replace("\xa0", " ")
 
@@ -808,4 +822,4 @@ def test_as_many_sources_as_a_model_allows_may_be_too_few(result: Result) -> Non
     assert "there may be more" in page([0.0, 0.0, 0.0, 1.0])
     few = page([0.0, 0.7, 0.2, 0.1]).replace("\xa0", " ")
     assert "there may be more" not in few
-    assert "Separate sources: one 70 %, two 20 % and three 10 %" in few
+    assert "Number of separate sources: one 70 %, two 20 % and three 10 %" in few

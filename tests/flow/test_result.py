@@ -41,7 +41,7 @@ def test_the_table_names_the_source(result: Result) -> None:
     assert 0 < result.credible_set.share < 1
     assert result.region_set is None
     assert result.trust.verdict is Verdict.CAUTION  # a head of its own, and no card
-    assert "the head is taken for known" in result.trust.reasons[0].sentence
+    assert "the head model is assumed exact" in result.trust.reasons[0].sentence
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.99])
@@ -200,17 +200,17 @@ def test_an_answer_that_was_drawn_badly_calls_for_caution(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"level": 0.49}, "level is a number from 0.5 to 0.99"),
+        ({"level": 0.49}, "level must be a number from 0.5 to 0.99"),
         ({"level": 1.0}, "level is a number"),
         ({"level": "high"}, "'high'"),
         ({"level": float("nan")}, "level is a number"),
-        ({"draws": 0}, "draws are 20 to 100,000"),
-        ({"draws": 10**9}, "draws are"),
-        ({"draws": 50.5}, "draws are"),
-        ({"seed": -1}, "seed is a whole number"),
+        ({"draws": 0}, "draws must be from 20 to 100,000"),
+        ({"draws": 10**9}, "draws must be"),
+        ({"draws": 50.5}, "draws must be"),
+        ({"seed": -1}, "seed must be an integer"),
         ({"model": "atomz"}, "no such model 'atomz'; models are patches, gaussian"),
         ({"model": "x" * 10_000}, "models are patches, gaussian"),
-        ({"obs": "x-ave.fif"}, "infer takes what observe gives"),
+        ({"obs": "x-ave.fif"}, "expects an Observation"),
     ],
 )
 def test_numbers_out_of_range_are_a_sentence(change: dict[str, object], sentence: str) -> None:
@@ -407,7 +407,7 @@ def test_a_result_that_does_not_hang_together_is_one_sentence(
 
 
 def test_a_guarantee_that_is_none_is_refused(result: Result) -> None:
-    with pytest.raises(InputError, match="guarantee is one of every, peak, recall"):
+    with pytest.raises(InputError, match="guarantee must be one of every, peak, recall"):
         infer(observation(20.0), "gaussian", guarantee="most")  # type: ignore[arg-type]
 
 

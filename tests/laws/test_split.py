@@ -85,11 +85,11 @@ def test_cells_speak_where_they_have_cases_enough() -> None:
     assert cell_of(64, 10.0) == len(CELLS) - 1
     large = split(4000, n_draws=5)
     own = large.cell_for(100, 20.0)
-    assert own.words == "with as much power and as many channels"
+    assert own.words == "with similar signal power and similarly many channels"
     assert (np.array(large.cell)[own.rows] == len(CELLS) - 1).all()
     small = split(700, n_draws=5)
-    assert small.cell_for(100, 20.0).words.startswith("of any power")
-    assert split(100, n_draws=5).cell_for(100, 20.0).words.startswith("of any power")
+    assert small.cell_for(100, 20.0).words.startswith("of any signal power")
+    assert split(100, n_draws=5).cell_for(100, 20.0).words.startswith("of any signal power")
     assert large.rule(0.9, cell=own).n == len(own.rows)
 
 

@@ -54,7 +54,7 @@ def test_the_law_survives_a_file(usual: OODDetector) -> None:
     again = OODDetector.model_validate_json(usual.model_dump_json())
     some = signs(20, 8)
     assert np.array_equal(again.p_value(some), usual.p_value(some))
-    with pytest.raises(ValidationError, match="a number for each name"):
+    with pytest.raises(ValidationError, match="one number per name"):
         OODDetector.model_validate({**usual.model_dump(), "centre": (0.0,)})
 
 
@@ -81,10 +81,10 @@ def test_each_doubt_has_its_reason(
 
 
 def test_the_odd_signs_are_said() -> None:
-    odd = ("channels are not as their neighbours foresee",)
+    odd = ("channel values disagree with predictions from neighbouring channels",)
     trust = assess(VerdictInputs(0.0, unusual=1e-4, odd=odd))
     assert trust.verdict is Verdict.ABSTAIN
-    assert "less than 0.1% of them are as unusual; channels are not" in trust.reasons[0].sentence
+    assert "(p < 0.001): channel values disagree" in trust.reasons[0].sentence
 
 
 def test_thresholds_are_a_spec() -> None:

@@ -1,4 +1,4 @@
-"""The sections of a page: each takes what it says from a reading, and is left out if that is none.
+"""The sections of a page: each takes its content from a reading and is omitted if there is none.
 
 A section returns the values that its template of the same name fills in.
 """
@@ -20,9 +20,9 @@ from bayesesi.report.sections import (
     regions,
     sensitivity,
     slices,
-    sureness,
     targets,
     truth,
+    uncertainty,
     where,
 )
 
@@ -30,7 +30,7 @@ __all__ = ["SECTIONS", "Section"]
 
 Section = Callable[[Reading], dict[str, Any] | None]
 
-#: Every section of a page, by its name: what it says of a reading, or None.
+#: Every section of a page, by its name: the values for its template, or None.
 SECTIONS: dict[str, Section] = {
     each.__name__: each
     for each in (
@@ -46,7 +46,7 @@ SECTIONS: dict[str, Section] = {
         recording.recording,
         forward.forward,
         sensitivity.sensitivity,
-        sureness.sureness,
+        uncertainty.uncertainty,
         methods.methods,
     )
 }

@@ -1,4 +1,4 @@
-"""What a reader concludes, in their own words."""
+"""The conclusion that a reader wrote."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from bayesesi.report.reading import Reading
 
 
 def conclusion(reading: Reading) -> dict[str, Any] | None:
-    """Theirs, whatever the answer was: a reader may conclude from an abstention too."""
-    said = reading.about.get("conclusion")
-    return {"paragraphs": said["paragraphs"], "reader": said["reader"]} if said else None
+    """The reader's paragraphs, also where the model abstained: a reader may conclude from that."""
+    written = reading.about.get("conclusion")
+    return {k: written[k] for k in ("paragraphs", "reader")} if written else None

@@ -1,4 +1,4 @@
-"""The answer on the cortex: probability and uncertainty, from all sides."""
+"""Maps on the cortex: probability and uncertainty, from all sides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OUTLINED_SHARE = 0.1
 
 
 def cortex(reading: Reading) -> dict[str, Any] | None:
-    """Where the activity may lie, and how uncertain its size is there."""
+    """Maps of the probability of activity and of the uncertainty of its strength."""
     maps = reading.group("maps")
     if maps is None or not reading.localisable or reading.has_dipoles:
         return None
@@ -29,10 +29,10 @@ def cortex(reading: Reading) -> dict[str, Any] | None:
         places = maps["position"].values
         dots = Picture(
             "probability",
-            "Sources as points from above, behind and the right, coloured by the probability of "
-            f"being among the strongest, up to {percent(limit)}.",
-            "Probability that a place is among the strongest, the most probable in front. The "
-            "darker, the more probable.",
+            "Sources as points, seen from above, behind and the right, coloured by the probability "
+            f"that a place is among the strongest, up to {percent(limit)}.",
+            "Probability that a place is among the strongest, the most probable places in front. "
+            "Darker places are more probable.",
             lambda: draw.plot_places(places, probability, limit),
         )
         return {"template": False, "turning": None, "pictures": [dots]}
@@ -59,8 +59,8 @@ def _probability(reading: Reading, probability: NDArray[np.float64], limit: floa
     values = on_template(probability, vertices)
     caption = (
         "Probability that a place is among the strongest: at least half of the largest moment "
-        f"density. The darker, the more probable; the scale ends at {percent(limit)}. "
-        f"{_peak_area(reading)}{' Ring: the true centre.' if spots else ''}"
+        f"density. Darker places are more probable; the scale ends at {percent(limit)}. "
+        f"{_peak_area(reading)}{' The ring marks the true centre.' if spots else ''}"
     )
     return Picture(
         "probability",
@@ -68,7 +68,7 @@ def _probability(reading: Reading, probability: NDArray[np.float64], limit: floa
         f"the strongest, up to {percent(limit)}. The regions are named in the tables.",
         caption,
         lambda: draw.plot_maps(values, limit, "probability", edge, spots, percent=True),
-        "Where.",
+        "Location.",
     )
 
 
@@ -83,10 +83,10 @@ def _spread(reading: Reading) -> Picture:
         "spread",
         "Inflated cortex, both sides from outside and inside: standard deviation of each source's "
         "moment over the window.",
-        "Standard deviation of each source's moment, root mean square over the window. Dark where "
-        "the model does not know how strong a place is; that is largest where activity may be.",
+        "Standard deviation of each source's moment, root mean square over the window. Dark places "
+        "have an uncertain strength; it is most uncertain where activity is possible.",
         lambda: draw.plot_maps(on_template(spread, vertices), limit, _unit(reading)),
-        "How uncertain the strength is (not the place).",
+        "Uncertainty of the strength (not of the location).",
     )
 
 
@@ -105,7 +105,7 @@ def _folded(reading: Reading, probability: NDArray[np.float64], limit: float) ->
         "The folded cortex from six sides: in the first row the probability that a place is among "
         f"the strongest, up to {percent(limit)}; in the second the standard deviation of each "
         "source's moment.",
-        "Both on the folded (pial) surface; what lies inside a sulcus is hidden here.",
+        "Both maps on the folded (pial) surface, which hides the inside of sulci.",
         lambda: draw.plot_folded_maps(maps),
     )
 
@@ -121,11 +121,11 @@ def spread_of(reading: Reading) -> NDArray[np.float64]:
 
 
 def _unit(reading: Reading) -> str:
-    return "sd of the moment (nAm a source)" if reading.scale_known else "sd (unknown unit)"
+    return "sd of the moment (nAm per source)" if reading.scale_known else "sd (unknown unit)"
 
 
 def scale_end(share: float) -> float:
-    """The end of the scale, never below a fifth: a belief that is spread thin looks pale."""
+    """The end of the scale, at least a fifth: a map without a clear maximum looks pale."""
     return next((step for step in (0.2, 0.5) if share <= step), 1.0)
 
 
@@ -140,7 +140,7 @@ def _peak_area(reading: Reading) -> str:
         return ""
     line = " (black line)" if _outlined(reading) else ""
     return (
-        f"As far as the model believes, the peak lies with probability {percent(reading.level)} in "
+        f"By the model's belief, the peak lies with probability {percent(reading.level)} in "
         f"{square_cm(found['peak_area_m2'] * 1e4)}\u00a0cm², {percent(found['peak_share'])} of the "
-        f"cortex{line}; that area carries no guarantee."
+        f"cortex{line}. This area is credible and carries no guarantee."
     )

@@ -1,4 +1,4 @@
-"""The moment over time, and whether the onset lies elsewhere than the peak."""
+"""The moment over time, and whether onset and peak lie in different places."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bayesesi.report.words import chance, listed, percent, region_words
 
 
 def course(reading: Reading) -> dict[str, Any] | None:
-    """Bands of the likeliest regions' moments, given that each is active."""
+    """Bands of the most probable regions' moments, given that each region is active."""
     group = reading.group("courses")
     if group is None or not reading.has_regions or not len(group["region"]):
         return None
@@ -26,25 +26,26 @@ def course(reading: Reading) -> dict[str, Any] | None:
     names = [region_words(str(name)) for name in group["region"].values]
     rise = _rise(reading)
     marks = [] if rise is None else [rise["at"], rise["peak"]]
-    said = listed([f"{k + 1}, the {name}" for k, name in enumerate(names)])
+    regions = listed([f"({k + 1}) the {name}" for k, name in enumerate(names)])
 
     def drawn(narrow: bool = False) -> Any:
         return draw.plot_courses(times, bands, unit, marks, narrow)
 
     lines = (
-        " Lines: half-way up the rise, and the peak, after what noise adds was taken off."
+        " The lines mark the half-way point of the rise and the peak, after the contribution of "
+        "noise was subtracted."
         if marks
         else ""
     )
-    over = "at the one moment" if len(times) == 1 else "over the window"
+    over = "at the one sample" if len(times) == 1 else "over the window"
     picture = Picture(
         "moments",
-        f"Summed moment {over} of: {said}. Medians with central {percent(reading.level)} bands.",
-        f"Summed moment {over} of {said}: median and central {percent(reading.level)} credible "
-        "band, given that the region is active. Above 0 the current points to the pial surface."
-        f"{lines}",
+        f"Summed moment {over} of {regions}. Medians with central {percent(reading.level)} bands.",
+        f"Summed moment {over} of {regions}: median and central {percent(reading.level)} credible "
+        "band, given that the region is active. Positive values: the current points to the pial "
+        f"surface.{lines}",
         drawn,
-        "How strong, and when.",
+        "Strength over time.",
         lambda: drawn(narrow=True),
     )
     return {"rise": rise, "pictures": [picture]}

@@ -1,4 +1,4 @@
-"""One dipole or two."""
+"""One or two dipoles: place, volume and number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bayesesi.report.words import (
     region_words,
 )
 
-#: mm from a labelled vertex up to which a dipole is said to lie in its region.
+#: mm from a labelled vertex within which a dipole counts as inside the region.
 _IN_REGION = 5.0
 
 
@@ -26,20 +26,20 @@ _COUNTS = {1: "one dipole", 2: "two dipoles"}
 
 
 def dipoles(reading: Reading) -> dict[str, Any] | None:
-    """One dipole or two: where, how large a volume, and how many there may be."""
+    """Place, volume and moment of each dipole, and the probability of each number of dipoles."""
     if not reading.has_dipoles:
         return None
     found = reading.about["dipoles"]
     true = reading.true_positions
-    cross = " Cross: the true place." if len(true) else ""
+    cross = " The cross marks the true place." if len(true) else ""
     picture = Picture(
         "ellipsoids",
         "The brain's outline from above, from behind and from the right, with the ellipsoid of "
         "each dipole.",
-        f"Ellipsoids that hold each dipole with probability {percent(reading.level)}, were its "
-        f"places Gaussian; the volume makes no such assumption.{cross}",
+        f"Each ellipsoid contains its dipole with probability {percent(reading.level)} if the "
+        f"place is Gaussian; the volume does not assume this.{cross}",
         lambda: draw.plot_dipoles(found["each"], true),
-        "Where.",
+        "Location.",
     )
     return {
         "rows": dipole_rows(reading),
@@ -53,12 +53,13 @@ def dipoles(reading: Reading) -> dict[str, Any] | None:
 def dipole_sentence(reading: Reading) -> str:
     rows = dipole_rows(reading)
     count = reading.about["dipoles"]["count_probability"][len(rows)]
-    near = listed([f"{row['volume']} cm³ around a place {row['near']}" for row in rows])
+    near = listed([f"{row['volume']} cm³ around a point {row['near']}" for row in rows])
     largest = max(float(row["share_of_brain"]) for row in reading.about["dipoles"]["each"])
     if is_wide(largest):
         return (
             f"This recording does not localise well: {_COUNTS[len(rows)]} ({chance(count)}) may "
-            f"lie in {percent(largest)} of the brain, with probability {percent(reading.level)}."
+            f"lie anywhere in {percent(largest)} of the brain, with probability "
+            f"{percent(reading.level)}."
         )
     return (
         f"Most probably {_COUNTS[len(rows)]} ({chance(count)}); with probability "

@@ -1,4 +1,4 @@
-"""Whether the answer explains what was measured, and through which head."""
+"""Model fit: whether the estimate explains the recording, and which head it assumes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from bayesesi.report.words import (
 
 
 def forward(reading: Reading) -> dict[str, Any] | None:
-    """Whether the answer explains the recording, and through which head."""
+    """Explained power, residual, predicted channels and trials, head and electrodes."""
     volts, found = read_volts(reading), reading.about["checks"]
     if volts is None or volts.explained is None:
         return None
     explained = Picture(
         "explained",
         f"Maps at {volts.peak_ms} ms and all channels over the window: measured, explained by the "
-        "answer, and left over, on the same scale.",
-        "Measured, explained by the answer (its mean), and what is left over; maps at "
-        f"{volts.peak_ms}\u00a0ms on one scale. The numbers above weigh channels and slow drifts "
-        "the less the noisier they are, so they can differ from what the eye sees here.",
+        "model, and residual, on the same scale.",
+        "Measured, explained (by the posterior mean) and residual; maps at "
+        f"{volts.peak_ms}\u00a0ms on one scale. The numbers above give less weight to noisy "
+        "channels and slow drifts, so they can differ from the impression of this figure.",
         lambda: draw.plot_explained(volts),
         draw_narrow=lambda: draw.plot_explained(volts, narrow=True),
     )
@@ -38,30 +38,30 @@ def forward(reading: Reading) -> dict[str, Any] | None:
         "explained": percent(found["explained_share"]),
         "possible": _possible(found.get("snr_db")),
         "little": found["explained_share"] < 0.1,
-        "foreseen": _foreseen(reading),
+        "predicted": _predicted(reading),
         "head": _head_sentences(reading),
     }
 
 
-def _foreseen(reading: Reading) -> list[dict[str, str]]:
-    """What draws foresee of channels, and of trials, that they were not shown."""
+def _predicted(reading: Reading) -> list[dict[str, str]]:
+    """How well draws predict channels, and trials, that were left out."""
     found = reading.about.get("foreseen") or {}
     rows = []
-    for key, what in (("channels", "channels left out"), ("trials", "trials left out")):
+    for key, what in (("channels", "left-out channels"), ("trials", "left-out trials")):
         if key not in found:
             continue
         each = found[key]
         low, high = (percent(float(each["coverage"][level])) for level in ("0.5", "0.9"))
-        said = (
-            f"{low} of numbers lie in the 50\u00a0% interval that the rest foresees, {high} in the "
+        coverage = (
+            f"{low} of values lie in the 50\u00a0% interval predicted from the rest, {high} in the "
             "90\u00a0% interval"
         )
-        said += (
-            f"; {counted(float(each['each']), 'trial')} by as many others"
+        coverage += (
+            f"; {counted(float(each['each']), 'trial')} predicted from as many others"
             if key == "trials"
-            else f"; least foreseen: {plain(each['least'])}"
+            else f"; channel predicted worst: {plain(each['least'])}"
         )
-        rows.append({"what": what, "said": said})
+        rows.append({"what": what, "coverage": coverage})
     return rows
 
 
@@ -77,25 +77,26 @@ def _head_sentences(reading: Reading) -> list[str]:
     head = reading.about["head"]
     own = head["forward"] == "own"
     shape = (
-        "The forward model is the user's own."
+        "The forward model was supplied by the user."
         if own
-        else "The head is a template (fsaverage), not this person's."
+        else "The head model is a template (fsaverage), not this person's head."
     )
     electrodes = {
         "measured": "Sensor positions were measured.",
-        "nominal": "Electrode positions are nominal, as the cap's plan says; nobody measured them.",
-    }.get(str(head["electrodes"]), "Nobody said where the sensor positions come from.")
+        "nominal": "Electrode positions are nominal (from the cap layout), not measured.",
+    }.get(str(head["electrodes"]), "The origin of the sensor positions is unknown.")
     n = int(head["heads_drawn"] or 0)
     drawn = (
-        f"{n:,} possible heads (conductivities, shape, where the cap sits) were drawn, so "
-        "probabilities allow for a head that is not known; intervals of strengths do so too little."
+        f"{n:,} possible heads (conductivities, shape, cap position) were drawn, so the "
+        "probabilities include the uncertainty of the head. Intervals of moments include too "
+        "little of it."
         if n > 1
-        else "One head was taken for the true one: doubt about the head is not in the numbers "
-        "above, and the true error can be larger."
+        else "One head model was assumed exact: the numbers above do not include the uncertainty "
+        "of the head, and the true error can be larger."
     )
     power = float(reading.about["model"]["details"].get("likelihood_power", 1.0))
     careful = [
-        f"No model of heads is exact, so what the recording says was given {percent(power)} of its "
-        "weight: the answer is wider than the model alone would have it."
+        f"No head model is exact, so the likelihood was given {percent(power)} of its weight; this "
+        "makes the posterior wider."
     ]
     return [shape, electrodes, drawn, *(careful if power < 1 else [])]

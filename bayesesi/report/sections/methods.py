@@ -1,4 +1,4 @@
-"""How the answer came about, and what failed."""
+"""Checks, methods and provenance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bayesesi.report.reading import Reading
 from bayesesi.report.words import (
     plain,
     plain_tree,
-    said,
+    value_words,
 )
 
 #: Characters of a detail of the model.
@@ -18,7 +18,7 @@ _DETAIL_LENGTH = 160
 
 
 def methods(reading: Reading) -> dict[str, Any]:
-    """How it was computed, what failed, and by which versions."""
+    """The checks, the model, the recording, and the settings and versions of the run."""
     about = reading.about
     model = plain_tree(about["model"], _DETAIL_LENGTH)
     details = {k: v for k, v in model.items() if k not in ("name", "details")}
@@ -28,21 +28,24 @@ def methods(reading: Reading) -> dict[str, Any]:
         "failed": [row for row in rows if not row["passed"]],
         "passed": [row for row in rows if row["passed"]],
         "citations": citations(reading),
-        "model": _told({"model": model["name"], **details}),
-        "recording": _told(reading.provenance),
-        "run": _told(
+        "model": _rows({"model": model["name"], **details}),
+        "recording": _rows(reading.provenance),
+        "run": _rows(
             {
                 "level": reading.level,
                 "draws": int(about["n_draws"]),
                 "seed": int(about["seed"]),
-                "whitened power over noise (dB)": about["checks"].get("snr_db"),
+                "whitened power relative to noise (dB)": about["checks"].get("snr_db"),
                 "computed": about.get("created"),
                 "bayesesi": about["version"],
-                "schema of the result": about["schema"],
+                "result schema": about["schema"],
             }
         ),
     }
 
 
-def _told(table: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(plain(key.replace("_", " ")), plain(said(value), 300)) for key, value in table.items()]
+def _rows(table: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (plain(key.replace("_", " ")), plain(value_words(value), 300))
+        for key, value in table.items()
+    ]

@@ -1,4 +1,4 @@
-"""What was measured."""
+"""The recording."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from bayesesi.report.words import (
 
 
 def recording(reading: Reading) -> dict[str, Any] | None:
-    """The window that was looked at, as it was measured."""
+    """The analysed window, its channels and trials."""
     volts = read_volts(reading)
     if volts is None:
         return None
-    told = reading.provenance
-    window = told.get("window_s") or (volts.times[0] / 1e3, volts.times[-1] / 1e3)
-    bads = told.get("bads") or []
+    provenance = reading.provenance
+    window = provenance.get("window_s") or (volts.times[0] / 1e3, volts.times[-1] / 1e3)
+    bads = provenance.get("bads") or []
     words = f"{round(1e3 * window[0])} to {round(1e3 * window[1])}"
     return {
         "pictures": [_window(volts, words)],
-        "condition": told.get("condition") or None,
+        "condition": provenance.get("condition") or None,
         "kind": volts.kind,
         "n_channels": volts.n_channels,
         "n_all": volts.n_all,
         "n_bad": len(bads),
         "bads": listed([str(name) for name in bads]),
         "window": words,
-        "trials": counted(reading.nave, "trial") if reading.nave > 1 else "nothing: one stretch",
+        "trials": counted(reading.nave, "trial")
+        if reading.nave > 1
+        else "one segment (no averaging)",
         "few": few_trials(reading),
         "scale_known": reading.scale_known,
     }
@@ -43,10 +45,10 @@ def _window(volts: Volts, words: str) -> Picture:
     return Picture(
         "window",
         f"All {volts.n_channels} {volts.kind} channels over the window of {words} ms, and their "
-        f"map at {volts.peak_ms} ms, the moment of most power.",
-        f"Every {volts.kind} channel over the window that was analysed{reference}; the line marks "
-        f"the moment of most power, {volts.peak_ms}\u00a0ms. The map is at that moment, nose up: "
-        "blue is negative, yellow positive, negative contours are dashed.",
+        f"map at {volts.peak_ms} ms, the sample of largest power.",
+        f"All {volts.kind} channels in the analysed window{reference}. The line marks the largest "
+        f"power, at {volts.peak_ms}\u00a0ms; the map shows the same time, nose up. Blue is "
+        "negative, yellow positive; negative contours are dashed.",
         lambda: draw.plot_window(volts),
         draw_narrow=lambda: draw.plot_window(volts, narrow=True),
     )

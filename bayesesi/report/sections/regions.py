@@ -24,17 +24,18 @@ _FEW_DRAWS = 10
 
 
 def regions(reading: Reading) -> dict[str, Any] | None:
-    """Every region with its probability and the moment it would have."""
+    """Every region with its probability and its moment, given that it is active."""
     if not reading.has_regions:
         return None
     table = reading.regions
     possible = int((table.probability > 0).sum())
     shown = min(max(_ROWS, int(table.marked.sum())), 2 * _ROWS, possible)
     n_draws = int(reading.about["n_draws"])
-    told = table.probability * n_draws > _FEW_DRAWS - 0.5
-    reach = float(np.nanmax([*table.high_nAm[told], 1e-12]))
+    shown_moment = table.probability * n_draws > _FEW_DRAWS - 0.5
+    reach = float(np.nanmax([*table.high_nAm[shown_moment], 1e-12]))
     rows = [
-        _row(row, reach, bool(known)) for row, known in zip(table.itertuples(), told, strict=True)
+        _row(row, reach, bool(known))
+        for row, known in zip(table.itertuples(), shown_moment, strict=True)
     ]
     first = [row for k, row in enumerate(rows) if k < shown or row["inside"]]
     rest = [row for k, row in enumerate(rows[:possible]) if k >= shown and not row["inside"]]
@@ -51,7 +52,7 @@ def regions(reading: Reading) -> dict[str, Any] | None:
 
 
 def _repaired_moment(reading: Reading) -> dict[str, str] | None:
-    """Of the likeliest region, what simulations made of its interval."""
+    """The repaired interval of the most probable region's moment, nAm."""
     found = reading.about["calibration"].get("moment")
     if not found:
         return None
@@ -59,8 +60,8 @@ def _repaired_moment(reading: Reading) -> dict[str, str] | None:
     return {"region": region_words(found["region"]), "interval": f"{low} to {high}"}
 
 
-def _row(row: Any, reach: float, told: bool) -> dict[str, Any]:
-    known = told and bool(np.isfinite(row.peak_nAm))
+def _row(row: Any, reach: float, shown_moment: bool) -> dict[str, Any]:
+    known = shown_moment and bool(np.isfinite(row.peak_nAm))
     low, mid, high = (float(x) if known else 0.0 for x in (row.low_nAm, row.peak_nAm, row.high_nAm))
     return {
         "name": region_words(row.region),

@@ -1,4 +1,4 @@
-"""What would change the answer."""
+"""Sensitivity analysis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bayesesi.report.words import (
 
 
 def sensitivity(reading: Reading) -> dict[str, Any] | None:
-    """Re-runs with something else assumed or left out, beside the answer."""
+    """Re-runs with other assumptions or with data left out, compared with the result."""
     found = reading.about.get("sensitivity")
     if not found or not reading.has_regions:
         return None

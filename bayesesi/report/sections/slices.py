@@ -1,4 +1,4 @@
-"""The answer in three orthogonal slices through an MRI."""
+"""Maps on three orthogonal slices through an MRI."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def slices(reading: Reading) -> dict[str, Any] | None:
     cut = [float(x) for x in places[int(maps["peak_probability"].values.argmax())]]
     probability = np.asarray(maps["probability"], float)
     limit, spread = scale_end(float(probability.max())), spread_of(reading)
-    unit = "nAm a source" if reading.scale_known else "unknown unit"
+    unit = "nAm per source" if reading.scale_known else "unknown unit"
     unit = f"sd of the moment ({unit})"
     vertices, behind = reading.template_vertices, reading.image
     where = ", ".join(f"{axis} {x:.0f}" for axis, x in zip("xyz", cut, strict=True))
@@ -48,9 +48,9 @@ def slices(reading: Reading) -> dict[str, Any] | None:
                 "probability-slices",
                 f"Sagittal, coronal and axial slice at {where} mm with the probability that a "
                 f"place is among the strongest, up to {percent(limit)}.",
-                f"Probability, as on the cortex above; the scale ends at {percent(limit)}.",
+                f"Probability, as on the cortical map; the scale ends at {percent(limit)}.",
                 lambda: _cut(probability, vertices, cut, limit, behind, "probability"),
-                "Where.",
+                "Location.",
             ),
             Picture(
                 "spread-slices",
@@ -58,7 +58,7 @@ def slices(reading: Reading) -> dict[str, Any] | None:
                 "each source's moment.",
                 "Standard deviation of each source's moment, root mean square over the window.",
                 lambda: _cut(spread, vertices, cut, float(spread.max()) or 1.0, behind, unit),
-                "How uncertain the strength is (not the place).",
+                "Uncertainty of the strength (not of the location).",
             ),
         ],
     }
@@ -121,13 +121,16 @@ def read_mri(path: str | Path) -> Any:
     voxels, affine = read_image(path)
     voxels = voxels.astype(np.float32)
     if not np.isfinite(voxels).all() or np.ptp(voxels) == 0:
-        raise InputError(f"{path.name[:80]} is no MRI: it wants finite values, not all alike")
+        raise InputError(
+            f"{path.name[:80]} cannot be used as an MRI: its voxels are constant or not finite; "
+            "give an MRI in MNI152 space"
+        )
     back = np.linalg.inv(affine)
     cortex = to_mni152(template_mesh().positions) @ back[:3, :3].T + back[:3, 3]
     inside = ((cortex > 0) & (cortex < np.array(voxels.shape) - 1)).all(axis=1).mean()
     if inside < _LEAST_INSIDE:
         raise InputError(
-            f"{path.name[:80]} holds only {inside:.0%} of the template's cortex, so it is in "
-            "another space; bring it to MNI152 first"
+            f"{path.name[:80]} contains only {inside:.0%} of the template's cortex, so it is in "
+            "another space; transform it to MNI152 first"
         )
     return nib.Nifti1Image(voxels, affine)

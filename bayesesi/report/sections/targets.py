@@ -1,4 +1,4 @@
-"""How far the answer lies from what a reader asks about."""
+"""Distances to targets that a reader named."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bayesesi.report.words import (
 
 
 def targets(reading: Reading) -> dict[str, Any] | None:
-    """How far the peak lies from what the user asked about."""
+    """Distance of the peak from each target of the user."""
     found = reading.about.get("targets")
     if not found or not reading.localisable:
         return None
     rows = [
         {
             "name": plain(each["name"]),
-            "said": plain(each["said"], 120),
+            "description": plain(each["said"], 120),
             "median": f"{float(each['median_mm']):.0f}",
             "interval": f"{float(each['low_mm']):.0f} to {float(each['high_mm']):.0f}",
             "inside": chance(float(each["inside"])),

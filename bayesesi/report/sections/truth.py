@@ -1,4 +1,4 @@
-"""Of a simulated patient: the truth beside the answer."""
+"""The true source of a simulated patient, compared with the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bayesesi.report.words import (
 
 
 def truth(reading: Reading) -> dict[str, Any] | None:
-    """Of a simulated patient: what was there beside what was answered."""
+    """The true regions of a simulated patient with their probabilities and ranks."""
     known = reading.truth
     if known is None or not reading.has_regions:
         return None

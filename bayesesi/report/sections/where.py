@@ -1,10 +1,10 @@
-"""The answer: its first line, the set in words, what might be instead."""
+"""Localisation: the first line of the page, the set in words, and the alternatives."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from bayesesi.report.checks import few_trials, hangs_on, is_wide, much_left, other_belief
+from bayesesi.report.checks import depends_on, few_trials, is_wide, much_left, other_belief
 from bayesesi.report.hed_score import hed_score
 from bayesesi.report.reading import Reading
 from bayesesi.report.sections.dipoles import dipole_sentence
@@ -21,19 +21,19 @@ from bayesesi.report.words import (
 
 #: Probability from which a lobe, and a number of sources, is named.
 _LEAST_LOBE, _LEAST_COUNT = 0.01, 0.005
-#: Probability of the largest number of sources from which there may well be more.
+#: Probability of the largest number of sources above which there may be more.
 _FULL = 0.5
 _NUMBERS = ("none", "one", "two", "three", "four", "five", "six")
 
 
 def verdict(reading: Reading) -> dict[str, Any]:
-    """The first line: where, or why not, and the doubts that change how to read it."""
+    """The first line: the location, or why there is none, and the doubts about it."""
     reasons = [plain(reason.sentence, 400) for reason in reading.result.trust.reasons]
     if not reading.localisable:
         reason = reasons[0].removeprefix("not localisable: ")
-        return {"tone": "abstain", "sentence": f"Not localisable, because {reason}.", "notes": []}
+        return {"tone": "abstain", "sentence": f"Not localisable: {reason}.", "notes": []}
     notes = [f"{reason[:1].upper()}{reason[1:]}." for reason in reasons]
-    notes += much_left(reading) + other_belief(reading) + hangs_on(reading) + few_trials(reading)
+    notes += much_left(reading) + other_belief(reading) + depends_on(reading) + few_trials(reading)
     wide = reading.has_regions and is_wide(reading.best_set.share)
     return {
         "tone": "caution" if notes or wide else str(reading.result.trust.verdict),
@@ -46,26 +46,26 @@ def _place(reading: Reading, wide: bool) -> str:
     if reading.has_dipoles:
         return dipole_sentence(reading)
     if not reading.has_regions:
-        return "Localised among sources without named regions: see the map."
+        return "The sources have no named regions: see the map for the location."
     found, top = reading.best_set, reading.regions.iloc[0]
     best = f"the {region_words(top.region)} ({reading.first_probability})"
     level = f"the {percent(found.level)} {reading.kind_of_set} set"
-    size = f"{square_cm(found.area_cm2)}\u00a0cm² or {percent(found.share)} of the cortex"
+    size = f"{square_cm(found.area_cm2)}\u00a0cm², {percent(found.share)} of the cortex"
     if wide:
         return (
             f"This recording does not localise well: {level} covers {size}; the most probable "
             f"single region is {best}."
         )
-    doubted = bool(hangs_on(reading) + other_belief(reading))
-    first = "By this model most probably" if doubted else "Most probably"
-    return f"{first} {best}; {level} is {counted(len(found.regions), 'region')}, {size}."
+    doubted = bool(depends_on(reading) + other_belief(reading))
+    first = "Most probable region by this model" if doubted else "Most probable region"
+    return f"{first}: {best}; {level} has {counted(len(found.regions), 'region')}: {size}."
 
 
 def where(reading: Reading) -> dict[str, Any] | None:
-    """The set of regions in words, and what might be instead."""
+    """The set of regions in words, and the alternatives."""
     if not reading.has_regions:
         return None
-    table, found, earned = reading.regions, reading.best_set, reading.result.region_set
+    table, found, conformal = reading.regions, reading.best_set, reading.result.region_set
     top = table.iloc[0]
     other = (table.lobe != top.lobe) | (table.side != top.side)
     elsewhere = table[other & (table.probability > 0)]
@@ -79,9 +79,9 @@ def where(reading: Reading) -> dict[str, Any] | None:
         "area": square_cm(found.area_cm2),
         "share": percent(found.share),
         "wide": is_wide(found.share),
-        "earned": None if earned is None else plain(earned.guarantee, 400),
-        "whole": earned is not None and earned.whole,
-        "like": None if earned is None else plain(reading.about["calibration"]["cell"]),
+        "guarantee": None if conformal is None else plain(conformal.guarantee, 400),
+        "whole": conformal is not None and conformal.whole,
+        "cell": None if conformal is None else plain(reading.about["calibration"]["cell"]),
         "why_not": plain(reading.result.no_region_set, 300),
         "believed": _believed(reading),
         "places": _places(reading),
@@ -110,7 +110,7 @@ def where(reading: Reading) -> dict[str, Any] | None:
 
 
 def _lobes(reading: Reading) -> list[dict[str, Any]]:
-    """Lobes in which anything may be, the most probable first."""
+    """Lobes that may contain activity, the most probable first."""
     table = reading.result.lobe_table()
     return [
         {
@@ -128,20 +128,20 @@ def _radius(reading: Reading) -> str | None:
 
 
 def _counts(reading: Reading) -> dict[str, Any] | None:
-    """How many separate sources there are, of models that count them."""
+    """Probabilities of numbers of sources, for models that count them."""
     found = reading.about["model"]["details"].get("count_probability")
     if not found or reading.has_dipoles:
         return None
-    said = [
+    words = [
         f"{_NUMBERS[k] if k < len(_NUMBERS) else k} {chance(float(p))}"
         for k, p in enumerate(found)
         if float(p) >= _LEAST_COUNT
     ]
-    return {"said": listed(said), "at_most": len(found) - 1, "full": float(found[-1]) > _FULL}
+    return {"words": listed(words), "at_most": len(found) - 1, "full": float(found[-1]) > _FULL}
 
 
 def _believed(reading: Reading) -> dict[str, Any]:
-    """The model's own set, for a page that shows another."""
+    """The credible set, for a page that shows the conformal one."""
     found = reading.result.credible_set
     return {
         "n": counted(len(found.regions), "region"),

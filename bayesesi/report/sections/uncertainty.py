@@ -1,4 +1,4 @@
-"""What the numbers promise, and what they do not."""
+"""Uncertainty and calibration: what the numbers guarantee and what they do not."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bayesesi.report.words import (
 from bayesesi.trust import standard_verdict
 
 
-def sureness(reading: Reading) -> dict[str, Any]:
-    """What the numbers promise and what they do not."""
+def uncertainty(reading: Reading) -> dict[str, Any]:
+    """The three terms with this model's measurements, and the probability of no source."""
     null = float(reading.about["checks"]["null_probability"])
     return {
         "beliefs": _beliefs(reading),
@@ -36,7 +36,7 @@ def sureness(reading: Reading) -> dict[str, Any]:
 
 
 def _measured(reading: Reading) -> dict[str, Any]:
-    """What the model's calibration card says, or why it says nothing."""
+    """The numbers of the model's calibration card, or why none applies."""
     found = reading.about["calibration"]
     if found.get("why_not"):
         return {
@@ -63,28 +63,29 @@ def _reliability(found: dict[str, Any]) -> Picture:
     level, share = percent(float(held["level"])), percent(float(held["held"]))
     if float(found["unusual"]) >= standard_verdict().unusual_caution:
         inside = (
-            f"This recording lies inside what was simulated: {unusual} of those were at least as "
-            "unusual."
+            f"This recording lies within the simulated range: {unusual} of the simulated "
+            "recordings were at least as unusual."
         )
     else:
         inside = (
-            "This recording lies at the edge of what was simulated, or beyond: only "
-            f"{unusual} of those were at least as unusual, so these numbers may not speak of it."
+            "This recording lies at the edge of the simulated range or outside it: only "
+            f"{unusual} of the simulated recordings were at least as unusual, so these numbers may "
+            "not apply to it."
         )
     return Picture(
         "reliability",
-        "Probabilities that the model said of regions against the share of those regions that was "
-        "active on simulated recordings; on the diagonal they mean what they say.",
-        f"What the model's probabilities of regions came to on {int(found['n']):,} simulated "
-        f"recordings. Conformal sets at {level} held every active region in {share} of "
-        f"{int(held['n']):,} of them. {inside}",
+        "Region probabilities of the model (horizontal) and the share of those regions that was "
+        "active in simulated recordings (vertical); calibrated values lie on the diagonal.",
+        f"Region probabilities of the model and observed frequencies in {int(found['n']):,} "
+        f"simulated recordings. Conformal sets at {level} contained every active region in "
+        f"{share} of {int(held['n']):,} of them. {inside}",
         lambda: draw.plot_calibration(found["said"], found["found"]),
         width="300px",
     )
 
 
 def _beliefs(reading: Reading) -> list[dict[str, str]]:
-    """What may describe the recording, the most probable first; none where it was not asked."""
+    """The compared source priors, the most probable first; empty if none were compared."""
     found = reading.about.get("evidence")
     if not found:
         return []
