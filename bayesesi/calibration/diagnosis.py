@@ -13,12 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import (
-    ACTIVE_SHARE,
-    LOBES,
-    Parcellation,
-    template_parcellation,
-)
+from bayesesi.anatomy import ACTIVE_SHARE, LOBES, Parcellation, template_parcellation
+from bayesesi.calibration.forecast_scores import Scores, forecast_scores
 from bayesesi.calibration.ranks import (
     FALSE_ALARM,
     highest_density_mass,
@@ -44,8 +40,6 @@ Ranks = tuple[NDArray[np.float64], NDArray[np.int64]]
 ASKED_LEVELS: tuple[float, ...] = tuple(np.linspace(0.05, 0.95, 11).round(3).tolist())
 #: A region counts where the posterior gives it this probability or more.
 SELECTED_REGION = 0.05
-#: Interval whose score is told.
-_INTERVAL = 0.9
 #: Below every number a field has: where it has none.
 _NONE = -1.0
 #: Kinds of case: of what, and where they part.
@@ -84,21 +78,6 @@ class RankTest(Table):
 
     p_value: float
     n: int
-
-
-class Scores(Table):
-    """Of forecasts: smaller is better.
-
-    Attributes
-    ----------
-    crps_total : of the total moment, over its mean. energy : energy score of the roots of region
-        energies, over the truth's length, mean of cases with an event. interval : 90 % interval
-        score of the total moment, over its mean.
-    """
-
-    crps_total: Interval
-    energy: Interval
-    interval: Interval
 
 
 class Repaired(Table):
@@ -183,7 +162,7 @@ def diagnose(
             for name, pit in tested.items()
         },
         reliability=reliability(probability, trials.active, seed, n_boot),
-        scores=_scores(trials, seed, n_boot),
+        scores=forecast_scores(trials, seed, n_boot),
         closed=tuple(float(f"{v:.4g}") for v in trials.closed.mean(axis=0)),
         seconds=float(f"{trials.seconds.mean():.3g}"),
         repaired=None if repair is None else _repaired(trials, active, ranks, repair, seed, n_boot),
@@ -363,43 +342,3 @@ def _apart(places: NDArray[np.floating], reference: NDArray[np.floating]) -> NDA
 
 def _in_lobe(regions: Parcellation, lobe: str) -> NDArray[np.float64]:
     return np.array([float(region.lobe == lobe) for region in regions.regions])
-
-
-def _scores(trials: Trials, seed: int, n_boot: int) -> Scores:
-    truth, draws = trials.true_total.astype(float), trials.total.astype(float)
-    d = trials.n_draws
-    ordered = np.sort(draws, axis=1)
-    # E|x - x'| of the draws, by their order
-    pairs = (2 * np.arange(1, d + 1) - d - 1) @ ordered.T / (d * max(d - 1, 1))
-    crps = np.abs(draws - truth[:, None]).mean(axis=1) - pairs
-    tail = (1 - _INTERVAL) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=1)
-    missed = np.maximum(low - truth, 0) + np.maximum(truth - high, 0)
-    interval = high - low + missed / tail
-    loud = np.flatnonzero(trials.true_energy.sum(axis=1) > 0)
-    energy = np.array([_energy_score(trials, int(i)) for i in loud])
-    rng = np.random.default_rng([seed, 2])
-
-    def mean(values: NDArray[np.float64], over: NDArray[np.float64]) -> Interval:
-        drawn = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=n_boot)
-        return Interval.of(
-            float(values.sum() / over.sum()), (drawn @ values) / np.maximum(drawn @ over, 1e-300)
-        )
-
-    return Scores(
-        crps_total=mean(crps, truth),
-        energy=mean(energy, np.ones(len(energy))),
-        interval=mean(interval, truth),
-    )
-
-
-def _energy_score(trials: Trials, i: int) -> float:
-    """Gneiting & Raftery 2007, doi:10.1198/016214506000001437."""
-    truth = np.sqrt(trials.true_energy[i].astype(float))
-    draws = np.sqrt(trials.energy[i].astype(float))
-    d = len(draws)
-    gram = draws @ draws.T
-    square = np.diag(gram)[:, None] + np.diag(gram) - 2 * gram
-    apart = np.sqrt(np.maximum(square, 0)).sum() / (d * max(d - 1, 1))
-    score = np.linalg.norm(draws - truth, axis=1).mean() - 0.5 * apart
-    return float(score / np.linalg.norm(truth))

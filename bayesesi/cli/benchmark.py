@@ -59,7 +59,8 @@ def benchmark(
     default regularisation, or tuned on separate cases (NAME, tuned). Add your
     own method with an entry point of the group bayesesi.methods.
     """
-    from bayesesi.benchmark.page import check_parquet, headline, write_benchmark
+    from bayesesi.benchmark.figures import headline
+    from bayesesi.benchmark.page import check_parquet, write_benchmark
     from bayesesi.benchmark.run import run_benchmark
     from bayesesi.benchmark.summary import best_first, means
     from bayesesi.benchmark.tasks import RESOLUTION

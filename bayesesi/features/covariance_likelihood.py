@@ -45,18 +45,18 @@ POWERS = (0.65, 0.5)
 
 
 def grid_log_t() -> Tensor:
-    """(M,) log t over the unit of a forward."""
+    """List (M,) log t over the unit of a forward."""
     first, last = (float(np.log(end)) for end in _RANGE)
     return torch.linspace(first, last, N_SIZES)
 
 
 def log_scale_share() -> Tensor:
-    """(S,) of ``SCALES``."""
+    """List the (S,) log prior shares of ``SCALES``."""
     return (-0.5 * (torch.tensor(SCALES).log() / _SCALE_SD) ** 2).log_softmax(0)
 
 
 class Sensing(Protocol):
-    """What a scene must know of a forward.
+    """Describe what a scene must know of a forward.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Sensing(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class CourseInputs:
-    """B observations of one forward, course by course.
+    """Hold B observations of one forward, course by course.
 
     Attributes
     ----------
@@ -96,7 +96,13 @@ class CourseInputs:
         size: SizeBelief,
         scale: NDArray[np.float64] | None = None,
     ) -> CourseInputs:
-        """Of (B, n, R) whitened data; ``scale`` (B,) by which each lead field is divided."""
+        """Turn whitened data to their courses and sensors.
+
+        Parameters
+        ----------
+        values : (B, n, R) whitened. forward : its directions and unit. size : prior of moments.
+        scale : (B,) factor by which each lead field is divided.
+        """
         data = torch.from_numpy(np.ascontiguousarray(values, float))
         n, r = data.shape[1:]
         gram = data.transpose(1, 2) @ data
@@ -127,31 +133,42 @@ class CourseInputs:
         return len(self.values)
 
     def double(self) -> CourseInputs:
-        """In double precision."""
+        """Convert to double precision."""
         names = ("values", "rest", "noise", "log_size")
         return replace(self, **{name: getattr(self, name).double() for name in names})
 
     def pick(self, rows: slice) -> CourseInputs:
+        """Pick the observations in ``rows``."""
         names = ("values", "rest", "noise", "turn", "log_size")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     def first(self, directions: int) -> CourseInputs:
-        """What the first directions of the sensors show, all others left out."""
+        """Keep what the first ``directions`` of the sensors show, and leave all others out."""
         kept = min(directions, self.values.shape[1])
         nothing = torch.zeros_like(self.rest)
         return replace(self, values=self.values[:, :kept], rest=nothing, n=kept)
 
     def log_likelihood(self, squares: Tensor) -> Tensor:
-        """(B, N) of the events whose P (N, m, m) are summed over dipoles."""
+        """Evaluate (B, N) nats of events.
+
+        Parameters
+        ----------
+        squares : (N, m, m) P, summed over dipoles.
+        """
         gain, turn = torch.linalg.eigh(squares)
         return self.of_eigen(gain, turn)
 
     def of_eigen(self, gain: Tensor, turn: Tensor) -> Tensor:
-        """(B, N) of P by their eigenvalues (N, m) and vectors (N, m, m)."""
+        """Evaluate (B, N) nats of P, eigenvalues ``gain`` (N, m) and vectors ``turn`` (N, m, m)."""
         return self.power * self.of_scales(self.of_sizes(gain, turn)).logsumexp(0)
 
     def of_scales(self, sizes: Iterator[Tensor]) -> Tensor:
-        """(S, B, N) nats at each scale of the noise, with its share, from those of ``of_sizes``."""
+        """Sum ``sizes`` over size: (S, B, N) nats at each scale of the noise, with its share.
+
+        Parameters
+        ----------
+        sizes : (B, N, Q, M + 1) nats of each scale, as ``of_sizes`` gives them.
+        """
         width = self.n * self.values.shape[2]
         each = [
             found.logsumexp(3).sum(2) - width * float(np.log(scale)) + share
@@ -160,8 +177,11 @@ class CourseInputs:
         return torch.stack(each)
 
     def of_sizes(self, gain: Tensor, turn: Tensor) -> Iterator[Tensor]:
-        """(B, N, Q, M + 1) nats of each size, with its share, and last of nothing; a scale of the
-        noise after the other."""
+        """Evaluate (B, N, Q, M + 1) nats of each size, with its share, and last of nothing.
+
+        One scale of the noise after the other. P has the eigenvalues ``gain`` (N, m) and vectors
+        ``turn`` (N, m, m).
+        """
         n_cases, _, q = self.values.shape
         flat = self.values.permute(1, 0, 2).flatten(1)  # (m, B Q)
         fit = (turn.transpose(1, 2) @ flat).square()  # (N, m, B Q)
@@ -180,7 +200,7 @@ class CourseInputs:
             yield torch.cat([base - 0.5 / scale**2 * quad, nothing[..., None]], dim=3)
 
     def log_nothing(self) -> Tensor:
-        """(B,) of noise alone."""
+        """Evaluate (B,) nats of noise alone."""
         energy = (self.values.square().sum(1) + self.rest)[:, None, :, None]
         each = self.of_scales(-0.5 / scale**2 * energy for scale in SCALES)
         return self.power * each.logsumexp(0)[:, 0]
@@ -188,8 +208,12 @@ class CourseInputs:
 
 @dataclass(frozen=True)
 class SizeBelief:
-    """log s ~ N(mean, sd²), s in A m the size of a moment of ``axes`` directions, all alike; sd 0
-    for an unknown unit."""
+    """Hold log s ~ N(mean, sd²), s in A m the size of a moment of ``axes`` directions, all alike.
+
+    Attributes
+    ----------
+    mean : log A m. sd : of the log, 0 for an unknown unit. axes : number of directions, 1 or 3.
+    """
 
     mean: float
     sd: float
@@ -197,17 +221,28 @@ class SizeBelief:
 
     @classmethod
     def of(cls, moment_nAm: Quantity, axes: int = 3) -> SizeBelief:
-        """From what a prior says of a moment."""
+        """Match the prior of a moment in nAm.
+
+        Parameters
+        ----------
+        moment_nAm : its prior. axes : number of directions, 1 or 3.
+        """
         log = np.log(NormalScore(moment_nAm).quantiles() * 1e-9)
         return cls(float(log.mean()), float(log.std()), axes)
 
     @classmethod
     def unknown(cls) -> SizeBelief:
-        """Where the recording's unit is unknown."""
+        """Make the belief for a recording whose unit is unknown."""
         return cls(0.0, 0.0)
 
     def log_share(self, unit: float, noise: Tensor, log_scale: Tensor) -> Tensor:
-        """(B, Q, M) of the grid, for nu (B, Q) and lead fields divided by exp(log_scale) (B,)."""
+        """Compute (B, Q, M) log shares of the grid.
+
+        Parameters
+        ----------
+        unit : of the forward, 1/(A m)². noise : (B, Q) nu.
+        log_scale : (B,) log of the factor by which each lead field is divided.
+        """
         log_t = grid_log_t().double()
         if self.sd == 0:
             flat = -float(np.log(N_SIZES))

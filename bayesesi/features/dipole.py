@@ -38,7 +38,7 @@ MOST = 40
 
 @dataclass(frozen=True, eq=False)
 class DipoleForward:
-    """What all observations of one forward and noise share. C skulls, E extents, V points.
+    """Hold what all observations of one forward and noise share. C skulls, E extents, V points.
 
     Attributes
     ----------
@@ -62,7 +62,13 @@ class DipoleForward:
         seed: int = 0,
         n_heads: int = N_HEADS,
     ) -> DipoleForward:
-        """Of heads around one of the bank's, and (n, C) that whitens its channels."""
+        """Average over heads drawn around one of the bank's.
+
+        Parameters
+        ----------
+        banked : the head. whitener : (n, C) of its channels. heads : prior of the others.
+        seed : of the draws. n_heads : number of heads at each node of the skull.
+        """
         drawn = (
             heads.whitened_rows(
                 banked, whitener, n_heads, ("validate", seed, 3 + c), skull_S_per_m=skull
@@ -102,7 +108,12 @@ class DipoleForward:
         extents: NDArray[np.float64],
         skull: NDArray[np.float64],
     ) -> sp.csr_array:
-        """(k, C E V) weights of the nodes, for (k, 3) places and (k,) extents in m, (k,) S/m."""
+        """Compute (k, C E V) weights of the nodes.
+
+        Parameters
+        ----------
+        places : (k, 3) m. extents : (k,) m. skull : (k,) S/m.
+        """
         point, near = self.blobs.corners(places)
         extent, tissue = self.blobs.extent_weights(extents), skull_weights(skull)
         weight = tissue[:, :, None, None] * extent[:, None, :, None] * near[:, None, None]
@@ -117,17 +128,32 @@ class DipoleForward:
         return found
 
     def squares(self, gather: sp.csr_array) -> Tensor:
-        """(k, m, m) P."""
+        """Interpolate P, (k, m, m).
+
+        Parameters
+        ----------
+        gather : (k, nodes) weights, see ``gather``.
+        """
         packed = torch.from_numpy(gather @ self.square)
         return unpacked(packed, self.m)
 
     def means(self, gather: sp.csr_array) -> Tensor:
-        """(k, 3, m) mean of L, over the root of the unit."""
+        """Interpolate the mean of L, (k, 3, m), over the root of the unit.
+
+        Parameters
+        ----------
+        gather : (k, nodes) weights, see ``gather``.
+        """
         return torch.from_numpy(gather @ self.mean).unflatten(1, (3, self.m))
 
 
 def unpacked(packed: Tensor, m: int) -> Tensor:
-    """(k, m, m) symmetric, of lower triangles (k, m (m + 1) / 2)."""
+    """Fill (k, m, m) symmetric matrices.
+
+    Parameters
+    ----------
+    packed : (k, n) lower triangles, n = m (m + 1) / 2. m : number of rows.
+    """
     lower = torch.tril_indices(m, m)
     out = packed.new_empty(len(packed), m, m)
     out[:, lower[0], lower[1]] = packed
@@ -136,7 +162,12 @@ def unpacked(packed: Tensor, m: int) -> Tensor:
 
 
 def skull_weights(skull: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(k, C) linear weights of the nodes at (k,) S/m, over the logarithm; ends are held."""
+    """Compute (k, C) linear weights of the nodes over the logarithm; ends are held.
+
+    Parameters
+    ----------
+    skull : (k,) S/m.
+    """
     return node_weights(np.log(skull), np.log(SKULL_NODES))
 
 

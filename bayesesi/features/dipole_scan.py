@@ -36,13 +36,13 @@ _FIRST, _APART, _FLOORS = 0.012, 0.02, (0.002, 0.004)
 
 @dataclass(frozen=True, eq=False)
 class PlaceMixture:
-    """Of B observations: M Gaussians over d numbers, places in m (3, or 6 for a pair).
+    """Hold M Gaussians over d numbers for B observations: places in m (3, or 6 for a pair).
 
     Attributes
     ----------
     log_weight : (B, M). mean : (B, M, d). lower : (B, M, d, d) of the covariance. skull : (B, M)
         mean node of the skull within each, -1 to 1; 0 for pairs. log_evidence : (B,) nats.
-        temper : (B,) log T.
+    temper : (B,) log T.
     """
 
     log_weight: Tensor
@@ -56,15 +56,17 @@ class PlaceMixture:
         return len(self.mean)
 
     def pick(self, rows: slice | Tensor) -> PlaceMixture:
+        """Pick the observations in ``rows``, indices (k,) or a slice."""
         return PlaceMixture(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def to(self, device: torch.device | str) -> PlaceMixture:
+        """Move all to a ``device``."""
         return PlaceMixture(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)
 class DipoleScan:
-    """What all observations of one forward share.
+    """Hold what all observations of one forward share.
 
     Attributes
     ----------
@@ -83,7 +85,13 @@ class DipoleScan:
 
     @classmethod
     def of(cls, forward: DipoleForward, log_skull: NDArray[np.float64], apart: float) -> DipoleScan:
-        """``apart`` m: least distance of a pair."""
+        """Decompose P at every place and pair.
+
+        Parameters
+        ----------
+        forward : of the heads. log_skull : (C,) log shares of the nodes of the skull.
+        apart : least distance of a pair, m.
+        """
         n_points, shape = forward.blobs.n_points, (len(SKULL_NODES), len(EXTENT_NODES), -1)
         nodes = torch.arange(len(forward.square)).view(*shape)  # (C, E, V)
         packed = torch.from_numpy(forward.square)
@@ -98,12 +106,12 @@ class DipoleScan:
         return cls(gain, turn, *two, pairs, torch.from_numpy(log_skull).float())
 
     def one(self, scene: CourseInputs) -> Tensor:
-        """(B, C, V) log p(v | one dipole there)."""
+        """Evaluate (B, C, V) log p(v | one dipole there) for a ``scene`` of B observations."""
         found = self._all(scene, self.gain, self.turn)
         return found.unflatten(1, (len(self.log_skull), -1))
 
     def two(self, scene: CourseInputs) -> Tensor:
-        """(B, N + N') log p(v | a pair), then of one of the coarse points."""
+        """Evaluate (B, N + N') log p(v | a pair), then of coarse points alone, for a ``scene``."""
         return self._all(scene.first(_PAIR_MOST), self.pair_gain, self.pair_turn)
 
     @staticmethod
@@ -124,7 +132,7 @@ class DipoleScan:
         return torch.cat(parts)
 
     def one_mixture(self, scene: CourseInputs, components: int) -> PlaceMixture:
-        """Of a single dipole."""
+        """Fit ``components`` Gaussians to the places of a single dipole in a ``scene``."""
         joint = self.one(scene) + self.log_skull[:, None]
         log_p = joint.logsumexp(1)  # (B, V)
         node = torch.linspace(-1, 1, len(self.log_skull))
@@ -133,7 +141,10 @@ class DipoleScan:
         return _mixture(points, log_p, skull, components, _FLOORS[0])
 
     def two_mixture(self, scene: CourseInputs, components: int) -> PlaceMixture:
-        """Of a pair; its evidence is that over one dipole's, both on the coarse grid."""
+        """Fit ``components`` Gaussians to the places of a pair in a ``scene``.
+
+        Its evidence is that over one dipole's, both on the coarse grid.
+        """
         log_p, alone = self.two(scene).split([len(self.pairs), _N_COARSE], dim=1)
         evidence = log_p.logsumexp(1) - float(np.log(log_p.shape[1]))
         evidence = evidence - alone.logsumexp(1) + float(np.log(_N_COARSE))
@@ -252,7 +263,7 @@ FEATURES = (
 
 @dataclass(frozen=True, eq=False)
 class DipoleSummary:
-    """What a network sees of B observations.
+    """Hold what a network sees of B observations.
 
     Attributes
     ----------
@@ -265,6 +276,12 @@ class DipoleSummary:
 
     @classmethod
     def of(cls, scene: CourseInputs, scan: DipoleScan, components: int) -> DipoleSummary:
+        """Sum up B observations.
+
+        Parameters
+        ----------
+        scene : of them. scan : of the forward. components : number of Gaussians.
+        """
         one, two = (f(scene, components) for f in (scan.one_mixture, scan.two_mixture))
         energy = (scene.values.square().sum(1) + scene.rest).sum(1)
         whole, n_courses = torch.ones_like(energy), scene.values.shape[2]
@@ -282,7 +299,7 @@ class DipoleSummary:
         return len(self.context)
 
     def features(self, k: int) -> Tensor:
-        """(B, M, F') of the components of one dipole, or of two; see ``n_features``."""
+        """List (B, M, F') numbers of the components of ``k`` dipoles; see ``n_features``."""
         found = self.one if k == 1 else self.two
         d = found.mean.shape[2]
         diagonal = found.lower.diagonal(dim1=2, dim2=3)
@@ -298,14 +315,16 @@ class DipoleSummary:
         return torch.cat(parts, dim=2)
 
     def pick(self, rows: slice | Tensor) -> DipoleSummary:
+        """Pick the observations in ``rows``, indices (k,) or a slice."""
         return DipoleSummary(self.context[rows], self.one.pick(rows), self.two.pick(rows))
 
     def to(self, device: torch.device | str) -> DipoleSummary:
+        """Move all to a ``device``."""
         return DipoleSummary(self.context.to(device), self.one.to(device), self.two.to(device))
 
 
 def n_features(k: int) -> int:
-    """Of a component of k dipoles: weight, skull, mean, Cholesky factor, and the context."""
+    """Count a component's numbers for ``k`` dipoles: weight, skull, mean, covariance, context."""
     d = 3 * k
     return 2 + d + d * (d + 1) // 2 + len(FEATURES)
 

@@ -40,7 +40,14 @@ EXTENTS, _REACH, _ENDS = (0.005, 0.009, 0.016), 0.06, 3.0
 
 @cache
 def template_smoothing(level: int) -> tuple[sp.csr_array, ...]:
-    """(S, S) each, rows summing to 1: means over Gaussian neighbourhoods along the cortex."""
+    """Make (S, S) means over Gaussian neighbourhoods along the cortex, one for each extent.
+
+    Rows sum to 1.
+
+    Parameters
+    ----------
+    level : of the template's cortex.
+    """
     space = template_source_space(level)
     near = space.neighbourhood(_REACH)
     return tuple(_smoothed(near, space.areas, extent) for extent in EXTENTS)
@@ -57,13 +64,13 @@ def _smoothed(near: sp.csr_array, areas: NDArray[np.float64], extent: float) -> 
 
 @dataclass(frozen=True, eq=False)
 class FieldForward:
-    """What all observations of one forward and noise share.
+    """Hold what all observations of one forward and noise share.
 
     Attributes
     ----------
     scan : of single patches. operator : A (m, S), U' (m, n_eff) and the gain (S,), 1/(A m).
     power : (m,) squared lengths of the rows of A. smooth : (S, S) sparse, one an extent.
-    left : what each leaves of the variance of white noise, the mean over sources.
+    left : share that each leaves of the variance of white noise, the mean over sources.
     """
 
     scan: PreparedForward
@@ -74,7 +81,12 @@ class FieldForward:
 
     @classmethod
     def of(cls, leadfield: NDArray[np.float64], level: int) -> FieldForward:
-        """From the whitened lead field (n_eff, S) of a level of the template."""
+        """Prepare a whitened lead field.
+
+        Parameters
+        ----------
+        leadfield : (n_eff, S), whitened, 1/(A m). level : of the template's cortex.
+        """
         kernels, space = template_smoothing(level), template_source_space(level)
         operator = WhitenedOperator.of(leadfield).principal(MOST)
         power = operator.rows.square().sum(1)
@@ -93,6 +105,7 @@ class FieldForward:
         return self.operator.n_sources
 
     def to(self, device: torch.device | str) -> FieldForward:
+        """Move all to a ``device``."""
         return replace(
             self,
             scan=self.scan.to(device),
@@ -102,15 +115,23 @@ class FieldForward:
         )
 
     def smoothed(self, x: Tensor, extent: int) -> Tensor:
-        """(S, B, Q) over neighbours."""
+        """Smooth a field over neighbours, (S, B, Q).
+
+        Parameters
+        ----------
+        x : (S, B, Q). extent : its index.
+        """
         return (self.smooth[extent] @ x.flatten(1)).unflatten(1, x.shape[1:])
 
     def scene(
         self, values: Tensor, window: TemporalGroups, log_scale: Tensor | None = None
     ) -> FieldInputs:
-        """(B, n_eff, R) observations.
+        """Make a network's inputs.
 
-        ``log_scale`` (B,): log of what the lead field of each case is to be divided by.
+        Parameters
+        ----------
+        values : (B, n_eff, R), whitened. window : groups of time functions.
+        log_scale : (B,) log of the factor that the lead field of each case is divided by.
         """
         seen = self.scan.scene(values, window, SizePrior.unknown(), log_scale=log_scale)
         gram = (values.transpose(1, 2) @ values).double()
@@ -123,19 +144,29 @@ class FieldForward:
         )
 
     def moments(self, x: Tensor, scene: FieldInputs) -> Tensor:
-        """(S, B, R) A m of x (S, B, Q), of observations whose leadfield is this one."""
+        """Convert x to (S, B, R) A m, of observations whose leadfield is this one.
+
+        Parameters
+        ----------
+        x : (S, B, Q), no unit. scene : of the B observations.
+        """
         along = self.operator.moments(x * scene.size)
         return torch.einsum("sbq,brq->sbr", along, scene.turn)
 
     def standardised(self, moments: Tensor, scene: FieldInputs) -> Tensor:
-        """x (S, B, Q) of (S, B, R) A m."""
+        """Convert moments to x, (S, B, Q).
+
+        Parameters
+        ----------
+        moments : (S, B, R) A m. scene : of the B observations.
+        """
         along = torch.einsum("sbr,brq->sbq", moments, scene.turn)
         return self.operator.standardised(along) / scene.size
 
 
 @dataclass(frozen=True, eq=False)
 class FieldInputs:
-    """B observations as a network sees them.
+    """Hold B observations as a network sees them.
 
     Attributes
     ----------
@@ -163,24 +194,31 @@ class FieldInputs:
         return len(self.size)
 
     def to(self, device: torch.device | str) -> FieldInputs:
+        """Move all to a ``device``."""
         return FieldInputs(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     def pick(self, rows: Tensor | slice) -> FieldInputs:
+        """Pick the observations in ``rows``, indices (k,) or a slice."""
         rest = (getattr(self, f.name)[rows] for f in fields(self)[1:])
         return FieldInputs(self.values[:, rows], *rest)
 
     def scaled(self, factor: Tensor) -> FieldInputs:
-        """Where the lead field of each case is that of the forward over a factor (B,)."""
+        """Divide the lead field of each case by a ``factor`` (B,)."""
         return replace(self, size=self.size * factor[:, None])
 
     def flat(self) -> Tensor:
-        """(B, d): all of it side by side, as sbi wants a condition."""
+        """Lay all side by side, (B, d), as sbi takes a condition."""
         rest = (getattr(self, f.name) for f in fields(self)[1:])
         return torch.cat([part.flatten(1) for part in (self.values.movedim(1, 0), *rest)], dim=1)
 
     @classmethod
     def of_flat(cls, flat: Tensor, like: FieldInputs) -> FieldInputs:
-        """The inverse of ``flat``, in the shapes of another scene."""
+        """Invert ``flat``.
+
+        Parameters
+        ----------
+        flat : (B, d). like : another scene, whose shapes are taken.
+        """
         shapes = [like.values.movedim(1, 0).shape[1:]]
         shapes += [getattr(like, f.name).shape[1:] for f in fields(like)[1:]]
         parts = flat.split([shape.numel() for shape in shapes], dim=1)

@@ -25,7 +25,7 @@ from bayesesi.features.field import FieldForward, FieldInputs
 
 @dataclass(frozen=True, eq=False)
 class ParcelForward:
-    """What all observations of one forward and noise share.
+    """Hold what all observations of one forward and noise share.
 
     Attributes
     ----------
@@ -40,7 +40,12 @@ class ParcelForward:
 
     @classmethod
     def on(cls, field: FieldForward, parcels: Parcels) -> ParcelForward:
-        """On the device of the field."""
+        """Lay parcels over the sources of a ``field``, on its device.
+
+        Parameters
+        ----------
+        parcels : P of them, on the same sources.
+        """
         gain = field.operator.gain
         label = torch.from_numpy(np.maximum(parcels.labels, 0)).to(gain.device)
         sign = torch.from_numpy(np.where(parcels.labels >= 0, parcels.signs, 0)).float()
@@ -53,14 +58,29 @@ class ParcelForward:
         return len(self.size)
 
     def sums(self, x: Tensor) -> Tensor:
-        """B x: (S, ...) to (P, ...)."""
+        """Compute B x: (S, ...) to (P, ...).
+
+        Parameters
+        ----------
+        x : (S, ...).
+        """
         weight = self.weight.view(-1, *[1] * (x.ndim - 1))
         return x.new_zeros(self.n_parcels, *x.shape[1:]).index_add_(0, self.label, weight * x)
 
     def spreads(self, y: Tensor) -> Tensor:
-        """B' y: (P, ...) to (S, ...)."""
+        """Compute B' y: (P, ...) to (S, ...).
+
+        Parameters
+        ----------
+        y : (P, ...).
+        """
         return self.weight.view(-1, *[1] * (y.ndim - 1)) * y[self.label]
 
     def moments(self, y: Tensor, scene: FieldInputs) -> Tensor:
-        """(P, B, R) A m of (P, B, Q)."""
+        """Convert activity to (P, B, R) A m.
+
+        Parameters
+        ----------
+        y : (P, B, Q), no unit. scene : of the B observations.
+        """
         return torch.einsum("pbq,brq->pbr", y * scene.size * self.size[:, None, None], scene.turn)

@@ -25,7 +25,12 @@ _COURSES, _LEAST_COURSE = 3, 0.1
 
 
 def posterior_group(summary: Summary, posterior: Posterior, trust: Trust) -> xr.Dataset:
-    """Draws as one chain; of regions only where a map is given."""
+    """Store draws as one chain; of regions only where a map is given.
+
+    Parameters
+    ----------
+    summary : of the draws. posterior : that they are of. trust : the verdict.
+    """
     import xarray as xr
 
     def chain(values: NDArray[Any], unit: str) -> tuple[tuple[str, ...], NDArray[Any], Any]:
@@ -47,7 +52,12 @@ def posterior_group(summary: Summary, posterior: Posterior, trust: Trust) -> xr.
 
 
 def recording_group(obs: Observation, explained: NDArray[np.float64]) -> xr.Dataset:
-    """Both in the reference and projection in which they were compared."""
+    """Store measured and explained volts in the reference in which they were compared.
+
+    Parameters
+    ----------
+    obs : the data. explained : (n_eff, R), whitened.
+    """
     import xarray as xr
 
     whitener, sensors = obs.whitener, obs.sensors
@@ -65,6 +75,12 @@ def recording_group(obs: Observation, explained: NDArray[np.float64]) -> xr.Data
 
 
 def observed_group(obs: Observation, explained: NDArray[np.float64]) -> xr.Dataset:
+    """Store the whitened data and what is explained of them.
+
+    Parameters
+    ----------
+    obs : the data. explained : (n_eff, R), whitened.
+    """
     import xarray as xr
 
     dims = ("component", "function")
@@ -73,6 +89,12 @@ def observed_group(obs: Observation, explained: NDArray[np.float64]) -> xr.Datas
 
 
 def maps_group(posterior: Posterior, summary: Summary, level: float) -> xr.Dataset:
+    """Store mean, sd and probability of every source.
+
+    Parameters
+    ----------
+    posterior : of the data. summary : of its draws. level : of the set that holds the peak, 0 to 1.
+    """
     import xarray as xr
 
     obs = posterior.obs
@@ -135,6 +157,13 @@ def regions_group(
     level: float,
     earned: CardReading,
 ) -> xr.Dataset:
+    """Store probability and moment of every region.
+
+    Parameters
+    ----------
+    regions : P of them. summary : of the draws. inside : (P,) the credible set.
+    level : of central intervals, 0 to 1. earned : the card's columns.
+    """
     import xarray as xr
 
     peaks = np.where(summary.active, summary.region_peak, np.nan)
@@ -160,8 +189,14 @@ def regions_group(
 def courses_group(
     obs: Observation, regions: Parcellation, summary: Summary, level: float
 ) -> xr.Dataset:
-    """(region, time) summed moments of the likeliest regions, over draws in which each is active:
-    out of the cortex above 0, or their size where sources are free to turn."""
+    """Store (region, time) summed moments of the likeliest regions, given that each is active.
+
+    Out of the cortex above 0, or their size where sources are free to turn.
+
+    Parameters
+    ----------
+    obs : the data. regions : P of them. summary : of the draws. level : of intervals, 0 to 1.
+    """
     import xarray as xr
 
     moments = slice(None, None, -(-len(obs.time_basis.times) // _MOMENTS))
@@ -190,6 +225,6 @@ def _words(values: Any) -> NDArray[Any]:
 
 
 def kept_text(value: object) -> str:
-    """Up to 10,000 characters without those that end a text in C or belong to no alphabet."""
+    """Cut ``value`` to 10,000 characters, none of which ends a text in C or is unassigned."""
     kept = str(value)[:_LONGEST].replace("\0", " ")
     return kept.encode("utf-8", "replace").decode("utf-8")

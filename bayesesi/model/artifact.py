@@ -40,7 +40,10 @@ _LARGEST = 200_000_000
 
 
 def write_weights(path: str | Path, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> Path:
-    """``about``, plain data, goes into the header, with a hash of names, shapes and numbers.
+    """Write ``tensors`` to ``path``; ``about``, plain data, goes into the header.
+
+    Beside it the header holds a hash of names, shapes and numbers. ``tensors`` map the names of
+    layers to values (...).
 
     Raises
     ------
@@ -57,14 +60,14 @@ def write_weights(path: str | Path, tensors: Mapping[str, Tensor], about: dict[s
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a file, under today's names of layers, and what its header says.
+    """Read the tensors of the file at ``path``, under today's names of layers, and its header.
 
     ``tensors`` in the header is the hash under the names of the file: cards name weights by it.
 
     Raises
     ------
     InputError : in one sentence, a file that is none of ours, truncated, changed or of a later
-    version.
+        version.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -124,7 +127,7 @@ def _today(name: str) -> str:
 
 
 def tensor_hash(tensors: Mapping[str, Tensor]) -> str:
-    """12 hex digits of names, shapes and numbers."""
+    """Hash names, shapes and numbers of ``tensors``, name to (...), to 12 hex digits."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         value = tensors[name].contiguous()

@@ -45,16 +45,16 @@ class Model(ABC):
 
     @abstractmethod
     def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
-        """The posterior of one observation; the same for the same seed."""
+        """Compute the posterior of one observation ``obs``; the same for the same ``seed``."""
 
     def as_sbi_posterior(self, obs: Observation, seed: int = 0) -> Any:
-        """The posterior of one observation, as sbi's diagnostics and plots take one."""
+        """Compute the posterior of ``obs`` by ``seed``, as sbi's diagnostics and plots take one."""
         return self.posterior(obs, seed).as_sbi_posterior()
 
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
-        """The forward with its sources as this model takes them; its provenance says so."""
+        """Orient the sources of ``forward`` as this model takes them; its provenance says so."""
         return forward
 
     def details(self, obs: Observation) -> dict[str, Any]:
-        """What a methods section would say; can be written as JSON."""
+        """Describe what a methods section would say of an answer to ``obs``, as plain data."""
         return {"family": self.name, "prior": self.prior}

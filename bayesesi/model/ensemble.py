@@ -21,7 +21,12 @@ from bayesesi.posterior.ensemble import EnsemblePosterior, ensemble_posterior
 
 @dataclass(frozen=True)
 class EnsembleModel(Model):
-    """The mixture of what several models say, see ``posterior.ensemble``."""
+    """The mixture of what several models say, see ``posterior.ensemble``.
+
+    Attributes
+    ----------
+    members : models, alike in weight.
+    """
 
     members: tuple[Model, ...]
 
@@ -41,7 +46,7 @@ class EnsembleModel(Model):
         return ensemble_posterior([m.posterior(obs, seed + i) for i, m in enumerate(self.members)])
 
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
-        """As every member takes them."""
+        """Orient sources of ``forward`` as every member takes them."""
         return reduce(lambda held, member: member.oriented(held), self.members, forward)
 
     def details(self, obs: Observation) -> dict[str, Any]:
@@ -51,8 +56,10 @@ class EnsembleModel(Model):
 
 
 def ensemble(members: Sequence[Model]) -> EnsembleModel:
-    """Members count alike; networks of one recipe that began at different weights, or models of
-    different families.
+    """Mix ``members``, which count alike.
+
+    They are networks of one recipe that began at different weights, or models of different
+    families.
 
     Raises
     ------
@@ -66,12 +73,12 @@ def ensemble(members: Sequence[Model]) -> EnsembleModel:
 def dropout_ensemble(
     model: LearnedModel, n: int = 5, share: float = 0.05, seed: int = 0
 ) -> EnsembleModel:
-    """n copies of a network, in each of which a share of the numbers inside is left out.
+    """Copy a network ``n`` times, each without a ``share`` (0 to .5) of the numbers inside.
 
     Monte Carlo dropout (Gal & Ghahramani 2016, arXiv:1506.02142): W diag(z) / (1 - share), z
-    Bernoulli, for every matrix between hidden layers. The networks that ship were not trained under
-    it: how far copies differ is a measure of how much an answer hangs on few of the numbers, no
-    calibrated one.
+    Bernoulli, for every matrix between hidden layers of ``model``. The networks that ship were not
+    trained under it: how far copies differ is a measure of how much an answer hangs on few of the
+    numbers, no calibrated one. ``seed`` decides which are left out.
 
     Raises
     ------

@@ -143,7 +143,7 @@ class PatchModel(Model):
 
 
 def patch_prior(spec: PatchSpec, space: SourceSpace) -> PatchPrior:
-    """A prior of patches for any sources on a cortex.
+    """Make a prior of patches by ``spec`` for any sources on a cortex, ``space``.
 
     A level of the template has its own regions, sources on another mesh take those of the nearest
     on the template.

@@ -56,8 +56,8 @@ class LearnedModel(Model):
     Attributes
     ----------
     recipe : how it was trained. spec : its prior of the sources. history : on how much, and how
-        well. recipe_hash : of the recipe and all it named, as they were then. path : of the file
-        it was read from. digest : of its weights as that file names them.
+        well. recipe_hash : of the recipe and all it named, as they were then. network : trained.
+    path : of the file it was read from. digest : of its weights as that file names them.
     """
 
     family: ClassVar[str]
@@ -79,7 +79,7 @@ class LearnedModel(Model):
 
     @staticmethod
     def read_prior(recipe: Any) -> Spec:
-        """Of the sources, that a recipe names.
+        """Read the prior of the sources that ``recipe`` names.
 
         Raises
         ------
@@ -95,13 +95,16 @@ class LearnedModel(Model):
 
     @classmethod
     def of(cls, trained: Trained, spec: Spec) -> Self:
+        """Make the model that ``trained`` leaves, its prior being ``spec``."""
         recipe = trained.recipe
         known = (recipe, spec, trained.history, spec_hash(recipe))
         return cls(spec.name, *known, trained.network)
 
     @classmethod
     def of_file(cls, tensors: Mapping[str, Tensor], about: Mapping[str, Any], name: str) -> Self:
-        """From what a file of weights holds.
+        """Make the model of what a file of weights, ``name``, holds.
+
+        ``tensors`` map the names of layers to values (...); ``about`` is the file's header.
 
         Raises
         ------
@@ -123,7 +126,12 @@ class LearnedModel(Model):
         return cls(spec.name, *known, digest=digest)
 
     def write(self, path: str | Path) -> Path:
-        """To a file of weights."""
+        """Write recipe, prior and weights to ``path``.
+
+        Raises
+        ------
+        InputError : a place that cannot be written.
+        """
         about = {
             "family": self.family,
             "recipe": self.recipe.resolved(),
@@ -192,7 +200,7 @@ class CorticalModel(LearnedModel):
         return PatchModel().oriented(forward)
 
     def check(self, obs: Observation) -> None:
-        """That the network knows the sources of an observation.
+        """Check that the network knows the sources of ``obs``.
 
         Raises
         ------
@@ -342,12 +350,12 @@ _OF_FAMILY: dict[str, type[LearnedModel]] = {
 
 
 def read_model(path: str | Path) -> LearnedModel:
-    """From a file of weights.
+    """Read a model from the file of weights at ``path``.
 
     Raises
     ------
     InputError : a file that is none of ours, of another family, or whose weights do not fit its
-    recipe.
+        recipe.
     """
     tensors, about = read_weights(path)
     family, name = str(about.get("family"))[:40], Path(path).name
@@ -360,5 +368,5 @@ def read_model(path: str | Path) -> LearnedModel:
 
 
 def family_of(recipe: Recipe) -> type[LearnedModel]:
-    """The models that a recipe makes."""
+    """Find the class of the models that ``recipe`` makes."""
     return next(each for each in _OF_FAMILY.values() if isinstance(recipe, each.table))

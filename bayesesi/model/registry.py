@@ -23,12 +23,12 @@ _ENDING = ".safetensors"
 
 
 def list_models() -> tuple[str, ...]:
-    """Names that ``load_model`` knows."""
+    """List names that ``load_model`` knows."""
     return (*EXACT, *(n for n in _LEARNED if (ASSETS / f"{n}{_ENDING}").is_file()))
 
 
 def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
-    """A model by its name, or from a file of weights.
+    """Load a model by its name, or from a file of weights.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
         ``"gaussian"``: the minimum norm and its uncertainty; ``"atoms"``: what ``patches`` asks,
         answered by a network; ``"cortex"``: moments everywhere, by another; ``"parcels"``: sums
         over parcels and their density, by a third; ``"dipole"``: one or two free dipoles in the
-        brain volume, with confidence volumes; a .safetensors file that ``train`` wrote; or
-        several of these with + between them: their mixture.
-    prior : of the sources, the model's own default if not given: for patches a spec of that
-        family by name or path, for Gaussian ones ``"identity"``, ``"depth"`` or ``"smooth"``. A
-        network keeps the one it was trained with.
+        brain volume, with confidence volumes; a .safetensors file that ``train`` wrote; or several
+        of these with + between them: their mixture.
+    prior : of the sources, the model's own default if not given: for patches a spec of that family
+        by name or path, for Gaussian ones ``"identity"``, ``"depth"`` or ``"smooth"``. A network
+        keeps the one it was trained with.
 
     Raises
     ------
@@ -66,8 +66,11 @@ def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
 
 
 def fitting_model(forward: ForwardOperator, prior: str | Path | None = None) -> Model:
-    """``"atoms"`` where it ships, the forward is the template's as it knows it and no other prior
-    is asked for; else ``"patches"``."""
+    """Choose ``"atoms"`` where it fits, else ``"patches"``.
+
+    It fits where it ships, ``forward`` is the template's as it knows it and no other ``prior`` is
+    asked for.
+    """
     known = "atoms" in list_models() and prior is None and forward.banked is not None
     if known:
         atoms = _shipped("atoms")
@@ -89,19 +92,20 @@ def train(
     workers: int = 1,
     progress: bool = True,
 ) -> LearnedModel:
-    """Train a recipe, by its name or from a TOML file, and write its weights.
+    """Train a recipe and write its weights.
 
     Parameters
     ----------
-    out : folder of the run, ``runs/NAME`` if not given: checkpoints, curves for TensorBoard, and
-        in the end ``NAME.safetensors``. A run that was stopped goes on.
+    recipe : its name or a TOML file. progress : show a bar.
+    out : folder of the run, ``runs/NAME`` if not given: checkpoints, curves for TensorBoard, and in
+        the end ``NAME.safetensors``. A run that was stopped goes on.
     device : ``"auto"``, ``"cpu"`` or ``"cuda"``. steps : instead of the recipe's.
     workers : processes that simulate.
 
     Raises
     ------
     SpecError : a recipe with mistakes. InputError : Lightning is missing, a folder in use by the
-    run of another recipe.
+        run of another recipe.
     """
     from bayesesi.training import fit, is_first
 

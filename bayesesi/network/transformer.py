@@ -24,7 +24,7 @@ _TOKEN_LEVEL = 1
 
 
 def patches_of(level: int) -> NDArray[np.int64]:
-    """(84, W) sources of each patch of a level of the template, -1 where it has fewer than W."""
+    """Gather the sources at ``level`` 1 to 5 by patch: (84, W), -1 where there are fewer than W."""
     fine, coarse = template_source_space(level), template_source_space(_TOKEN_LEVEL)
     assert fine.mesh is not None
     sphere = fine.mesh.sphere
@@ -82,7 +82,10 @@ class CorticalTransformer(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor, context: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-        """``sources`` (S',): which of the level's sources the features are of."""
+        """Read ``features`` (B, S', F) and ``context`` (B, C): (B, S', O) and (B, P).
+
+        ``sources`` (S',) : which of the level's sources the features are of.
+        """
         where = self.slot[sources]
         there = features.new_zeros(len(self.place), 1)
         there[where] = 1.0

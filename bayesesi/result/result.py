@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import REGIONS, Region
 from bayesesi.conformal import RegionSet
 from bayesesi.errors import InputError, some
 from bayesesi.io.atomic import atomic_file
-from bayesesi.result.schema import check_about, check_arrays
+from bayesesi.result import tables
 from bayesesi.trust import Trust, Verdict
 
 if TYPE_CHECKING:
@@ -26,16 +24,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SCHEMA = 4
-#: Older ones that can still be read; what they lack is left out.
-READABLE = (3,)
 #: The attribute that holds everything which is no array, as JSON.
 ATTRIBUTE = "bayesesi"
-#: Groups that a result has, and those it has unless there is nothing to localise.
-GROUPS, MAP_GROUPS = ("posterior", "recording", "observed_data"), ("maps", "regions")
-_KEYS = (
-    *("version", "level", "n_draws", "seed", "model", "observation", "trust", "checks", "head"),
-    "calibration",
-)
+
 _WORDS = ("mean", "sd", "probability")
 #: What a result may say of itself and its plain table repeats.
 _SAID = ("evidence", "sensitivity", "targets", "rise", "truth", "foreseen", "conclusion")
@@ -171,26 +162,7 @@ class Result:
         ------
         InputError : nothing can be localised, or the sources are in no named regions.
         """
-        import pandas as pd
-
-        group = self._group("regions")
-        table = pd.DataFrame(
-            {
-                "region": group["region"].values.astype(str),
-                "lobe": group["lobe"].values.astype(str),
-                "side": group["side"].values.astype(str),
-                "sublobe": [_sublobe(str(name)) for name in group["region"].values],
-                "probability": group["probability"].values,
-                "in_set": group["in_credible_set"].values.astype(bool),
-                "calibrated": group["calibrated"].values,
-                "in_region_set": group["in_region_set"].values.astype(bool),
-                "peak_nAm": group["peak_median"].values * 1e9,
-                "low_nAm": group["peak_low"].values * 1e9,
-                "high_nAm": group["peak_high"].values * 1e9,
-            }
-        )
-        table = table.sort_values("probability", ascending=False, kind="stable")
-        return table.reset_index(drop=True)
+        return tables.region_table(self._group("regions"))
 
     def lobe_table(self) -> pd.DataFrame:
         """Columns ``side``, ``lobe`` and ``probability`` that anything is active there, the most
@@ -200,34 +172,13 @@ class Result:
         ------
         InputError : nothing can be localised, or the sources are in no named regions.
         """
-        import pandas as pd
-
-        regions = self._group("regions")
-        places = list(zip(regions["side"].values, regions["lobe"].values, strict=True))
-        active = self._active
-        rows = [
-            {
-                "side": str(side),
-                "lobe": str(lobe),
-                "probability": float(
-                    active[:, [place == (side, lobe) for place in places]].any(axis=1).mean()
-                ),
-            }
-            for side, lobe in dict.fromkeys(places)
-        ]
-        table = pd.DataFrame(rows).sort_values("probability", ascending=False, kind="stable")
-        return table.reset_index(drop=True)
+        return tables.lobe_table(self._group("regions"), self._active)
 
     @property
     def one_lobe(self) -> float:
         """Probability that all of the activity lies in one lobe of one side, given that there is
         any."""
-        regions = self._group("regions")
-        places = list(zip(regions["side"].values, regions["lobe"].values, strict=True))
-        number = np.array([list(dict.fromkeys(places)).index(place) for place in places])
-        loud = self._active[self._active.any(axis=1)]
-        alone = [len(set(number[row])) == 1 for row in loud]
-        return float(np.mean(alone)) if alone else 0.0
+        return tables.one_lobe(self._group("regions"), self._active)
 
     @property
     def _active(self) -> NDArray[np.bool_]:
@@ -252,24 +203,9 @@ class Result:
         ------
         InputError : the answer is no dipole.
         """
-        import pandas as pd
-
         if not self.has_dipoles:
             raise InputError("this result holds no dipoles; infer with the model 'dipole'")
-        rows = []
-        for found in self.about["dipoles"]["each"]:
-            low, middle, high = found["moment_nAm"] or (np.nan,) * 3
-            rows.append(
-                {
-                    **dict(zip(("x_mm", "y_mm", "z_mm"), found["place_mm"], strict=True)),
-                    **{k: found[k] for k in ("nearest_region", "distance_mm", "volume_cm3")},
-                    "axes_mm": tuple(found["axes_mm"]),
-                    "moment_nAm": middle,
-                    "low_nAm": low,
-                    "high_nAm": high,
-                }
-            )
-        return pd.DataFrame(rows)
+        return tables.dipole_table(self.about["dipoles"]["each"])
 
     def source_estimate(self, which: str = "mean") -> mne.SourceEstimate:
         """``mne.SourceEstimate`` of the mean or the sd (A m over time), or of the probability.
@@ -384,68 +320,6 @@ class Result:
         if not self.localisable:
             raise InputError(f"{self.trust.reasons[0].sentence}; there is no map and no table")
         raise InputError("these sources are on no cortex with named regions; look at the maps")
-
-
-def read_result(path: str | Path) -> Result:
-    """Read what ``Result.save`` wrote.
-
-    Raises
-    ------
-    InputError : a missing, truncated or foreign file, or one of another schema.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path.name} is no file; give a -post.nc file that a result was saved to")
-    data = _read(path)
-    about = _about(data, path.name)
-    wanted = GROUPS + (MAP_GROUPS[:1] if about["trust"].get("verdict") != "abstain" else ())
-    missing = [key for key in _KEYS if key not in about]
-    missing += [group for group in wanted if group not in data.groups()]
-    if missing:
-        raise InputError(f"{path.name} lacks {some(missing)}; it is damaged, infer again")
-    result = Result(data)
-    try:
-        check_about(dict(about))
-        check_arrays(data, result.localisable)
-        _ = repr(result), result.to_dict()
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise InputError(
-            f"{path.name} is damaged ({type(error).__name__}: {str(error)[:80]!r}); infer again"
-        ) from error
-    return result
-
-
-def _read(path: Path) -> az.InferenceData:
-    import arviz as az
-
-    try:
-        with az.rc_context({"data.load": "eager"}):  # leaves no file open
-            return az.from_netcdf(str(path), engine="h5netcdf")
-    except Exception as error:  # HDF5 and its readers raise many kinds for foreign files
-        raise InputError(
-            f"{path.name} is no readable result ({type(error).__name__}: truncated, or another "
-            "kind of file); give a -post.nc file that a result was saved to"
-        ) from error
-
-
-def _about(data: az.InferenceData, name: str) -> Mapping[str, Any]:
-    try:
-        about = json.loads(data.attrs[ATTRIBUTE])
-        schema, _ = about["schema"], about["trust"]["verdict"]
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"{name} holds no result of bayesesi; give a -post.nc file that a result was saved to"
-        ) from error
-    if schema not in (SCHEMA, *READABLE):
-        raise InputError(
-            f"{name} has schema {str(schema)[:20]}, this version reads {SCHEMA} and "
-            f"{', '.join(map(str, READABLE))}; infer again"
-        )
-    return dict(about)
-
-
-def _sublobe(name: str) -> str:
-    return Region.named(name).sublobe if name in REGIONS else ""
 
 
 def _plain(value: Any) -> Any:

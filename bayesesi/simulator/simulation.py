@@ -194,16 +194,6 @@ class Batch:
         rows = self.patterns_at(level)[k * slots : (k + 1) * slots]
         return np.asarray(rows.T @ self.courses[k])
 
-    def vector_field(self, k: int) -> NDArray[np.float64]:
-        """Compute the event of case ``k`` along x, y, z of the head, (20484, 3, T) A m."""
-        space, slots = template_source_space(5), self.courses.shape[1]
-        assert space.normals is not None
-        field = space.normals[:, :, None] * self.field(k, level=5)[:, None]
-        if self.tangents is not None:
-            across = self.tangents[k * slots : (k + 1) * slots].T @ self.courses[k]
-            field = field + np.asarray(across).reshape(field.shape)
-        return np.asarray(field)
-
     @cached_property
     def energy(self) -> sp.csr_array:
         """(n, S) A² m²: squared moments on the 20,484 sources, summed over the window."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
-from bayesesi.anatomy import template_source_space, template_volume
+from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError, some
 from bayesesi.forward import (
     BankedHead,
@@ -33,11 +31,8 @@ from bayesesi.prior import (
     blocks_of,
     read_prior,
 )
-from bayesesi.simulator.recording_noise import (
-    RecordingNoise,
-    make_place,
-    make_recording_noise,
-)
+from bayesesi.simulator.block import DrawnBlock, noise_scale, scalp_topographies, single
+from bayesesi.simulator.recording_noise import RecordingNoise, make_place, make_recording_noise
 from bayesesi.simulator.simulation import Batch, Session, Simulation
 from bayesesi.simulator.time_course import correlate, draw_courses
 from bayesesi.spec import SimulatorSpec, VolumeFrameSpec, read_spec
@@ -176,18 +171,19 @@ class Simulator:
                 courses = correlate(courses, event["correlation"])
             heads = self.head.draw(BLOCK)
             sessions = range(0, BLOCK, self.session)
-            drawn = _Block(
+            drawn = DrawnBlock(
                 block * BLOCK,
                 {**event, **{f"course/{k}": v for k, v in sites.items()}, **heads},
                 self.source.patterns(event).astype(np.float32),
-                _single(self.source.tangents(event)),
-                _single(self.source.volume(event)),
+                single(self.source.tangents(event)),
+                single(self.source.volume(event)),
                 courses,
                 self._draw_snr(),
                 self.head.draw(len(sessions)),
                 self.noise.draw(len(sessions)),
             )
-            topographies, batches, scale = self._at_scalp(drawn), [], 1.0
+            topographies = scalp_topographies(drawn, self.head, self.source.n_slots)
+            batches, scale = [], 1.0
             for i, first in enumerate(sessions):
                 rows = slice(first, first + self.session)
                 batches.append(self._batch(drawn, topographies, i, rows, scale))
@@ -205,23 +201,6 @@ class Simulator:
 
         return SbiSimulator(self, namespace)
 
-    def _at_scalp(self, block: _Block) -> NDArray[np.float32]:
-        """(256 K, V) V: every source at its peak, in its case's own head, all over the scalp."""
-        held = np.diff(block.patterns.indptr)
-        used = np.flatnonzero(held if block.volume is None else held + np.diff(block.volume.indptr))
-        case = used // self.source.n_slots
-        bank = template_bank()
-        modes = bank.to_modes(block.patterns[used], slice(0, block.patterns.shape[1]))
-        if block.tangents is not None:
-            modes += bank.to_modes(block.tangents[used] @ _to_volume(), bank.volume)
-        if block.volume is not None:
-            modes += bank.to_modes(block.volume[used], bank.volume)
-        at_scalp = bank.scalp_potentials(self.head.settings(block.draws), modes, case)
-        size = block.draws["size"][case, None].astype(np.float32)
-        every = np.zeros((block.patterns.shape[0], at_scalp.shape[1]), np.float32)
-        every[used] = at_scalp / size**2
-        return every
-
     def _draw_snr(self) -> NDArray[np.float64] | None:
         from bayesesi.prior import distribution_of
 
@@ -231,7 +210,7 @@ class Simulator:
         return drawn.double().numpy()
 
     def _batch(
-        self, block: _Block, at_scalp: NDArray[np.float32], i: int, rows: slice, before: float
+        self, block: DrawnBlock, at_scalp: NDArray[np.float32], i: int, rows: slice, before: float
     ) -> Batch:
         """Session i; ``before`` is the noise scale of the last case of the session before it."""
         spec, n, slots = self.spec, rows.stop - rows.start, self.source.n_slots
@@ -248,7 +227,7 @@ class Simulator:
         noise = self._noise(block, i, sensors)
         changes = self.noise.draw_level_changes(n)
         expected = noise.level**2 / spec.n_trials * changes**2
-        scale, snr = _scale(event, expected, block.snr, rows, before)
+        scale, snr = noise_scale(event, expected, block.snr, rows, before)
         size = (changes * scale).astype(np.float32)[:, None, None]
         volts = event + size * noise.draw(n, self.times, spec.n_trials)
         estimate = noise.estimate(
@@ -333,7 +312,7 @@ class Simulator:
     def _plans(self) -> dict[Sensors, ForwardOperator]:
         return {}
 
-    def _noise(self, block: _Block, i: int, sensors: Sensors) -> RecordingNoise:
+    def _noise(self, block: DrawnBlock, i: int, sensors: Sensors) -> RecordingNoise:
         """A session's noise, made in a head of its own, under the same cap."""
         head = {name: value[i : i + 1] for name, value in block.noise_heads.items()}
         place = make_place(
@@ -357,67 +336,6 @@ def template_forward_of(sensors: Sensors) -> ForwardOperator:
         banked=banked,
         provenance={"forward": "template", "electrodes": sensors.origin},
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Block:
-    """What the batches of a block are cut from."""
-
-    first: int
-    draws: dict[str, NDArray[Any]]
-    patterns: sp.csr_array
-    tangents: sp.csr_array | None
-    volume: sp.csr_array | None
-    courses: NDArray[np.float64]
-    snr: NDArray[np.float64] | None
-    noise_heads: dict[str, NDArray[Any]]
-    noise: dict[str, NDArray[Any]]
-
-
-def _single(rows: sp.csr_array | None) -> sp.csr_array | None:
-    return None if rows is None else rows.astype(np.float32)
-
-
-@cache
-def _to_volume() -> sp.csr_array:
-    """(3 S, 3 V): across the normal a source is seen as the nearest point of the volume would be.
-
-    The bank holds cortical dipoles along the normal alone, and free ones in the volume, the
-    nearest of them 4 mm away (median; 99 %: 7 mm).
-    """
-    cortex, volume = template_source_space(5).positions, template_volume().positions
-    nearest = KDTree(volume).query(cortex)[1]
-    place = (np.arange(len(cortex)), nearest)
-    points = sp.csr_array((np.ones(len(cortex), np.float32), place), (len(cortex), len(volume)))
-    return sp.csr_array(sp.kron(points, np.eye(3, dtype=np.float32), format="csr"))
-
-
-def _scale(
-    event: NDArray[np.float32],
-    expected: NDArray[np.floating],
-    snr_db: NDArray[np.float64] | None,
-    rows: slice,
-    before: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n,) factors on the noise, and (n,) SNR in dB that cases then have.
-
-    ``expected`` (n,) V² is the mean square of the noise of each case, level changes included.
-    Where an SNR is declared, noise takes its size from the event; a case without one takes that
-    of the case before it, so that the size of noise does not tell whether there is an event.
-    """
-    power = (event.astype(float) ** 2).mean(axis=(1, 2))
-    with np.errstate(divide="ignore"):
-        ratio = 10 * np.log10(power / expected)
-    if snr_db is None:
-        return np.ones(len(event)), ratio
-    wanted = snr_db[rows]
-    active = np.flatnonzero(power > 0)
-    scale = np.full(len(event), before)
-    if len(active):
-        scale[active] = 10 ** ((ratio[active] - wanted[active]) / 20)
-        order = np.searchsorted(active, np.arange(len(event)), "right") - 1
-        scale = scale[active[order]]  # -1, before the first active one, is the last
-    return scale, np.where(power > 0, wanted, -np.inf)
 
 
 def _of_kind(spec: SimulatorSpec, key: str, kind: type[Any]) -> Any:

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bayesesi.dynamics import ACTIVITIES, integrate, least_sfreq
 from bayesesi.errors import InputError
 from bayesesi.prior import distribution_of
-from bayesesi.simulator.neural_mass import ACTIVITIES, integrate, least_sfreq
 from bayesesi.spec.simulator import (
     Erp,
     Frame,

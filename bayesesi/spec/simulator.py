@@ -87,7 +87,7 @@ class Ictal(Table):
     growth: Annotated[Quantity, between(0.0, 10.0, "a factor")] = _uniform(0.5, 3.0)
 
 
-#: As ``simulator.neural_mass.ACTIVITIES`` has them; a test compares the two.
+#: As ``dynamics.ACTIVITIES`` has them; a test compares the two.
 MASS_ACTIVITIES = {
     "jansen-rit": ("alpha", "spikes"),
     "wendling": (

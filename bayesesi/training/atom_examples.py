@@ -43,6 +43,7 @@ class AtomExample:
     weight: Tensor
 
     def to(self, device: torch.device | str) -> AtomExample:
+        """Move the piece to ``device``."""
         moved = {f.name: getattr(self.scene, f.name).to(device) for f in fields(ScanInputs)}
         rest = {n: getattr(self, n).to(device) for n in ("given", "target", "weight")}
         return replace(self, scene=ScanInputs(**moved), **rest)

@@ -33,7 +33,7 @@ class Examples(ABC, Generic[R, Piece]):
 
     Attributes
     ----------
-    namespace : what cases are for, see ``prior.blocks``.
+    recipe : of its family. namespace : what cases are for, see ``prior.blocks``.
     """
 
     recipe: R
@@ -46,15 +46,18 @@ class Examples(ABC, Generic[R, Piece]):
 
     @abstractmethod
     def pieces(self, batch: Batch, rng: np.random.Generator) -> list[Piece]:
-        """Of a session, each of up to ``PIECE`` cases."""
+        """Cut ``batch``, a session, into pieces of up to ``PIECE`` cases; ``rng`` draws."""
 
     def session(self, number: int) -> list[Piece]:
-        """The pieces of session ``number``."""
+        """Make the pieces of session ``number``."""
         block, place = divmod(number, BLOCK // SESSION)
         return self._session(block, place, self._batches(block, 1.0)[place])
 
     def block(self, block: int, along: float = 1.0) -> list[list[Piece]]:
-        """The sessions of a block of 256 cases, all of one simulator of those that have begun."""
+        """Make the sessions of ``block``, 256 cases of one simulator of those that have begun.
+
+        ``along``, 0 to 1, is the share of the training that is over.
+        """
         batches = self._batches(block, along)
         return [self._session(block, place, batch) for place, batch in enumerate(batches)]
 
@@ -87,7 +90,7 @@ class Examples(ABC, Generic[R, Piece]):
 
 
 class ExampleStream(IterableDataset[Piece]):
-    """Examples from session ``start`` on, without end; workers take turns by blocks.
+    """Pieces of ``examples`` from session ``start`` on, without end; workers take turns by blocks.
 
     Where a recipe replays, a block of cases is followed by others drawn from all that are held, so
     that each is met ``replay`` times on average; a run that goes on holds what it makes anew.

@@ -37,6 +37,7 @@ class DipoleExample:
         return len(self.count)
 
     def to(self, device: torch.device | str) -> DipoleExample:
+        """Move the piece to ``device``."""
         truth = self.truth
         moved = DipoleStates(*(x.to(device) for x in (truth.place, truth.extent, truth.skull)))
         return DipoleExample(self.summary.to(device), self.count.to(device), moved)

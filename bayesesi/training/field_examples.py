@@ -38,6 +38,7 @@ class FieldExample:
         return self.field.flatten(2).abs().amax((0, 2)) > 0
 
     def to(self, device: torch.device | str) -> FieldExample:
+        """Move the piece to ``device``."""
         return replace(
             self,
             forward=self.forward.to(device),

@@ -42,7 +42,12 @@ _SAVE = 200
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What training leaves: the averaged weights, and how they came about."""
+    """What training leaves.
+
+    Attributes
+    ----------
+    network : with the averaged weights. recipe : that made it. history : how it came about.
+    """
 
     network: nn.Module
     recipe: Recipe
@@ -50,7 +55,7 @@ class Trained:
 
 
 def examples_of(recipe: Recipe, namespace: str = "train") -> Examples[Any, Any]:
-    """What a recipe of any family trains on."""
+    """Choose what ``recipe``, of any family, trains on, for ``namespace``."""
     if isinstance(recipe, AtomRecipe):
         return AtomExamples(recipe, namespace)
     if isinstance(recipe, DipoleRecipe):
@@ -71,6 +76,7 @@ def fit(
 
     Parameters
     ----------
+    recipe : of any family. progress : show a bar.
     device : ``"auto"``, ``"cpu"`` or ``"cuda"``. The same call under ``torchrun`` shares cases out.
     steps : instead of the recipe's, for a trial; the rate then falls as fast.
     workers : processes that simulate.
@@ -201,7 +207,7 @@ def _start(last: Path, recipe_hash: str) -> int:
 
 
 def is_first() -> bool:
-    """Whether this process, of those that ``torchrun`` started, is the one that writes."""
+    """Tell whether this process, of those that ``torchrun`` started, is the one that writes."""
     return int(os.environ.get("RANK", "0")) == 0
 
 

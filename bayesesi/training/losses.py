@@ -37,15 +37,20 @@ from bayesesi.training.field_examples import FieldExample
 def atom_loss(
     estimator: AtomEstimator, example: AtomExample, sources: Tensor, log_place: Tensor
 ) -> Tensor:
-    """(B,) nats, -log q(what is next), each as often as it is asked."""
+    """Compute -log q(what is next), (B,) nats, each as often as it is asked.
+
+    ``estimator`` is asked ``example``; ``sources`` (N,) are its centres, ``log_place`` (N,) the
+    prior's log probability of each.
+    """
     log_q = estimator(example.scene, sources, log_place, example.given)
     return -log_q.gather(1, example.target[:, None])[:, 0] * example.weight
 
 
 def denoising_loss(denoiser: FieldDenoiser, example: FieldExample, matching: Matching) -> Tensor:
-    """(B',) of sbi's estimator, a number of the field, over cases with an event.
+    """Compute (B',) the loss of sbi's estimator, a number of the field, over cases with an event.
 
-    Times are even over the cases of a piece; they and the noise follow from its seed.
+    Times are even over the cases of ``example``; they and the noise follow from its seed.
+    ``denoiser`` is trained by ``matching``, ``"flow"`` or ``"score"``.
     """
     rows = example.active.nonzero()[:, 0]
     field = example.field[:, rows]
@@ -67,7 +72,10 @@ def denoising_loss(denoiser: FieldDenoiser, example: FieldExample, matching: Mat
 def mean_losses(
     denoiser: FieldDenoiser, example: FieldExample, weights: FieldLosses, level: int
 ) -> dict[str, Tensor]:
-    """Each loss with a weight above 0 by its name, a number each."""
+    """Compute each loss with a weight above 0 by its name, a number each.
+
+    ``denoiser`` answers ``example``; ``weights`` are the recipe's, ``level`` that of its sources.
+    """
     found, log_odds = denoiser.mean(example.scene, example.forward)
     active = example.active
     losses = {"nothing": functional.binary_cross_entropy_with_logits(log_odds, (~active).float())}
@@ -96,8 +104,11 @@ def mean_losses(
 def parcel_losses(
     estimator: ParcelEstimator, example: FieldExample, forward: ParcelForward
 ) -> tuple[Tensor, Tensor]:
-    """(B' Q,) nats a parcel, of the activity in cases with an event; and the cross-entropy of
-    whether there is one."""
+    """Compute (B' Q,) nats a parcel of the activity in cases with an event, and a cross-entropy.
+
+    That is of whether there is one. ``estimator`` answers ``example`` for the parcels of
+    ``forward``.
+    """
     belief = estimator.belief(example.scene, forward)
     y = forward.sums(example.field)
     generator = torch.Generator().manual_seed(example.seed)
@@ -109,7 +120,10 @@ def parcel_losses(
 
 
 def dipole_losses(estimator: DipoleEstimator, example: DipoleExample) -> tuple[Tensor, Tensor]:
-    """(B,) nats of how many there are, and (B,) of all else; 0 where there is none."""
+    """Compute (B,) nats of how many there are, and (B,) of all else; 0 where there is none.
+
+    ``estimator`` answers ``example``.
+    """
     log_count = estimator.log_count(example.summary)
     of_count = -log_count.gather(1, example.count[:, None])[:, 0]
     of_rest = torch.zeros_like(of_count)

@@ -38,6 +38,7 @@ class LearnedModule(pl.LightningModule):
 
     Attributes
     ----------
+    recipe : how. network : that is trained.
     context_names : of the numbers of ``contexts`` that tell what a network met.
     """
 
@@ -50,32 +51,36 @@ class LearnedModule(pl.LightningModule):
 
     @abstractmethod
     def contexts(self, piece: Any) -> Tensor:
-        """(B', C) of the scenes of a piece that were given nothing."""
+        """Take the context (B', C) of scenes of ``piece`` that were given nothing."""
 
     def transfer_batch_to_device(self, batch: Any, device: Any, _: int) -> Any:
+        """Move the piece ``batch`` to ``device``."""
         return batch.to(device)
 
     def configure_optimizers(self) -> Any:
+        """Make the optimiser of the recipe and its schedule."""
         spec = self.recipe.optimiser
         optimiser = torch.optim.AdamW(self.parameters(), spec.rate, weight_decay=spec.decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_at(step, spec))
         return [optimiser], [{"scheduler": schedule, "interval": "step"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the recipe's hash and the time of training to ``checkpoint``."""
         checkpoint["recipe_hash"] = spec_hash(self.recipe)
         checkpoint["seconds"] = self.seconds + time.time() - self._since
 
     def take(self, checkpoint: dict[str, Any]) -> None:
-        """The weights of a checkpoint, outside of training."""
+        """Take the weights of ``checkpoint``, outside of training."""
         self.on_load_checkpoint(checkpoint)
         self.load_state_dict(checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the time of training from ``checkpoint``."""
         self.seconds = float(checkpoint["seconds"])
 
 
 class AtomModule(LearnedModule):
-    """Weighted negative log-likelihood of what is next, over all questions."""
+    """Weighted negative log-likelihood of what is next, over all questions of ``examples``."""
 
     sources: Tensor
     log_place: Tensor
@@ -94,11 +99,13 @@ class AtomModule(LearnedModule):
         return atom_loss(self.network, example, self.sources, self.log_place)
 
     def training_step(self, example: AtomExample, _: int) -> Tensor:
+        """Compute the loss of ``example``."""
         loss = self._nll(example).mean()
         self.log("loss", loss, prog_bar=True, batch_size=len(example.given))
         return loss
 
     def validation_step(self, example: AtomExample, _: int) -> None:
+        """Record the loss of ``example``, and of each question in it."""
         each = self._nll(example)
         self.log("held_out", each.mean(), prog_bar=True, batch_size=len(each))
         for step, name in enumerate(("first", "second", "third")):
@@ -116,7 +123,7 @@ _PIECES = SESSION // PIECE
 
 
 class FieldModule(LearnedModule):
-    """Denoising, and the supervised mean, by the weights of the recipe."""
+    """Denoising, and the supervised mean, of ``examples`` by the weights of their recipe."""
 
     network: FieldDenoiser
     recipe: DiffusionRecipe
@@ -137,6 +144,8 @@ class FieldModule(LearnedModule):
         return sum((known[name] * loss for name, loss in each.items()), nothing), each
 
     def training_step(self, example: FieldExample, k: int) -> Tensor:
+        """Compute the loss of ``example``, of draws or, for the last ``k`` of a session, the
+        mean."""
         n = len(example.scene)
         if k % _PIECES == _PIECES - 1:
             loss, _ = self._of_mean(example)
@@ -147,6 +156,7 @@ class FieldModule(LearnedModule):
         return loss
 
     def validation_step(self, example: FieldExample, _: int) -> None:
+        """Record every loss of ``example``."""
         n = len(example.scene)
         total, each = self._of_mean(example)
         denoising = self._of_draws(example)
@@ -164,7 +174,7 @@ _NOTHING = 0.2
 
 
 class FlowModule(LearnedModule):
-    """Negative log-likelihood of the activity of parcels."""
+    """Negative log-likelihood of the activity of parcels in ``examples``."""
 
     network: ParcelEstimator
     recipe: FlowRecipe
@@ -182,11 +192,13 @@ class FlowModule(LearnedModule):
         return (each.mean() if len(each) else each.sum()), nothing
 
     def training_step(self, example: FieldExample, _: int) -> Tensor:
+        """Compute the loss of ``example``."""
         nats, nothing = self._losses(example)
         self.log("loss", nats, prog_bar=True, batch_size=len(example.scene))
         return nats + _NOTHING * nothing
 
     def validation_step(self, example: FieldExample, _: int) -> None:
+        """Record both losses of ``example``."""
         n = len(example.scene)
         nats, nothing = self._losses(example)
         self.log("held_out", nats, prog_bar=True, batch_size=n)
@@ -197,7 +209,7 @@ class FlowModule(LearnedModule):
 
 
 class DipoleModule(LearnedModule):
-    """Negative log-likelihood of how many dipoles there are, and of where and what they are."""
+    """Negative log-likelihood of how many dipoles ``examples`` have, of where and what they are."""
 
     context_names = DIPOLE_FEATURES
 
@@ -208,12 +220,14 @@ class DipoleModule(LearnedModule):
         super().__init__(examples.recipe, DipoleEstimator(examples.recipe))
 
     def training_step(self, example: DipoleExample, _: int) -> Tensor:
+        """Compute the loss of ``example``."""
         of_count, of_rest = dipole_losses(self.network, example)
         loss = (of_count + of_rest).mean()
         self.log("loss", loss, prog_bar=True, batch_size=len(example))
         return loss
 
     def validation_step(self, example: DipoleExample, _: int) -> None:
+        """Record the losses of ``example``, by number of dipoles."""
         of_count, of_rest = dipole_losses(self.network, example)
         n = len(example)
         self.log("held_out", (of_count + of_rest).mean(), prog_bar=True, batch_size=n)
@@ -228,7 +242,7 @@ class DipoleModule(LearnedModule):
 
 
 def make_module(examples: Examples[Any, Any]) -> LearnedModule:
-    """That of the family of the examples."""
+    """Make the module of the family of ``examples``."""
     if isinstance(examples, AtomExamples):
         return AtomModule(examples)
     if isinstance(examples, DipoleExamples):

@@ -8,7 +8,10 @@ from bayesesi.spec import Optimiser
 
 
 def rate_at(step: int, spec: Optimiser) -> float:
-    """The share of the largest learning rate: a line up, half a cosine down to a hundredth."""
+    """Compute the share of the largest learning rate at ``step``, by ``spec``.
+
+    A line up, half a cosine down to a hundredth.
+    """
     if step < spec.warm_up:
         return (step + 1) / spec.warm_up
     left = max(spec.steps - spec.warm_up, 1)

@@ -41,9 +41,12 @@ _TINY = 1e-12
 def ood_features(
     posterior: Posterior, summary: Summary, explained: NDArray[np.float64]
 ) -> dict[str, float]:
-    """The ``OOD_FEATURES`` of a recording, by name.
+    """Compute the ``OOD_FEATURES`` of a recording, by name.
 
-    ``explained`` (D, n_eff, R), unitless, is what the draws explain in the assumed head.
+    Parameters
+    ----------
+    posterior : of the recording. summary : of its draws.
+    explained : (D, n_eff, R), whitened: what the draws explain in the assumed head.
     """
     obs = posterior.obs
     values = obs.values

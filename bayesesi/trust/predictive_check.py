@@ -1,4 +1,4 @@
-"""Is each channel as the others foresee it, and one half of the trials as the other does?
+"""Check whether each channel is as the others predict, and one half of the trials as the other.
 
 Checks on a real recording, without a truth.
 
@@ -33,11 +33,11 @@ _POWERS = 10.0 ** np.linspace(-2, 4, 25)
 
 @dataclass(frozen=True, eq=False)
 class PredictiveCheck:
-    """Numbers of a recording, each left out.
+    """Hold predictions of the numbers of a recording, each left out.
 
     Attributes
     ----------
-    pit : (C, R) probability of less than what was measured: uniform if foreseen rightly.
+    pit : (C, R) probability of less than what was measured: uniform if predicted rightly.
     log_score : (C, R) log density of what was measured, in units of its noise.
     """
 
@@ -45,12 +45,22 @@ class PredictiveCheck:
     log_score: NDArray[np.float64]
 
     def coverage(self, level: float) -> float:
-        """Share of numbers in the central interval of a level."""
+        """Compute the share of numbers in the central interval of a level.
+
+        Parameters
+        ----------
+        level : 0 to 1.
+        """
         return float((np.abs(2 * self.pit - 1) <= level).mean())
 
 
 def held_out_channels(obs: Observation, explained: NDArray[np.float64]) -> PredictiveCheck:
-    """From what draws (D, n_eff, R) explain in whitened data, see the module."""
+    """Predict each channel from the others, see the module.
+
+    Parameters
+    ----------
+    obs : the data. explained : (D, n_eff, R), whitened, by draws of the posterior.
+    """
     columns = obs.whitener.matrix / np.linalg.norm(obs.whitener.matrix, axis=0)
     z = columns.T @ (obs.values - explained)  # (D, C, R)
     log_density = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
@@ -67,16 +77,19 @@ def held_out_channels(obs: Observation, explained: NDArray[np.float64]) -> Predi
 def held_out_trials(
     obs: Observation, other: Observation, explained: NDArray[np.float64]
 ) -> PredictiveCheck:
-    """Whether other trials are as draws of the posterior of ``obs`` foresee them.
+    """Check whether other trials are as draws of the posterior of ``obs`` predict them.
 
-    ``other`` is the average of as many trials of the same session and window; ``explained``
-    (D, n_eff, R) is what the draws explain. Given a draw its whitened numbers are N(L~ J, 1), of
-    which ranks and log densities are means over draws. Where the posterior is calibrated the ranks
-    are uniform on (0, 1).
+    Given a draw the whitened numbers of the others are N(L~ J, 1); ranks and log densities are
+    means over draws. Where the posterior is calibrated the ranks are uniform on (0, 1).
+
+    Parameters
+    ----------
+    obs : the data. other : the average of as many trials of the same session and window.
+    explained : (D, n_eff, R), whitened, by draws of the posterior of ``obs``.
 
     Raises
     ------
-    InputError : another window or other channels.
+    InputError : another window or other channels, another number of trials.
     """
     alike = obs.whitener.ch_names == other.whitener.ch_names
     times = (obs.recording.times, other.recording.times)
@@ -97,12 +110,12 @@ def held_out_trials(
 
 @dataclass(frozen=True, eq=False)
 class Kriging:
-    """Channels foreseen by the others from the lead field alone.
+    """Hold channels predicted by the others from the lead field alone.
 
     Attributes
     ----------
-    z : (C, R) standardised errors. power : t at the largest likelihood, over the noise.
-    foreseen : share of the squared errors that remain if noise alone foresees each channel, which
+    z : (C, R) standardised errors. power : t at the largest likelihood, ratio to the noise.
+    foreseen : share of the squared errors that remain if noise alone predicts each channel, which
         the sources take away; may be below 0.
     """
 
@@ -112,7 +125,12 @@ class Kriging:
 
 
 def krige(obs: Observation) -> Kriging:
-    """See the module."""
+    """Predict each channel from the others by the lead field alone, see the module.
+
+    Parameters
+    ----------
+    obs : the data.
+    """
     leadfield = obs.leadfield.reshape(obs.n_eff, -1)
     leadfield = leadfield / np.linalg.norm(leadfield, axis=0)  # places alike, deep ones too
     values, vectors = np.linalg.eigh(leadfield @ leadfield.T)

@@ -219,7 +219,7 @@ def _memory() -> tuple[float, float, float]:
 def _networks_per_second() -> float:
     import torch
 
-    from bayesesi.simulator.neural_mass import JansenRit, integrate
+    from bayesesi.dynamics import JansenRit, integrate
 
     torch.set_num_threads(WORKERS)
     coupling = torch.rand(68, 68) / 68

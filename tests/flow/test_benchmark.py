@@ -22,16 +22,9 @@ from bayesesi.benchmark import run as harness
 from bayesesi.benchmark.answers import answer_of
 from bayesesi.benchmark.baselines import prepare, snr_lambda2
 from bayesesi.benchmark.cases import Condition
+from bayesesi.benchmark.figures import pictures_of, plot_published
 from bayesesi.benchmark.methods import Method, chosen, methods
-from bayesesi.benchmark.page import (
-    markdown,
-    page,
-    parts_of,
-    pictures_of,
-    plot_published,
-    summary_table,
-    write_benchmark,
-)
+from bayesesi.benchmark.page import markdown, page, parts_of, summary_table, write_benchmark
 from bayesesi.benchmark.recordings import OCCIPITAL, recordings
 from bayesesi.benchmark.resolution import resolution_matrix, single_source, width
 from bayesesi.benchmark.resolution_maps import responses, run_single_sources

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from bayesesi.dynamics import ACTIVITIES, integrate
 from bayesesi.prior import block_generator
 from bayesesi.simulator import read_simulator
-from bayesesi.simulator.neural_mass import ACTIVITIES, integrate
 from bayesesi.simulator.time_course import draw_courses
 from bayesesi.spec.simulator import MASS_ACTIVITIES, NeuralMass
 

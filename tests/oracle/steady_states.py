@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bayesesi.dynamics import Mass
 from bayesesi.errors import InputError
-from bayesesi.simulator.neural_mass import Mass
 
 #: Points on which steady states are bracketed; two closer than a step of it are not told apart.
 _GRID = 20_001

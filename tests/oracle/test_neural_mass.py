@@ -17,17 +17,17 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 from scipy.signal import welch
 
-from bayesesi.errors import InputError
-from bayesesi.prior import block_generator
-from bayesesi.simulator import neural_mass
-from bayesesi.simulator.neural_mass import (
+from bayesesi.dynamics import (
     ACTIVITIES,
     JansenRit,
     Mass,
     Wendling,
     integrate,
+    integration,
     least_sfreq,
 )
+from bayesesi.errors import InputError
+from bayesesi.prior import block_generator
 from tests.oracle.steady_states import fixed_points, is_stable, jacobian
 
 Array = NDArray[np.floating]
@@ -360,7 +360,7 @@ def test_every_nth_sample_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPa
     coarse = run(JansenRit(), 2, 1.001, warm_up_s=0.1, every=4)
     np.testing.assert_array_equal(coarse, fine[:, ::4])
     quiet = run(JansenRit(p_sd=0.0), 2, 1.001, warm_up_s=0.1)
-    monkeypatch.setattr(neural_mass, "_CHUNK", 74)
+    monkeypatch.setattr(integration, "_CHUNK", 74)
     for every in (1, 3, 5, 50):
         parts = run(JansenRit(p_sd=0.0), 2, 1.001, warm_up_s=0.1, every=every)
         np.testing.assert_array_equal(parts, quiet[:, ::every])

@@ -1,164 +1,21 @@
-"""Networks of neural masses: what a patch of cortex does by itself, integrated in batch.
-
-A mass is a loop of populations. Each synapse k turns pulses into a potential y_k (mV), each
-population turns a potential into pulses by the sigmoid S(v) = 2 e0 / (1 + exp(r (v0 - v))):
-
-    y_k'' = H_k κ_k (c_k S(v_k) + [k = 1] p(t)) - 2 κ_k y_k' - κ_k² y_k,
-    v_0 = y_1 - y_2 (- y_3),   v_k = d_k y_0 (- q y_2 for the fast inhibitory cells),
-
-with v_0 the membrane potential of pyramidal cells, whose currents EEG sees. Input p(t) is white:
-a mean and Gaussian noise of sd ``p_sd`` over 1 ms, whatever the step, where the papers draw one
-number a step.
-"""
+"""Networks of neural masses integrated in batch, by stochastic Heun with a fixed step."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
-from typing import final
 
 import torch
 from torch import Tensor
 
+from bayesesi.dynamics.mass import Mass, Parameter
 from bayesesi.errors import InputError
 
-#: One for all masses, or a tensor that broadcasts to (n_networks, n_regions).
-Parameter = float | Tensor
 #: s: noise is given by its sd over this long.
 _NOISE_TIME = 1e-3
 #: Fastest rate times step; with it Heun's decay over a synapse's time constant is off by 1.3 %.
 _LARGEST_STEP = 0.25
 #: Numbers of a chunk of noise; memory stays at a few times this.
 _CHUNK = 2**20
-
-
-@dataclass(frozen=True, eq=False)
-class _Circuit:
-    """K synapses: heights H (mV), rates κ (1/s), strengths c; d of populations 1 to K - 1; q."""
-
-    height: tuple[Parameter, ...]
-    rate: tuple[Parameter, ...]
-    strength: tuple[Parameter, ...]
-    into: tuple[Parameter, ...]
-    slow_on_fast: Parameter = 0.0
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Mass(ABC):
-    """What both models share: a sigmoid, excitatory and slow inhibitory synapses, an input.
-
-    Every parameter is a number or a tensor that broadcasts to (n_networks, n_regions).
-
-    Attributes
-    ----------
-    A, B : mV, heights of excitatory and slow inhibitory potentials.
-    a, b : 1/s, their rates.
-    C : mean number of contacts; C1 = C, C2 = 0.8 C, C3 = C4 = 0.25 C.
-    e0, v0, r : 1/s, mV and 1/mV: half the largest rate, the potential there, the slope.
-    p, p_sd : 1/s, mean input and the sd of its mean over 1 ms.
-    """
-
-    A: Parameter = 3.25
-    B: Parameter = 22.0
-    a: Parameter = 100.0
-    b: Parameter = 50.0
-    C: Parameter = 135.0
-    e0: Parameter = 2.5
-    v0: Parameter = 6.0
-    r: Parameter = 0.56
-    p: Parameter = 220.0
-    p_sd: Parameter = 200 / math.sqrt(12)
-
-    def __post_init__(self) -> None:
-        signed = {"p", "v0"}
-        positive = {"a", "b", "g", "C", "e0", "r"}
-        for field in fields(self):
-            value = torch.as_tensor(getattr(self, field.name))
-            if not torch.isfinite(value).all():
-                raise InputError(
-                    f"{field.name} of a neural mass is finite; it came with nan or inf"
-                )
-            if field.name in positive and not (value > 0).all():
-                raise InputError(f"{field.name} is positive, not {float(value.min()):g}")
-            if field.name not in signed and not (value >= 0).all():
-                raise InputError(f"{field.name} is not negative, {float(value.min()):g} came")
-
-    @property
-    @abstractmethod
-    def circuit(self) -> _Circuit:
-        """Its synapses and populations."""
-
-
-@final
-@dataclass(frozen=True, eq=False, kw_only=True)
-class JansenRit(Mass):
-    """Pyramidal cells with excitatory and inhibitory ones: six equations, state (y0 .. y5).
-
-    y_3 to y_5 are the derivatives of y_0 to y_2. Input is 120 to 320 /s as in the paper, here
-    Gaussian of the same mean and sd. Jansen & Rit 1995, Biol Cybern 73:357, doi:10.1007/BF00199471.
-    """
-
-    @property
-    def circuit(self) -> _Circuit:
-        return _Circuit(
-            (self.A, self.A, self.B),
-            (self.a, self.a, self.b),
-            (1.0, 0.8 * self.C, 0.25 * self.C),
-            (self.C, 0.25 * self.C),
-        )
-
-
-@final
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Wendling(Mass):
-    """A Jansen-Rit mass with fast inhibition, which slow inhibition holds back.
-
-    C5 = 0.3 C, C6 = 0.1 C, C7 = 0.8 C. The paper's y_4 (slow inhibition of the fast inhibitory
-    cells) obeys the equation of y_2 / C4, so eight of its ten equations are left: y_0 to y_3, then
-    their derivatives (Desroches, Faugeras & Krupa 2016, doi:10.20388/omp2016.003.0038).
-
-    Attributes
-    ----------
-    G, g : mV and 1/s, height and rate of fast inhibitory potentials.
-
-    Wendling, Bartolomei, Bellanger & Chauvel 2002, Eur J Neurosci 15:1499,
-    doi:10.1046/j.1460-9568.2002.01985.x.
-    """
-
-    A: Parameter = 5.0
-    B: Parameter = 50.0
-    G: Parameter = 15.0
-    g: Parameter = 500.0
-    p: Parameter = 90.0
-    p_sd: Parameter = 30.0
-
-    @property
-    def circuit(self) -> _Circuit:
-        return _Circuit(
-            (self.A, self.A, self.B, self.G),
-            (self.a, self.a, self.b, self.g),
-            (1.0, 0.8 * self.C, 0.25 * self.C, 0.8 * self.C),
-            (self.C, 0.25 * self.C, 0.3 * self.C),
-            slow_on_fast=0.1 / 0.25,
-        )
-
-
-#: Model -> activity -> its parameters. Wendling's are types 1 to 6 of the 2002 paper with (B, G) as
-#: later implementations give them; Jansen and Rit's spikes are the slow limit cycle beyond the fold
-#: at p = 113.6 /s (Grimbert & Faugeras 2006, Neural Comput 18:3052,
-#: doi:10.1162/neco.2006.18.12.3052).
-ACTIVITIES: dict[str, dict[str, Mass]] = {
-    "jansen-rit": {"alpha": JansenRit(), "spikes": JansenRit(p=120.0, p_sd=10.0)},
-    "wendling": {
-        "background": Wendling(B=50.0, G=15.0),
-        "sporadic-spikes": Wendling(B=40.0, G=15.0),
-        "spikes": Wendling(B=25.0, G=15.0),
-        "rhythm": Wendling(B=10.0, G=15.0),
-        "low-voltage-fast": Wendling(B=5.0, G=25.0),
-        "ictal": Wendling(B=15.0, G=0.0),
-    },
-}
 
 
 def least_sfreq(model: Mass) -> float:
