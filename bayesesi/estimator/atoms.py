@@ -26,7 +26,10 @@ from bayesesi.spec import Count, TransformerSpec
 
 
 def log_hazard(count: Count) -> Tensor:
-    """(K, 2) log prior probability of no more sources and of more, given 0, 1... so far."""
+    """Compute (K, 2) log prior probability of no more sources and of more, given 0, 1... so far.
+
+    ``count`` is the prior of their number.
+    """
     p = np.array([count.null, *((1 - count.null) * np.array(count.weights))])
     left = p[::-1].cumsum()[::-1]
     stop = p[:-1] / left[:-1]
@@ -39,7 +42,8 @@ class AtomEstimator(nn.Module):
 
     Parameters
     ----------
-    n_extents : E. count : the prior of the number of sources. seed : of the weights.
+    backbone : sizes of the network. n_extents : E. count : the prior of the number of sources.
+    seed : of the weights.
     """
 
     hazard: Tensor
@@ -58,7 +62,7 @@ class AtomEstimator(nn.Module):
     def forward(
         self, scene: ScanInputs, sources: Tensor, log_place: Tensor, given: Tensor
     ) -> Tensor:
-        """(B, 1 + E N) log probabilities of no further source and of each atom.
+        """Compute (B, 1 + E N) log probabilities of no more sources and of each atom in ``scene``.
 
         ``sources`` (N,) of the template's level are the centres, ``log_place`` (N,) their prior;
         ``given`` (B,) says how many sources the scene has been given, fewer than K.

@@ -18,7 +18,11 @@ _SPLINES, _BOUND = 8, 5.0
 def flow_of(
     estimator: Estimator, hidden: int, transforms: int, n: int, n_context: int
 ) -> ConditionalDensityEstimator:
-    """Of n numbers given ``n_context``; weights from the generator of torch."""
+    """Make a density of ``n`` numbers given ``n_context``; weights from the generator of torch.
+
+    ``estimator`` names a flow of sbi or a head of one pass, ``hidden`` is the width of its layers,
+    ``transforms`` how many follow each other.
+    """
     from sbi.neural_nets.net_builders.flow import (
         build_maf,
         build_nsf,

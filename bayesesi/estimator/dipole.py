@@ -52,20 +52,22 @@ class DipoleStates:
         return self.place.shape[1]
 
     def pick(self, rows: Tensor | slice) -> DipoleStates:
+        """Keep the draws in ``rows`` (n,)."""
         return DipoleStates(self.place[rows], self.extent[rows], self.skull[rows])
 
     def sorted(self) -> DipoleStates:
-        """The left one first."""
+        """Put the left dipole first."""
         order = self.place[:, :, 0].argsort(1)
         place = self.place.gather(1, order[..., None].expand(-1, -1, 3))
         return DipoleStates(place, self.extent.gather(1, order), self.skull)
 
     def swapped(self) -> DipoleStates:
+        """Swap the two dipoles."""
         return DipoleStates(self.place.flip(1), self.extent.flip(1), self.skull)
 
 
 class DipoleEstimator(nn.Module):
-    """See the module."""
+    """The network that ``recipe`` describes; see the module."""
 
     def __init__(self, recipe: DipoleRecipe) -> None:
         super().__init__()
@@ -80,7 +82,7 @@ class DipoleEstimator(nn.Module):
             self.flows = nn.ModuleList([flow_of(*sizes, 4 * k + 1, _CONTEXT) for k in (1, 2)])
 
     def log_count(self, summary: DipoleSummary) -> Tensor:
-        """(B, 3) log q(K | v)."""
+        """Compute log q(K | v) of B observations, (B, 3), from ``summary``."""
         found: Tensor = self.count(summary.context)
         return found.log_softmax(1)
 
@@ -96,7 +98,10 @@ class DipoleEstimator(nn.Module):
         return (found.log_weight + ends[..., 0]).log_softmax(1), ends[..., 1:]
 
     def log_prob(self, dipoles: DipoleStates, summary: DipoleSummary) -> Tensor:
-        """(D,) log q(x | v, K) of draws of D observations, or all of one."""
+        """Compute (D,) log q(x | v, K) of draws ``dipoles`` of D observations, or all of one.
+
+        ``summary`` is of the D observations, or of the one.
+        """
         k = dipoles.count
         log_weight, context = self._components(summary, k)
         found = summary.one if k == 1 else summary.two
@@ -113,7 +118,10 @@ class DipoleEstimator(nn.Module):
         return (log_weight - log_det + each[0].unflatten(0, (n, size))).logsumexp(1)
 
     def sample(self, n: int, k: int, summary: DipoleSummary) -> DipoleStates:
-        """n draws of K = k dipoles of one observation, from the generator of torch."""
+        """Draw ``n`` events of ``k`` dipoles of one observation, from the generator of torch.
+
+        ``summary`` is of that observation.
+        """
         log_weight, context = self._components(summary, k)
         found = summary.one if k == 1 else summary.two
         own = torch.multinomial(log_weight[0].exp(), n, replacement=True)
@@ -123,7 +131,10 @@ class DipoleEstimator(nn.Module):
         return DipoleStates(place.unflatten(1, (k, 3)), scores[:, :k], scores[:, k])
 
     def symmetric_log_prob(self, dipoles: DipoleStates, summary: DipoleSummary) -> Tensor:
-        """(D,) density of draws in whatever order, their left one being first in ``dipoles``."""
+        """Compute (D,) the log density of ``dipoles`` in any order, their left one being first.
+
+        ``summary`` as in ``log_prob``.
+        """
         own = self.log_prob(dipoles, summary)
         if dipoles.count == 1:
             return own

@@ -55,7 +55,7 @@ class _DipoleDensity(ConditionalDensityEstimator):
 
 
 def direct_posterior(net: DipoleEstimator, summary: DipoleSummary, k: int) -> DirectPosterior:
-    """sbi's posterior of k dipoles."""
+    """Make sbi's posterior of ``k`` dipoles given ``summary``, by ``net``."""
     density = _DipoleDensity(net, summary, k)
     # of it sbi uses no more than the support, and a spread
     spread = torch.tensor([100.0] * (3 * k) + [1.0] * (k + 1))
@@ -72,12 +72,12 @@ def _tensors(summary: DipoleSummary) -> list[Tensor]:
 
 
 def flat(summary: DipoleSummary) -> Tensor:
-    """(B, d): all of it side by side, as sbi wants a condition."""
+    """Put all of ``summary`` side by side, (B, d), as sbi wants a condition."""
     return torch.cat([part.reshape(len(summary), -1) for part in _tensors(summary)], dim=1)
 
 
 def of_flat(values: Tensor, like: DipoleSummary) -> DipoleSummary:
-    """The inverse of ``flat``, in the shapes of another summary."""
+    """Undo ``flat`` of ``values`` (B, d), in the shapes of the summary ``like``."""
     shapes = [part.shape[1:] for part in _tensors(like)]
     parts = values.split([shape.numel() for shape in shapes], dim=1)
     whole = [part.reshape(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]

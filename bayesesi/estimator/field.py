@@ -57,7 +57,7 @@ class SourceGaussian:
     inflation: Tensor
 
     def repeat(self, n: int) -> SourceGaussian:
-        """n times each, side by side."""
+        """Repeat each field ``n`` times, side by side."""
         mean, variance = (each.repeat_interleave(n, dim=1) for each in (self.mean, self.variance))
         return SourceGaussian(mean, variance, self.inflation.repeat_interleave(n, dim=0))
 
@@ -90,27 +90,43 @@ class FieldDenoiser(nn.Module):
     def forward(
         self, x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldInputs, forward: FieldForward
     ) -> Tensor:
-        """(S, B, Q) E[x | x_t, v] of x_t (S, B, Q) under (B,) alpha and sigma."""
+        """Compute E[x | x_t, v], (S, B, Q).
+
+        Parameters
+        ----------
+        x : (S, B, Q) x_t. alpha, sigma : (B,), see the module. scene : of B observations.
+        forward : that they share.
+        """
         belief = self.belief(x, alpha, sigma, scene, forward)
         return conditioned(belief, x, alpha, sigma, scene, forward)
 
     def belief(
         self, x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldInputs, forward: FieldForward
     ) -> SourceGaussian:
-        """What the network says of x, given x_t and v."""
+        """Describe x given x_t and v.
+
+        Parameters
+        ----------
+        x, alpha, sigma, scene, forward : (S, B, Q), (B,) and (B,), and inputs, see ``forward``.
+        """
         return self._belief(x, alpha, sigma, scene, forward, 0)[0]
 
     def of_data(
         self, scene: FieldInputs, forward: FieldForward, head: int = 0
     ) -> tuple[SourceGaussian, Tensor]:
-        """What it says of x given v alone, and the (B, E) numbers of the event as a whole."""
+        """Describe x given v alone, and (B, E) numbers of the event as a whole.
+
+        ``scene`` and ``forward`` are inputs; ``head`` is which of the Gaussians that are held.
+        """
         zero = scene.size.new_zeros(len(scene))
         nothing = scene.values.new_zeros(forward.n_sources, *scene.values.shape[1:])
         return self._belief(nothing, zero, zero + 1, scene, forward, head)
 
     def mean(self, scene: FieldInputs, forward: FieldForward) -> tuple[Tensor, Tensor]:
-        """(S, B, Q) posterior mean of an event, by the head that is supervised as such, and the
-        (B,) log odds that there is none."""
+        """Compute the posterior mean (S, B, Q) of an event, and (B,) log odds that there is none.
+
+        The head that is supervised as such answers for ``scene`` and ``forward``.
+        """
         belief, ends = self.of_data(scene, forward, 1)
         return given_data(belief, scene, forward), ends[:, 0]
 
@@ -148,10 +164,14 @@ def conditioned(
     forward: FieldForward,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """(S, B, Q) E[x | x_t, v] under a belief, see the module; a draw if given a generator.
+    """Compute E[x | x_t, v], (S, B, Q), under ``belief``; a draw if given a ``generator``.
 
-    A draw is the mean given data and field that are each off by what may be (Matheron's rule):
-    with b + sqrt(c) z, z ~ N(0, I), for b and u + e, e ~ N(0, kappa nu I), for u.
+    A draw is the mean given data and field that are each off by what may be (Matheron's rule): with
+    b + sqrt(c) z, z ~ N(0, I), for b and u + e, e ~ N(0, kappa nu I), for u.
+
+    Parameters
+    ----------
+    x : (S, B, Q) x_t. alpha, sigma : (B,), see the module. scene, forward : inputs.
     """
     d, noise = belief.variance, belief.inflation * scene.noise
     with torch.autocast(x.device.type, enabled=False):
@@ -173,7 +193,10 @@ def given_data(
     forward: FieldForward,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """(S, B, Q) E[x | v] under a belief; a draw if given a generator."""
+    """Compute E[x | v], (S, B, Q), under ``belief``; a draw if given a ``generator``.
+
+    ``scene`` and ``forward`` are inputs.
+    """
     zero, nothing = scene.size.new_zeros(len(scene)), torch.zeros_like(belief.mean)
     return conditioned(belief, nothing, zero, zero + 1, scene, forward, generator)
 
@@ -181,7 +204,12 @@ def given_data(
 def minimum_norm(
     x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldInputs, forward: FieldForward
 ) -> Tensor:
-    """(S, B, Q): E[x | x_t, v] of x ~ N(0, I)."""
+    """Compute E[x | x_t, v] of x ~ N(0, I), (S, B, Q).
+
+    Parameters
+    ----------
+    x : (S, B, Q) x_t. alpha, sigma : (B,), see the module. scene, forward : inputs.
+    """
     alpha, sigma = alpha[:, None], sigma[:, None]
     total = sigma**2 + alpha**2
     base = x * (alpha / total)
@@ -194,7 +222,10 @@ def minimum_norm(
 
 
 def of_courses(scene: FieldInputs, context: Tensor) -> Tensor:
-    """(B, Q, F): noise and share of each course, whether it is the first, and the context."""
+    """Describe each course, (B, Q, F): its noise and share, whether it is first, and the context.
+
+    ``scene`` is of B observations, ``context`` (B, C) of each as a whole.
+    """
     first = torch.zeros_like(scene.size)
     first[:, 0] = 1.0
     own = torch.stack([scene.noise.log() / 5, scene.share, first], dim=2)

@@ -24,7 +24,13 @@ _LEAST, _LEAST_DOF = 1e-3, 2.1
 
 
 class OnePass(ConditionalDensityEstimator):
-    """See the module."""
+    """See the module.
+
+    Parameters
+    ----------
+    kind : ``"gaussian"`` or ``"evidential"``. hidden : width. n : numbers. n_context : that they
+        are given.
+    """
 
     def __init__(
         self, kind: Literal["gaussian", "evidential"], hidden: int, n: int, n_context: int
@@ -46,13 +52,16 @@ class OnePass(ConditionalDensityEstimator):
         return StudentT(dof, parts[0], scale)
 
     def log_prob(self, input: Tensor, condition: Tensor, **_: Any) -> Tensor:
+        """Compute (N, B) log densities of ``input`` (N, B, n) given ``condition`` (B, C)."""
         each: Tensor = self._of(condition).log_prob(input)
         return each.sum(-1)
 
     def loss(self, input: Tensor, condition: Tensor, **_: Any) -> Tensor:
+        """Compute (B,) nats of ``input`` (B, n) given ``condition`` (B, n_context)."""
         return -self.log_prob(input[None], condition)[0]
 
     def sample(self, sample_shape: torch.Size, condition: Tensor, **_: Any) -> Tensor:
+        """Draw (*sample_shape, B, n) given ``condition`` (B, n_context), for ``sample_shape``."""
         found = self._of(condition)
         drawn: Tensor = found.sample(torch.Size(sample_shape))
         return drawn

@@ -30,7 +30,11 @@ class ParcelGaussian:
 def parcel_gaussian(
     belief: SourceGaussian, scene: FieldInputs, forward: ParcelForward, floor: float
 ) -> ParcelGaussian:
-    """Of B x + floor N(0, I); see the module. In double precision where differences are small."""
+    """Compute the Gaussian of B x + floor N(0, I); see the module.
+
+    In double precision where differences are small. ``belief`` is of the sources, ``scene`` and
+    ``forward`` are inputs, ``floor`` has the unit of x, none.
+    """
     operator, d = forward.field.operator, belief.variance.permute(1, 2, 0)
     with torch.autocast(d.device.type, enabled=False):
         lower = operator.factor(belief.inflation * scene.noise, belief.variance)
@@ -54,10 +58,11 @@ def lifted(
     gaussian: ParcelGaussian,
     forward: ParcelForward,
 ) -> Tensor:
-    """(S, n, Q): fields x (S, n, Q), drawn for one observation, moved to parcels y (P, n, Q).
+    """Move fields ``x`` (S, n, Q), drawn for one observation, to parcels ``y`` (P, n, Q).
 
-    x + cov(x, B x) C^-1 (y - B x): for x a draw of p(x | u), y one of p(y | u) less one of
-    floor N(0, I), C the covariance of y, it is one of p(x | u, y).
+    x + cov(x, B x) C^-1 (y - B x): for x a draw of p(x | u), y one of p(y | u) less one of floor
+    N(0, I), C the covariance of y, it is one of p(x | u, y). ``belief`` is of the sources,
+    ``gaussian`` of the parcels of ``forward``.
     """
     d = belief.variance[:, 0]  # (S, Q)
     apart = (y - forward.sums(x)).movedim(2, 0).double()  # (Q, P, n)

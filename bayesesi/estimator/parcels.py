@@ -51,7 +51,7 @@ class ParcelBelief:
 
 
 class ParcelEstimator(nn.Module):
-    """See the module. Its parcels are part of its weights."""
+    """See the module. Its ``parcels`` are part of its weights; ``recipe`` has its sizes."""
 
     def __init__(self, recipe: FlowRecipe, parcels: Parcels) -> None:
         super().__init__()
@@ -70,12 +70,13 @@ class ParcelEstimator(nn.Module):
         return Parcels(*(each.astype(np.int64) for each in held))
 
     def belief(self, scene: FieldInputs, forward: ParcelForward) -> ParcelBelief:
+        """Describe fields and parcels given ``scene`` and ``forward``."""
         field, ends = self.believer.of_data(scene, forward.field)
         gaussian = parcel_gaussian(field, scene, forward, self.floor)
         return ParcelBelief(field, gaussian, of_courses(scene, ends[:, 1:]), ends[:, 0])
 
     def log_prob(self, y: Tensor, belief: ParcelBelief) -> Tensor:
-        """(B, Q, n) of y (B, Q, n, P)."""
+        """Compute the log density (B, Q, n) of ``y`` (B, Q, n, P) under ``belief``."""
         gaussian = belief.gaussian
         apart = (y.double() - gaussian.mean[:, :, None].double()).transpose(2, 3)
         z = torch.linalg.solve_triangular(gaussian.lower, apart, upper=False)
@@ -85,7 +86,7 @@ class ParcelEstimator(nn.Module):
         return each.T.unflatten(0, y.shape[:2]) - size[:, :, None]
 
     def sample(self, n: int, belief: ParcelBelief) -> Tensor:
-        """(B, Q, n, P), from the generator of torch."""
+        """Draw ``n`` times from ``belief``, (B, Q, n, P), from the generator of torch."""
         gaussian, context = belief.gaussian, belief.context
         z = self.flow.sample((n,), context.flatten(0, 1))  # (n, B Q, P)
         z = z.movedim(0, 1).unflatten(0, context.shape[:2]).double()
@@ -125,24 +126,30 @@ class _ParcelDensity(ConditionalDensityEstimator):
 def parcel_density(
     network: ParcelEstimator, forward: ParcelForward, like: FieldInputs
 ) -> ConditionalDensityEstimator:
-    """The network as sbi has density estimators: of flat activity (P Q,) given flat scenes
-    (``FieldInputs.flat``) of one forward, in the shapes of one."""
+    """Wrap ``network`` as sbi has density estimators.
+
+    It is of flat activity (P Q,) given flat scenes (``FieldInputs.flat``) of one ``forward``, in
+    the shapes of the scene ``like``.
+    """
     return _ParcelDensity(network, forward, like)
 
 
 class Scaled(ConditionalDensityEstimator):
-    """Of what another is of, times a factor a number."""
+    """The density of what ``of`` is of, times ``factor`` (n,), no unit."""
 
     def __init__(self, of: ConditionalDensityEstimator, factor: Tensor) -> None:
         super().__init__(of, of.input_shape, of.condition_shape)
         self.factor = factor
 
     def log_prob(self, input: Tensor, condition: Tensor, **_: Any) -> Tensor:
+        """Compute the log density (N, B) of ``input`` (N, B, n) given ``condition`` (B, C)."""
         each: Tensor = self.net.log_prob(input / self.factor, condition)
         return each - self.factor.log().sum()
 
     def loss(self, input: Tensor, condition: Tensor, **_: Any) -> Tensor:
+        """Compute (B,) nats of ``input`` (B, n) given ``condition`` (B, C)."""
         return -self.log_prob(input, condition)[0]
 
     def sample(self, sample_shape: torch.Size, condition: Tensor, **_: Any) -> Tensor:
+        """Draw (*sample_shape, B, n) given ``condition`` (B, C), for ``sample_shape``."""
         return self.factor * self.net.sample(sample_shape, condition)

@@ -35,9 +35,11 @@ _LEAST = 1e-3
 def field_estimator(
     denoiser: FieldDenoiser, forward: FieldForward, like: FieldInputs, matching: Matching = "flow"
 ) -> ConditionalVectorFieldEstimator:
-    """sbi's estimator of flat fields (S Q,) given flat scenes of one forward, in the shapes of one.
+    """Make sbi's estimator of flat fields (S Q,) given flat scenes.
 
-    ``loss``, ``ode_fn`` and ``score`` are sbi's; it can stand in a ``VectorFieldPosterior``.
+    Scenes are of one ``forward``, in the shapes of ``like``; ``matching`` of ``denoiser`` is
+    ``"flow"`` or ``"score"``. ``loss``, ``ode_fn`` and ``score`` are sbi's; it can stand in a
+    ``VectorFieldPosterior``.
     """
     net = (_Velocity if matching == "flow" else _Score)(denoiser, forward, like)
     n_numbers = forward.n_sources * like.size.shape[1]
