@@ -26,7 +26,7 @@ from bayesesi.benchmark import adaptive
 from bayesesi.benchmark.dipole_fit import dipole_map
 from bayesesi.benchmark.mne_problem import channel_names, mne_forward, mne_info, surface_axes
 from bayesesi.errors import InputError, some
-from bayesesi.metrics.maps import peak_error
+from bayesesi.metrics.peaks import peak_error
 from bayesesi.observation import Observation
 
 if TYPE_CHECKING:

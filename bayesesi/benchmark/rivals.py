@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.errors import InputError
-from bayesesi.metrics.maps import neighbours
+from bayesesi.metrics.peaks import neighbours
 from bayesesi.observation import Observation
 
 #: nA m: of the size that CaliBrain's starting values and thresholds are for.

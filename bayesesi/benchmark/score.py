@@ -8,17 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from bayesesi import metrics
 from bayesesi.anatomy import template_source_space, template_volume
 from bayesesi.benchmark.answers import Answer
 from bayesesi.benchmark.cases import Case
 from bayesesi.errors import InputError
-from bayesesi.metrics import maps as metrics
-from bayesesi.metrics.detection import (
-    auc,
-    otsu_threshold,
-    precision_recall_f1,
-    region_error,
-)
 
 #: Name -> what it is, with its unit; less is better but of those in ``HIGHER``.
 MEASURES: dict[str, str] = {
@@ -84,7 +78,7 @@ def _of_map(case: Case, size: NDArray[np.float64], emd: bool) -> dict[str, float
     found = {
         "peak_mm": metrics.peak_error(size, where, case.centres),
         "dispersion_mm": metrics.spatial_dispersion(size, where, case.centres),
-        "auc": auc(size, truth >= 0.5 * truth.max()),
+        "auc": metrics.auc(size, truth >= 0.5 * truth.max()),
     }
     if not case.places_only:
         matched = metrics.matched_peak_errors(size, space, case.centres)
@@ -110,13 +104,13 @@ def _of_parcels(
     none = np.setdiff1d(np.arange(len(active)), labels[own])
     if len(none):
         largest[none] = size[cKDTree(where).query(middles[none])[1]]
-    chosen = largest > otsu_threshold(largest)
+    chosen = largest > metrics.otsu_threshold(largest)
     chosen |= not chosen.any()  # all alike: none is told from the others
-    told = precision_recall_f1(chosen, active)
+    told = metrics.precision_recall_f1(chosen, active)
     return {
         "parcel_precision": float(told.precision),
         "parcel_recall": float(told.recall),
-        "parcel_mm": region_error(chosen, active, middles),
+        "parcel_mm": metrics.region_error(chosen, active, middles),
     }
 
 
@@ -160,7 +154,7 @@ def _of_moments(case: Case, moments: NDArray[np.float64]) -> dict[str, float]:
 
 def _of_regions(active: NDArray[np.bool_], answer: Answer) -> dict[str, float]:
     scores = np.maximum(answer.scores, 0.0)
-    chosen = precision_recall_f1(scores > otsu_threshold(scores), active)
+    chosen = metrics.precision_recall_f1(scores > metrics.otsu_threshold(scores), active)
     found = {name: float(value) for name, value in chosen._asdict().items()}
     if answer.probability is not None:
         found["brier"] = float(((answer.probability - active) ** 2).mean())

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from bayesesi import load_model, read_prior, read_simulator
 from bayesesi.anatomy import template_source_space
 from bayesesi.benchmark import baselines as linear
-from bayesesi.metrics.maps import carry, matched_peak_errors, normalised_emd, peak_error
+from bayesesi.metrics.peaks import matched_peak_errors, peak_error
+from bayesesi.metrics.transport import carry, normalised_emd
 from bayesesi.model import AtomModel
 from bayesesi.observation import Observation
 from bayesesi.posterior.atoms import AtomInputs, AtomPosterior

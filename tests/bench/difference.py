@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.metrics.maps import mag, rdm
+from bayesesi.metrics.fields import mag, rdm
 
 Array = NDArray[np.floating]
 Statistic = Callable[[Array], float]

@@ -24,7 +24,7 @@ CIRCLES = {
     frozenset({"bayesesi.simulator.sbi_simulator", "bayesesi.simulator.simulator"}),
 }
 #: Files and functions that are still to be split.
-LONG_FILES = {"bayesesi.features.scan", "bayesesi.metrics.maps"}
+LONG_FILES = {"bayesesi.features.scan"}
 LONG_BODIES = {"bayesesi.inference.inference.infer", "bayesesi.training.loop.fit"}
 
 Graph = Mapping[str, set[str]]

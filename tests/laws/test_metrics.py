@@ -16,23 +16,21 @@ from bayesesi.metrics.detection import (
     precision_recall_f1,
     region_error,
 )
-from bayesesi.metrics.maps import (
-    area_cm2,
-    carry,
-    cosine_error,
-    emd,
+from bayesesi.metrics.fields import cosine_error, mag, nmse, rdm, temporal_correlation
+from bayesesi.metrics.maps import area_cm2
+from bayesesi.metrics.peaks import (
     local_maxima,
-    mag,
     matched_peak_errors,
-    nearest_sources,
     neighbours,
-    nmse,
-    normalised_emd,
     peak_error,
-    rdm,
     spatial_dispersion,
+)
+from bayesesi.metrics.transport import (
+    carry,
+    emd,
+    nearest_sources,
+    normalised_emd,
     surface_distances,
-    temporal_correlation,
 )
 
 SPACE = template_source_space(2)

@@ -18,7 +18,7 @@ from bayesesi.benchmark.resolution import (
 )
 from bayesesi.errors import InputError
 from bayesesi.forward.mne_forward import _mne_source_spaces
-from bayesesi.metrics.maps import peak_error, spatial_dispersion
+from bayesesi.metrics.peaks import peak_error, spatial_dispersion
 from bayesesi.observation import Observation
 from tests.oracle.recordings import recorded
 

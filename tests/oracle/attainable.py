@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bayesesi import load_model, read_simulator
 from bayesesi.anatomy import region_energy, template_parcellation, template_source_space
 from bayesesi.benchmark import baselines as linear
-from bayesesi.metrics.maps import peak_error
+from bayesesi.metrics.peaks import peak_error
 from bayesesi.posterior.patches.state_posterior import StatePosterior
 from bayesesi.simulator import Simulation
 from tests.bench.atoms import GRID, SEED, SESSION, SPECS, place_map

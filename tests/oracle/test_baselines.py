@@ -27,7 +27,7 @@ from bayesesi.benchmark.baselines import (
     snr_lambda2,
 )
 from bayesesi.errors import InputError
-from bayesesi.metrics.maps import peak_error
+from bayesesi.metrics.peaks import peak_error
 from bayesesi.observation import Observation
 from bayesesi.posterior import gaussian_posterior
 from tests.oracle.recordings import recorded
