@@ -16,12 +16,15 @@ strongest first, K at most, so that an event of k sources has the density
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bayesesi.features import CONTEXT, FEATURES, ScanInputs
-from bayesesi.network import CorticalTransformer
+from bayesesi.features.network_inputs import NetworkInputs
+from bayesesi.network import Backbone, CorticalTransformer, Tokens
 from bayesesi.spec import Count, TransformerSpec
 
 
@@ -46,6 +49,10 @@ class AtomEstimator(nn.Module):
     seed : of the weights.
     """
 
+    #: Parts of ``NetworkInputs`` that a backbone may read.
+    offers: ClassVar[frozenset[str]] = frozenset({"source_features"})
+
+    backbone: Backbone
     hazard: Tensor
 
     def __init__(
@@ -57,6 +64,7 @@ class AtomEstimator(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.backbone = CorticalTransformer(backbone, *sizes)
+            self.backbone.check_fits(self.offers, "atoms")
         self.register_buffer("hazard", log_hazard(count), persistent=False)
 
     def forward(
@@ -67,7 +75,9 @@ class AtomEstimator(nn.Module):
         ``sources`` (N,) of the template's level are the centres, ``log_place`` (N,) their prior;
         ``given`` (B,) says how many sources the scene has been given, fewer than K.
         """
-        beside, ends = self.backbone(scene.features, scene.context, sources)
+        inputs = NetworkInputs(scene.context, sources, source_features=lambda: scene.features)
+        tokens: Tokens = self.backbone(inputs)
+        beside, ends = tokens.sources, tokens.whole
         tau = ends[:, :1].exp()
         gained = (scene.log_likelihood - scene.nothing[:, None, None]).flatten(1)
         place = (log_place - float(np.log(self.n_extents))).repeat(self.n_extents)

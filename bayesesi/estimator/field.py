@@ -21,13 +21,15 @@ Variances by a network, means in closed form: amortized sparse Bayesian learning
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from bayesesi.features.field import EXTENTS, FieldForward, FieldInputs
+from bayesesi.features.network_inputs import NetworkInputs, OperatorInputs
 from bayesesi.features.scan import CONTEXT, FEATURES
-from bayesesi.network.transformer import CorticalTransformer
+from bayesesi.network import Backbone, CorticalTransformer, Tokens
 from bayesesi.spec import TransformerSpec
 
 #: Largest |log d|.
@@ -71,6 +73,11 @@ class FieldDenoiser(nn.Module):
         first of them that of draws. n_ends : numbers it says of an event as a whole.
     """
 
+    #: Parts of ``NetworkInputs`` that a backbone may read.
+    offers: ClassVar[frozenset[str]] = frozenset({"source_features", "graph", "operator"})
+
+    backbone: Backbone
+
     def __init__(
         self, backbone: TransformerSpec, seed: int = 0, heads: int = 2, n_ends: int = 1
     ) -> None:
@@ -79,6 +86,7 @@ class FieldDenoiser(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.backbone = CorticalTransformer(backbone, *sizes)
+            self.backbone.check_fits(self.offers, "diffusion")
             self.course = nn.Sequential(
                 nn.Linear(N_COURSE + len(CONTEXT) + _N_TIMES, _COURSE_WIDTH),
                 nn.SiLU(),
@@ -142,17 +150,22 @@ class FieldDenoiser(nn.Module):
         with torch.no_grad():
             fields, seen = _fields(x, alpha, sigma, scene, forward)
             times = torch.stack([alpha, sigma, (alpha / (alpha + sigma)).sqrt()], dim=1)
-            features = torch.cat([scene.features, seen], dim=2)
             context = torch.cat([scene.context, times], dim=1)
-        sources = torch.arange(forward.n_sources, device=x.device)
-        each, ends = self.backbone(features, context, sources)
-        own = each.float()[:, :, _N_EACH * head : _N_EACH * (1 + head)].movedim(1, 0)
+        inputs = NetworkInputs(
+            context,
+            torch.arange(forward.n_sources, device=x.device),
+            source_features=lambda: torch.cat([scene.features, seen], dim=2),
+            graph=lambda: forward.smooth,
+            operator=lambda: OperatorInputs(forward.operator, scene.values, scene.noise),
+        )
+        tokens: Tokens = self.backbone(inputs)
+        own = tokens.sources.float()[:, :, _N_EACH * head : _N_EACH * (1 + head)].movedim(1, 0)
         expected = (fields * own[:, :, :_N_GATES].movedim(2, 0)[..., None]).sum(0)
         along = self.course(of_courses(scene, context)).float()[:, :, 2 * head : 2 * head + 2]
         size, inflation = (3 * part for part in along.unbind(2))
         variance = (own[:, :, -1:] + size).clamp(-_LIMIT, _LIMIT).exp()
         inflation = inflation.clamp(-_LIMIT, _LIMIT).exp()
-        return SourceGaussian(expected, variance, inflation), ends.float()
+        return SourceGaussian(expected, variance, inflation), tokens.whole.float()
 
 
 def conditioned(

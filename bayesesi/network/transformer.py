@@ -10,6 +10,8 @@ Sources stand patch by patch in memory, so that all of it is dense products.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bayesesi.anatomy import template_source_space
+from bayesesi.features.network_inputs import NetworkInputs
+from bayesesi.network.backbone import Backbone, Tokens
 from bayesesi.spec import TransformerSpec
 
 #: Sources are gathered by the vertices of this icosahedral level.
@@ -39,14 +43,17 @@ def patches_of(level: int) -> NDArray[np.int64]:
     return members
 
 
-class CorticalTransformer(nn.Module):
-    """(B, S', F) features of S' of the template's sources and (B, C) context to (B, S', O) and
-    (B, P).
+class CorticalTransformer(Backbone):
+    """Turn features of some of the template's sources and a context into tokens; see the module.
 
     Parameters
     ----------
-    sizes : of its parts. n_features, n_context : F and C. n_source_out, n_out : O and P.
+    sizes : of its parts. n_features : numbers it reads of a source. n_context : numbers it reads of
+        the observation. n_source_out, n_out : of the tokens, F and G.
     """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"source_features"})
+    claims: ClassVar[frozenset[str]] = frozenset({"reference", "montage", "order"})
 
     slot: Tensor
 
@@ -81,12 +88,14 @@ class CorticalTransformer(nn.Module):
             for parameter in head[-1].parameters():
                 nn.init.zeros_(parameter)
 
-    def forward(self, features: Tensor, context: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-        """Read ``features`` (B, S', F) and ``context`` (B, C): (B, S', O) and (B, P).
+    def forward(self, x: NetworkInputs) -> Tokens:
+        """Compute the tokens of ``x.sources``, any of the level's, from ``source_features``.
 
-        ``sources`` (S',) : which of the level's sources the features are of.
+        Parameters
+        ----------
+        x : B observations.
         """
-        where = self.slot[sources]
+        features, where = x.source_features, self.slot[x.sources]
         there = features.new_zeros(len(self.place), 1)
         there[where] = 1.0
         known = features.new_zeros(len(features), len(self.place), features.shape[2])
@@ -95,16 +104,15 @@ class CorticalTransformer(nn.Module):
         each = self.source_mlp(self.input_proj(known) + place)
         each = each.unflatten(1, (self.n_patches, self.n_places))
         mask = there.view(self.n_patches, self.n_places, 1) > 0
-        whole = self.context_mlp(context)
+        whole = self.context_mlp(x.context)
         token = self.to_token(self._pooled(each, mask)) + self.patch + whole[:, None]
         for block in self.blocks:
             token = block(token, whole)
         token = self.norm(token)
-        out = self.source_head(self.skip_proj(each) + self.to_source(token)[:, :, None]).flatten(
-            1, 2
-        )
+        near = self.skip_proj(each) + self.to_source(token)[:, :, None]
+        of_sources = self.source_head(near).flatten(1, 2)
         ends = torch.cat([token.mean(1), token.amax(1)], dim=1)
-        return out[:, where], self.global_head(ends)
+        return Tokens(of_sources[:, where], self.global_head(ends))
 
     def _pooled(self, each: Tensor, mask: Tensor) -> Tensor:
         """(B, patches, 2 narrow); 0 of a patch without sources."""

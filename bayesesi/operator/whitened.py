@@ -77,8 +77,8 @@ class WhitenedOperator(nn.Module):
                 f"{unseen[0]}; leave out sources that no sensor sees"
             )
         rows = leadfield.reshape(len(leadfield), -1) / gain
-        held = (torch.from_numpy(np.ascontiguousarray(each)) for each in (rows, gain))
-        return cls(*held, torch.eye(len(rows), dtype=torch.float64))
+        unit = torch.eye(len(rows), dtype=torch.float64)
+        return cls(torch.from_numpy(rows), torch.from_numpy(gain), unit)
 
     @classmethod
     def stack(
