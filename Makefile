@@ -54,7 +54,7 @@ assets: $(READY)  ## build the head model's lead field bank
 	@$(BIN)/bayesesi head build
 
 weights: $(READY)  ## train the networks that ship: hours on two cores; a stopped run goes on
-	@for name in atoms cortex parcels dipole; do \
+	@for name in $$($(BIN)/python -c "from bayesesi.model import shipped_recipes as r; print(*r())"); do \
 		$(BIN)/bayesesi train $$name -o runs/$$name && \
 		cp runs/$$name/$$name.safetensors bayesesi/assets/$$name.safetensors || exit 1; \
 	done

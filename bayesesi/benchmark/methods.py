@@ -23,10 +23,11 @@ from bayesesi.benchmark.baselines import BASELINES, Baseline
 from bayesesi.benchmark.rivals import RIVALS
 from bayesesi.calibration.trial_runner import solver_name
 from bayesesi.errors import InputError, some
-from bayesesi.model import load_model
+from bayesesi.model import list_models, load_model, shipped_recipes
 from bayesesi.observation import Observation
 from bayesesi.posterior import blob_posterior, gaussian_posterior, make_blob_atoms
 from bayesesi.posterior.gaussian import Shape
+from bayesesi.spec import MODEL_FAMILIES, ModelFamily, Recipe, model_family, read_spec
 
 GROUP = "bayesesi.methods"
 #: Ends the name of a baseline whose setting is chosen on other cases.
@@ -67,6 +68,27 @@ class Method:
         """What an answer hangs on beside the case."""
         own = solver_name(self.model) if self.model else f"{self.name} {__version__}"
         return f"{own}, sizes" if self.sizes else own
+
+
+def _networks() -> list[str]:
+    """Networks that ship and answer about the cortex."""
+    learned = [name for name in list_models() if name in shipped_recipes()]
+    return [name for name in learned if "cortex" in _family_of(name).places]
+
+
+def _family_of(name: str) -> ModelFamily:
+    recipe = read_spec(name)
+    assert isinstance(recipe, Recipe)
+    return model_family(recipe.family)
+
+
+def _network(name: str) -> Method:
+    return _model(name, "learned", _family_of(name).summary)
+
+
+def _exact() -> list[ModelFamily]:
+    """Exact families with one setting; the Gaussian ones are listed by their priors."""
+    return [each for each in MODEL_FAMILIES.values() if each.exact and each.name != "gaussian"]
 
 
 def _model(name: str, kind: str, words: str, slow: bool = False) -> Method:
@@ -137,10 +159,8 @@ def _other(point: EntryPoint) -> Method:
 def methods() -> dict[str, Method]:
     """List every method by name, ours first."""
     own = [
-        _model("atoms", "learned", "few patches, amortized"),
-        _model("cortex", "learned", "patches or a field, diffusion"),
-        _model("parcels", "learned", "parcels, normalizing flow"),
-        _model("patches", "exact", "few patches, heads drawn", slow=True),
+        *map(_network, _networks()),
+        *(_model(each.name, "exact", each.summary, each.slow) for each in _exact()),
         Method(
             "blobs", "exact", "one to ten blobs, by chains", _blobs, places=("volume",), sizes=True
         ),

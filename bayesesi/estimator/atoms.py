@@ -16,6 +16,7 @@ strongest first, K at most, so that an event of k sources has the density
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -23,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from bayesesi.features import CONTEXT, FEATURES, ScanInputs
-from bayesesi.features.network_inputs import NetworkInputs
-from bayesesi.network import Backbone, CorticalTransformer, Tokens
-from bayesesi.spec import Count, TransformerSpec
+from bayesesi.features.scan import N_MEASURED
+from bayesesi.registry import implementation, implements
+from bayesesi.spec import AtomsSpec, Count, NetworkSpec, PatchSpec, Recipe
 
 
 def log_hazard(count: Count) -> Tensor:
@@ -40,32 +41,59 @@ def log_hazard(count: Count) -> Tensor:
         return torch.tensor(np.log(np.stack([stop, 1 - stop], axis=1)), dtype=torch.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class NextSourceInputs:
+    """Scans of B observations of which some sources are given.
+
+    Attributes
+    ----------
+    scan : of the B observations. given : (B,) how many sources each was given.
+    sources : (N,) the centres, numbers of the template's sources. log_place : (N,) their prior.
+    """
+
+    scan: ScanInputs
+    given: Tensor
+    sources: Tensor
+    log_place: Tensor
+
+
+@implements(AtomsSpec)
 class AtomEstimator(nn.Module):
     """See the module.
 
     Parameters
     ----------
-    backbone : sizes of the network. n_extents : E. count : the prior of the number of sources.
+    backbone : family and sizes. n_extents : E. count : the prior of the number of sources.
     seed : of the weights.
     """
 
-    #: Parts of ``NetworkInputs`` that a backbone may read.
-    offers: ClassVar[frozenset[str]] = frozenset({"source_features"})
+    context_names: ClassVar[tuple[str, ...]] = CONTEXT[:N_MEASURED]
 
-    backbone: Backbone
     hazard: Tensor
 
-    def __init__(
-        self, backbone: TransformerSpec, n_extents: int, count: Count, seed: int = 0
-    ) -> None:
+    def __init__(self, backbone: NetworkSpec, n_extents: int, count: Count, seed: int = 0) -> None:
         super().__init__()
         self.n_extents, self.most = n_extents, count.largest
         sizes = (len(FEATURES), len(CONTEXT), n_extents, 2)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.backbone = CorticalTransformer(backbone, *sizes)
-            self.backbone.check_fits(self.offers, "atoms")
+            self.backbone = implementation(backbone)(backbone, *sizes)
         self.register_buffer("hazard", log_hazard(count), persistent=False)
+
+    @classmethod
+    def of(cls, recipe: Recipe, prior: PatchSpec) -> AtomEstimator:
+        """As it is before training."""
+        assert isinstance(recipe.estimator, AtomsSpec)
+        assert recipe.network is not None
+        return cls(recipe.network, recipe.estimator.extents, prior.count, recipe.seed)
+
+    def answer(self, inputs: NextSourceInputs) -> Tensor:
+        """(B, 1 + E N) log probabilities of what is next."""
+        return self(inputs.scan, inputs.sources, inputs.log_place, inputs.given)
+
+    def contexts(self, inputs: NextSourceInputs) -> Tensor:
+        """(B', C) contexts of the scans of which nothing was given."""
+        return inputs.scan.context[inputs.given == 0]
 
     def forward(
         self, scene: ScanInputs, sources: Tensor, log_place: Tensor, given: Tensor

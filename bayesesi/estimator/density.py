@@ -10,13 +10,13 @@ from sbi.neural_nets.estimators import ConditionalDensityEstimator
 from bayesesi.estimator.one_pass import OnePass
 
 if TYPE_CHECKING:
-    from bayesesi.spec.recipe import Estimator
+    from bayesesi.spec.estimator import Density
 
 _SPLINES, _BOUND = 8, 5.0
 
 
 def flow_of(
-    estimator: Estimator, hidden: int, transforms: int, n: int, n_context: int
+    estimator: Density, hidden: int, transforms: int, n: int, n_context: int
 ) -> ConditionalDensityEstimator:
     """Make a density of ``n`` numbers given ``n_context``; weights from the generator of torch.
 

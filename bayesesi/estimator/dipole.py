@@ -14,7 +14,7 @@ Gaussian. The density is exact, in metres and scores.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import torch
 from sbi.neural_nets.estimators import ConditionalDensityEstimator
@@ -22,9 +22,8 @@ from torch import Tensor, nn
 
 from bayesesi.estimator.density import flow_of
 from bayesesi.features.dipole_scan import FEATURES, DipoleSummary, n_features
-
-if TYPE_CHECKING:
-    from bayesesi.spec import DipoleRecipe
+from bayesesi.registry import implements
+from bayesesi.spec import DipolesSpec, Recipe, Spec
 
 #: Numbers of a component that its flow is given.
 _CONTEXT = 16
@@ -66,20 +65,38 @@ class DipoleStates:
         return DipoleStates(self.place.flip(1), self.extent.flip(1), self.skull)
 
 
+@implements(DipolesSpec)
 class DipoleEstimator(nn.Module):
-    """The network that ``recipe`` describes; see the module."""
+    """See the module.
 
-    def __init__(self, recipe: DipoleRecipe) -> None:
+    Parameters
+    ----------
+    spec : sizes. seed : of the weights.
+    """
+
+    context_names: ClassVar[tuple[str, ...]] = FEATURES
+
+    def __init__(self, spec: DipolesSpec, seed: int = 0) -> None:
         super().__init__()
-        self.components, width = recipe.components, recipe.hidden
+        self.components, width = spec.components, spec.hidden
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.seed)
+            torch.manual_seed(seed)
             self.count = _perceptron(len(FEATURES), width, 3)
             self.looks = nn.ModuleList(
                 [_perceptron(n_features(k), width, 1 + _CONTEXT) for k in (1, 2)]
             )
-            sizes = (recipe.estimator, width, recipe.transforms)
+            sizes = (spec.density, width, spec.transforms)
             self.flows = nn.ModuleList([flow_of(*sizes, 4 * k + 1, _CONTEXT) for k in (1, 2)])
+
+    @classmethod
+    def of(cls, recipe: Recipe, prior: Spec) -> DipoleEstimator:
+        """As it is before training."""
+        assert isinstance(recipe.estimator, DipolesSpec)
+        return cls(recipe.estimator, recipe.seed)
+
+    def contexts(self, inputs: DipoleSummary) -> Tensor:
+        """(B, C) contexts of the observations."""
+        return inputs.context
 
     def log_count(self, summary: DipoleSummary) -> Tensor:
         """Compute log q(K | v) of B observations, (B, 3), from ``summary``."""

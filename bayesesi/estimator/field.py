@@ -27,10 +27,9 @@ import torch
 from torch import Tensor, nn
 
 from bayesesi.features.field import EXTENTS, FieldForward, FieldInputs
-from bayesesi.features.network_inputs import NetworkInputs, OperatorInputs
-from bayesesi.features.scan import CONTEXT, FEATURES
-from bayesesi.network import Backbone, CorticalTransformer, Tokens
-from bayesesi.spec import TransformerSpec
+from bayesesi.features.scan import CONTEXT, FEATURES, N_MEASURED
+from bayesesi.registry import implementation, implements
+from bayesesi.spec import DiffusionSpec, NetworkSpec, Recipe, Spec
 
 #: Largest |log d|.
 _LIMIT = 9.0
@@ -64,29 +63,61 @@ class SourceGaussian:
         return SourceGaussian(mean, variance, self.inflation.repeat_interleave(n, dim=0))
 
 
+@dataclass(frozen=True, eq=False)
+class MeanField:
+    """The posterior mean of B observations, by the head that is trained for it.
+
+    Attributes
+    ----------
+    mean : (S, B, Q) E[x | v, there is an event], unitless. log_odds : (B,) that there is none.
+    """
+
+    mean: Tensor
+    log_odds: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class FieldCaseInputs:
+    """B observations of one forward on a level of the template's cortex.
+
+    Attributes
+    ----------
+    forward : what they share. scene : what the network sees of them. ico : the level.
+    """
+
+    forward: FieldForward
+    scene: FieldInputs
+    ico: int
+
+
+@implements(DiffusionSpec)
 class FieldDenoiser(nn.Module):
     """See the module.
 
     Parameters
     ----------
-    backbone : sizes. seed : of the weights. heads : how many beliefs it can hold side by side, the
-        first of them that of draws. n_ends : numbers it says of an event as a whole.
+    backbone : family and sizes. seed : of the weights.
+    heads : how many Gaussians it can hold side by side, the first of them that of draws.
+    n_ends : numbers for an event as a whole. matching : of velocities (``"flow"``) or of scores
+        (``"score"``), in training.
     """
 
-    #: Parts of ``NetworkInputs`` that a backbone may read.
-    offers: ClassVar[frozenset[str]] = frozenset({"source_features", "graph", "operator"})
-
-    backbone: Backbone
+    context_names: ClassVar[tuple[str, ...]] = CONTEXT[:N_MEASURED]
 
     def __init__(
-        self, backbone: TransformerSpec, seed: int = 0, heads: int = 2, n_ends: int = 1
+        self,
+        backbone: NetworkSpec,
+        seed: int = 0,
+        heads: int = 2,
+        n_ends: int = 1,
+        matching: str = "flow",
     ) -> None:
         super().__init__()
+        self.matching = matching
         sizes = (len(FEATURES) + _N_SEEN, len(CONTEXT) + _N_TIMES, heads * _N_EACH, n_ends)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.backbone = CorticalTransformer(backbone, *sizes)
-            self.backbone.check_fits(self.offers, "diffusion")
+            self.backbone = implementation(backbone)(backbone, *sizes)
             self.course = nn.Sequential(
                 nn.Linear(N_COURSE + len(CONTEXT) + _N_TIMES, _COURSE_WIDTH),
                 nn.SiLU(),
@@ -94,6 +125,21 @@ class FieldDenoiser(nn.Module):
             )
         for parameter in self.course[-1].parameters():  # begins by changing nothing
             nn.init.zeros_(parameter)
+
+    @classmethod
+    def of(cls, recipe: Recipe, prior: Spec) -> FieldDenoiser:
+        """As it is before training."""
+        assert isinstance(recipe.estimator, DiffusionSpec)
+        assert recipe.network is not None
+        return cls(recipe.network, recipe.seed, matching=recipe.estimator.matching)
+
+    def answer(self, inputs: FieldCaseInputs) -> MeanField:
+        """The posterior mean, by its own head."""
+        return MeanField(*self.mean(inputs.scene, inputs.forward))
+
+    def contexts(self, inputs: FieldCaseInputs) -> Tensor:
+        """(B, C) contexts of the observations."""
+        return inputs.scene.context
 
     def forward(
         self, x: Tensor, alpha: Tensor, sigma: Tensor, scene: FieldInputs, forward: FieldForward

@@ -17,21 +17,27 @@ cortex leave most parcels at 0, where no density is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sbi.neural_nets.estimators import ConditionalDensityEstimator
 from torch import Tensor, nn
 
-from bayesesi.anatomy import Parcels
+from bayesesi.anatomy import Parcels, template_parcels
 from bayesesi.estimator.density import flow_of
-from bayesesi.estimator.field import N_COURSE, FieldDenoiser, SourceGaussian, of_courses
+from bayesesi.estimator.field import (
+    N_COURSE,
+    FieldCaseInputs,
+    FieldDenoiser,
+    SourceGaussian,
+    of_courses,
+)
 from bayesesi.estimator.parcel_gaussian import ParcelGaussian, parcel_gaussian
 from bayesesi.features import FieldInputs, ParcelForward
-
-if TYPE_CHECKING:
-    from bayesesi.spec import FlowRecipe
+from bayesesi.features.scan import CONTEXT, N_MEASURED
+from bayesesi.registry import implements
+from bayesesi.spec import FlowSpec, Recipe, Spec
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,19 +56,73 @@ class ParcelBelief:
     log_odds: Tensor
 
 
-class ParcelEstimator(nn.Module):
-    """See the module. Its ``parcels`` are part of its weights; ``recipe`` has its sizes."""
+@dataclass(frozen=True, eq=False)
+class ParcelAnswer:
+    """The activity of the parcels of B observations, by its density.
 
-    def __init__(self, recipe: FlowRecipe, parcels: Parcels) -> None:
+    Attributes
+    ----------
+    estimator : whose answer it is. belief : of the observations. forward : of the parcels.
+    """
+
+    estimator: ParcelEstimator
+    belief: ParcelBelief
+    forward: ParcelForward
+
+    @property
+    def log_odds(self) -> Tensor:
+        """(B,) that there is no event."""
+        return self.belief.log_odds
+
+    @property
+    def floor(self) -> float:
+        """Resolution of a parcel's activity, as a share of the data's size."""
+        return self.estimator.floor
+
+    def log_prob(self, y: Tensor) -> Tensor:
+        """(B, Q, n) log density of y (B, Q, n, P)."""
+        return self.estimator.log_prob(y, self.belief)
+
+
+@implements(FlowSpec)
+class ParcelEstimator(nn.Module):
+    """See the module. Its parcels are part of its weights.
+
+    Parameters
+    ----------
+    recipe : its tables network and estimator, and the seed of the weights. parcels : of cortex.
+    """
+
+    context_names: ClassVar[tuple[str, ...]] = CONTEXT[:N_MEASURED]
+
+    def __init__(self, recipe: Recipe, parcels: Parcels) -> None:
         super().__init__()
-        self.floor = recipe.floor
+        spec = recipe.estimator
+        assert isinstance(spec, FlowSpec)
+        assert recipe.network is not None
+        self.floor = spec.floor
         for name in ("labels", "signs", "region"):
             self.register_buffer(name, torch.from_numpy(getattr(parcels, name).astype(np.int16)))
-        self.believer = FieldDenoiser(recipe.backbone, recipe.seed, 1, 1 + recipe.context)
+        self.believer = FieldDenoiser(recipe.network, recipe.seed, 1, 1 + spec.context)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            sizes = (recipe.estimator, recipe.hidden, recipe.transforms)
-            self.flow = flow_of(*sizes, len(parcels), recipe.context + N_COURSE)
+            sizes = (spec.density, spec.hidden, spec.transforms)
+            self.flow = flow_of(*sizes, len(parcels), spec.context + N_COURSE)
+
+    @classmethod
+    def of(cls, recipe: Recipe, prior: Spec) -> ParcelEstimator:
+        """As it is before training."""
+        assert isinstance(recipe.estimator, FlowSpec)
+        return cls(recipe, template_parcels(recipe.estimator.parcels, recipe.ico))
+
+    def answer(self, inputs: FieldCaseInputs) -> ParcelAnswer:
+        """The density of the activity of the parcels."""
+        forward = ParcelForward.on(inputs.forward, self.parcels)
+        return ParcelAnswer(self, self.belief(inputs.scene, forward), forward)
+
+    def contexts(self, inputs: FieldCaseInputs) -> Tensor:
+        """(B, C) contexts of the observations."""
+        return inputs.scene.context
 
     @property
     def parcels(self) -> Parcels:

@@ -19,6 +19,7 @@ from bayesesi.forward import Conductivities, HeadSetting
 from bayesesi.model import Model, load_model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior
+from bayesesi.spec import model_family
 from bayesesi.trust import at_even_odds
 
 #: Parts that the channels are split into, each left out once; fewest channels that may be left.
@@ -29,13 +30,6 @@ _HEADS: tuple[tuple[str, float, float], ...] = (
     ("a skull twice as conductive", 0.02, 1.0),
     ("a skull a fifth thicker", 0.01, 1.2),
 )
-#: Another belief about the sources, where a model has one: model -> words, model.
-_BELIEFS = {
-    "atoms": ("patches or a smooth field (model cortex)", "cortex"),
-    "cortex": ("few patches (model atoms)", "atoms"),
-    "gaussian": ("few patches (model atoms)", "atoms"),
-    "patches": ("patches or a smooth field (model cortex)", "cortex"),
-}
 #: A change counts as one where probabilities of regions move by this much or more.
 MOVED = 0.2
 
@@ -144,6 +138,6 @@ def _reruns(obs: Observation, model: Model) -> Iterator[tuple[str, str, Observat
         for words, skull, thickness in _HEADS:
             setting = HeadSetting(0, Conductivities(skull=skull), thickness)
             yield "head", words, obs.in_head(setting), model
-    words, other = _BELIEFS.get(model.name, ("", ""))
+    other = model_family(model.family).alternative
     if other and obs.source_space.level == 4:
-        yield "prior", words, obs, load_model(other)
+        yield "prior", other[1], obs, load_model(other[0])

@@ -1,4 +1,7 @@
-"""Models: from an observation to its posterior, by name or from a file of weights."""
+"""Models: from an observation to its posterior, by name or from a file of weights.
+
+The class of each family is in a module of its own, which is loaded when a model of it is.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -7,18 +10,22 @@ from bayesesi.model.ensemble import EnsembleModel, dropout_ensemble, ensemble
 
 if TYPE_CHECKING:
     from bayesesi.model.artifact import read_weights, write_weights
+    from bayesesi.model.atoms import AtomModel
     from bayesesi.model.base import Model
-    from bayesesi.model.exact import AUTO, N_HEADS, GaussianModel, PatchModel, patch_prior
-    from bayesesi.model.learned import (
-        AtomModel,
-        CorticalModel,
-        DipoleModel,
-        FieldModel,
-        FlowModel,
-        LearnedModel,
+    from bayesesi.model.diffusion import FieldModel
+    from bayesesi.model.dipole import DipoleModel
+    from bayesesi.model.flow import FlowModel
+    from bayesesi.model.gaussian import AUTO, GaussianModel
+    from bayesesi.model.learned import CorticalModel, LearnedModel
+    from bayesesi.model.patches import N_HEADS, PatchModel, patch_prior
+    from bayesesi.model.registry import (
+        fitting_model,
+        list_models,
+        load_model,
         read_model,
+        shipped_recipes,
+        train,
     )
-    from bayesesi.model.registry import fitting_model, list_models, load_model, train
 else:
     __getattr__ = names_on_first_use(__name__)
 
@@ -43,6 +50,7 @@ __all__ = [
     "patch_prior",
     "read_model",
     "read_weights",
+    "shipped_recipes",
     "train",
     "write_weights",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor
 from bayesesi.errors import InputError
 from bayesesi.io.atomic import atomic_file
 
+#: Where what ships beside the code is.
+ASSETS = Path(str(files("bayesesi"))) / "assets"
 SCHEMA = 1
 #: The key of the header that holds all that is said about the weights.
 _KEY = "bayesesi"

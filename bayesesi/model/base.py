@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bayesesi.forward import ForwardOperator
 from bayesesi.observation import Observation
@@ -20,6 +20,9 @@ class Model(ABC):
     ----------
     prior : of the sources: what the model's maker believes of them.
     """
+
+    #: The name of its family, see ``spec.model``.
+    family: ClassVar[str]
 
     prior: str
 
@@ -56,5 +59,5 @@ class Model(ABC):
         return forward
 
     def details(self, obs: Observation) -> dict[str, Any]:
-        """Describe what a methods section would say of an answer to ``obs``, as plain data."""
-        return {"family": self.name, "prior": self.prior}
+        """What a methods section would say; can be written as JSON."""
+        return {"family": self.family, "prior": self.prior}

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -27,6 +27,8 @@ class EnsembleModel(Model):
     ----------
     members : models, alike in weight.
     """
+
+    family: ClassVar[str] = "ensemble"
 
     members: tuple[Model, ...]
 

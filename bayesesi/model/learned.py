@@ -1,52 +1,29 @@
-"""Models that were trained: weights, and the recipe that made them."""
+"""What models that were trained have in common: weights, and the recipe that made them."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from bayesesi.anatomy import template_parcellation, template_parcels, template_source_space
+from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError, some
-from bayesesi.estimator.atoms import AtomEstimator
-from bayesesi.estimator.dipole import DipoleEstimator
-from bayesesi.estimator.field import FieldDenoiser
-from bayesesi.estimator.parcels import ParcelEstimator
 from bayesesi.features import CONTEXT, TrainingRange
-from bayesesi.features.dipole import SKULL_NODES
 from bayesesi.forward import ForwardOperator
-from bayesesi.model.artifact import read_weights, tensor_hash, write_weights
+from bayesesi.model.artifact import tensor_hash, write_weights
 from bayesesi.model.base import Model
-from bayesesi.model.exact import PatchModel
+from bayesesi.model.patches import along_normals
 from bayesesi.observation import Observation
-from bayesesi.posterior import Posterior
-from bayesesi.posterior.atoms import atom_posterior
-from bayesesi.posterior.diffusion import field_posterior
-from bayesesi.posterior.dipole import DipoleBelief, DipolePosterior, dipole_posterior
-from bayesesi.posterior.flow import ParcelPosterior, parcel_posterior
-from bayesesi.posterior.patches import Atoms, make_atoms
-from bayesesi.prior import PatchPrior
-from bayesesi.spec import (
-    AtomRecipe,
-    CorticalRecipe,
-    DiffusionRecipe,
-    DipoleRecipe,
-    FlowRecipe,
-    PatchSpec,
-    Recipe,
-    Spec,
-    VolumeDipoleSpec,
-    make_spec,
-    read_spec,
-    spec_hash,
-)
-from bayesesi.training import Trained
+from bayesesi.registry import implementation
+from bayesesi.spec import Recipe, Spec, make_spec, read_spec, spec_hash
+
+if TYPE_CHECKING:
+    from bayesesi.training import Trained
 
 
 @dataclass(frozen=True)
@@ -60,10 +37,6 @@ class LearnedModel(Model):
     path : of the file it was read from. digest : of its weights as that file names them.
     """
 
-    family: ClassVar[str]
-    #: Of its recipe.
-    table: ClassVar[type[Recipe]]
-
     recipe: Recipe
     spec: Spec
     history: Mapping[str, Any]
@@ -73,13 +46,8 @@ class LearnedModel(Model):
     digest: str | None = field(default=None, compare=False, repr=False)
 
     @staticmethod
-    @abstractmethod
-    def _network(recipe: Any, spec: Any) -> nn.Module:
-        """As it is before training."""
-
-    @staticmethod
-    def read_prior(recipe: Any) -> Spec:
-        """Read the prior of the sources that ``recipe`` names.
+    def read_prior(recipe: Recipe) -> Spec:
+        """Of the sources, that a recipe names.
 
         Raises
         ------
@@ -111,13 +79,18 @@ class LearnedModel(Model):
         InputError : weights that do not fit their recipe.
         """
         try:
-            recipe = cls.table.model_validate(about["recipe"])
+            recipe = make_spec("recipes", about["recipe"])
             spec = make_spec("sources", about["prior"])
-            network = cls._network(recipe, spec)
+            assert isinstance(recipe, Recipe)
+            assert recipe.family == cls.family
+            network = implementation(recipe.estimator).of(recipe, spec)
             network.load_state_dict(tensors)
             history, recipe_hash = dict(about["history"]), str(about["recipe_hash"])
             digest = str(about["tensors"])
-        except (KeyError, TypeError, AttributeError, ValidationError, RuntimeError) as error:
+        except (
+            *(KeyError, TypeError, AttributeError, AssertionError),
+            *(ValidationError, RuntimeError, InputError),
+        ) as error:
             raise InputError(
                 f"the weights in {name} do not fit the recipe in its header "
                 f"({type(error).__name__}); train again with this version"
@@ -189,15 +162,13 @@ class LearnedModel(Model):
 class CorticalModel(LearnedModel):
     """A network that looks at every source of the template's cortex."""
 
-    recipe: CorticalRecipe
-
     @property
-    def level(self) -> int:
-        """Of the template's sources."""
-        return self.recipe.backbone.level
+    def ico(self) -> int:
+        """Icosahedral level of the template's sources that the network looks at."""
+        return self.recipe.ico
 
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
-        return PatchModel().oriented(forward)
+        return along_normals(forward)
 
     def check(self, obs: Observation) -> None:
         """Check that the network knows the sources of ``obs``.
@@ -206,167 +177,9 @@ class CorticalModel(LearnedModel):
         ------
         InputError : others.
         """
-        if obs.source_space.level != self.level:
+        if obs.source_space.level != self.ico:
             raise InputError(
-                f"{self.name} was trained on the template's {template_source_space(self.level)!r} "
+                f"{self.name} was trained on the template's {template_source_space(self.ico)!r} "
                 f"and this forward has {obs.source_space!r}; use template_forward(info), or the "
                 "model 'patches', which takes any cortex"
             )
-
-
-@dataclass(frozen=True)
-class AtomModel(CorticalModel):
-    """Few patches of cortex, by a network: the answer of simulations, in a fraction of a second."""
-
-    family = "atoms"
-    table = AtomRecipe
-
-    recipe: AtomRecipe
-    spec: PatchSpec
-    network: AtomEstimator = field(compare=False, repr=False)
-
-    @staticmethod
-    def _network(recipe: AtomRecipe, spec: PatchSpec) -> AtomEstimator:
-        return AtomEstimator(recipe.backbone, recipe.extents, spec.count)
-
-    @staticmethod
-    def read_prior(recipe: AtomRecipe) -> PatchSpec:
-        spec = read_spec(recipe.prior, recipe.folder)
-        if not isinstance(spec, PatchSpec):
-            raise InputError(
-                f"{recipe.name}: prior = {some([recipe.prior])} is not of the family patch, as the "
-                "prior of atoms must be; give one that is, such as 'focal'"
-            )
-        return spec
-
-    @property
-    def prior_null(self) -> float:
-        return self.spec.count.null
-
-    @cached_property
-    def atoms_prior(self) -> PatchPrior:
-        """Of the sources, on the network's own."""
-        return PatchPrior(self.spec, template_parcellation(self.level))
-
-    @cached_property
-    def atoms(self) -> Atoms:
-        """What the network tells apart."""
-        return make_atoms(self.atoms_prior, self.recipe.extents)
-
-    def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
-        self.check(obs)
-        return atom_posterior(obs, self.atoms_prior, self.network, self.atoms, seed, self.support)
-
-
-@dataclass(frozen=True)
-class FieldModel(CorticalModel):
-    """Patches or a smooth field of cortex, by a network: moments everywhere, drawn from noise."""
-
-    family = "diffusion"
-    table = DiffusionRecipe
-
-    recipe: DiffusionRecipe
-    network: FieldDenoiser = field(compare=False, repr=False)
-
-    @staticmethod
-    def _network(recipe: DiffusionRecipe, spec: Spec) -> FieldDenoiser:
-        return FieldDenoiser(recipe.backbone)
-
-    def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
-        self.check(obs)
-        return field_posterior(obs, self.network, self.level, seed, self.support)
-
-
-@dataclass(frozen=True)
-class FlowModel(CorticalModel):
-    """Activity of pieces of regions, with a density: evoked responses and rhythms, by a flow."""
-
-    family = "flow"
-    table = FlowRecipe
-
-    recipe: FlowRecipe
-    network: ParcelEstimator = field(compare=False, repr=False)
-
-    @staticmethod
-    def _network(recipe: FlowRecipe, spec: Spec) -> ParcelEstimator:
-        return ParcelEstimator(recipe, template_parcels(recipe.parcels, recipe.backbone.level))
-
-    def posterior(self, obs: Observation, seed: int = 0) -> ParcelPosterior:
-        self.check(obs)
-        return parcel_posterior(obs, self.network, self.level, seed, self.support)
-
-
-@dataclass(frozen=True)
-class DipoleModel(LearnedModel):
-    """One or two equivalent current dipoles in the volume, with confidence volumes, by a flow."""
-
-    family = "dipole"
-    table = DipoleRecipe
-
-    recipe: DipoleRecipe
-    spec: VolumeDipoleSpec
-    network: DipoleEstimator = field(compare=False, repr=False)
-
-    @staticmethod
-    def _network(recipe: DipoleRecipe, spec: VolumeDipoleSpec) -> DipoleEstimator:
-        return DipoleEstimator(recipe)
-
-    @staticmethod
-    def read_prior(recipe: DipoleRecipe) -> VolumeDipoleSpec:
-        spec = read_spec(recipe.prior, recipe.folder)
-        if not isinstance(spec, VolumeDipoleSpec):
-            raise InputError(
-                f"{recipe.name}: prior = {some([recipe.prior])} is not of the family "
-                "volume-dipole, as the prior of dipoles must be; give one that is, such as "
-                "'volume-dipole'"
-            )
-        return spec
-
-    @property
-    def prior_null(self) -> float:
-        return self.spec.count.null
-
-    @cached_property
-    def belief(self) -> DipoleBelief:
-        """Of dipoles before the data."""
-        return DipoleBelief(self.spec)
-
-    def details(self, obs: Observation) -> dict[str, Any]:
-        drawn = len(SKULL_NODES) * self.belief.n_heads
-        return {**super().details(obs), "n_heads": drawn}
-
-    def oriented(self, forward: ForwardOperator) -> ForwardOperator:
-        if forward.banked is None or forward.source_space.kind == "volume":
-            return forward
-        return forward.in_volume()
-
-    def posterior(self, obs: Observation, seed: int = 0) -> DipolePosterior:
-        return dipole_posterior(obs, self.network, self.belief, seed, self.support)
-
-
-_OF_FAMILY: dict[str, type[LearnedModel]] = {
-    each.family: each for each in (AtomModel, FieldModel, FlowModel, DipoleModel)
-}
-
-
-def read_model(path: str | Path) -> LearnedModel:
-    """Read a model from the file of weights at ``path``.
-
-    Raises
-    ------
-    InputError : a file that is none of ours, of another family, or whose weights do not fit its
-        recipe.
-    """
-    tensors, about = read_weights(path)
-    family, name = str(about.get("family"))[:40], Path(path).name
-    if family not in _OF_FAMILY:
-        raise InputError(
-            f"{name} holds a network of the family {family!r}, this version knows "
-            f"{', '.join(_OF_FAMILY)}; train again with this version"
-        )
-    return replace(_OF_FAMILY[family].of_file(tensors, about, name), path=Path(path))
-
-
-def family_of(recipe: Recipe) -> type[LearnedModel]:
-    """Find the class of the models that ``recipe`` makes."""
-    return next(each for each in _OF_FAMILY.values() if isinstance(recipe, each.table))

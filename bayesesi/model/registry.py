@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import importlib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bayesesi.errors import InputError, some
 from bayesesi.forward import ForwardOperator
+from bayesesi.model.artifact import ASSETS, read_weights
 from bayesesi.model.base import Model
 from bayesesi.model.ensemble import ensemble
-from bayesesi.model.exact import ASSETS, GaussianModel, PatchModel
-from bayesesi.model.learned import AtomModel, LearnedModel, family_of, read_model
-from bayesesi.spec import Recipe, read_spec
+from bayesesi.model.learned import LearnedModel
+from bayesesi.registry import families, implementation, spec_of
+from bayesesi.spec import MODEL_FAMILIES, Recipe, read_spec, shipped_specs
 
-EXACT: dict[str, type[PatchModel] | type[GaussianModel]] = {
-    "patches": PatchModel,
-    "gaussian": GaussianModel,
-}
-#: Learned models that may ship, by the names of their recipes.
-_LEARNED = ("atoms", "cortex", "parcels", "dipole")
+#: Exact models: the module of each has the name of its family.
+EXACT = tuple(each.name for each in MODEL_FAMILIES.values() if each.exact)
 _ENDING = ".safetensors"
 
 
+@cache
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes whose weights may ship, `make weights` makes them."""
+    paths = shipped_specs().items()
+    return tuple(sorted(name for name, path in paths if path.parent.name == "recipes"))
+
+
 def list_models() -> tuple[str, ...]:
-    """List names that ``load_model`` knows."""
-    return (*EXACT, *(n for n in _LEARNED if (ASSETS / f"{n}{_ENDING}").is_file()))
+    """Names that ``load_model`` knows: exact ones, and recipes whose weights ship."""
+    return (*EXACT, *(n for n in shipped_recipes() if (ASSETS / f"{n}{_ENDING}").is_file()))
 
 
 def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
@@ -50,7 +57,8 @@ def load_model(name: str | Path, prior: str | Path | None = None) -> Model:
     if "+" in text and not Path(text).is_file():
         return ensemble([load_model(each, prior) for each in text.split("+")])
     if text in EXACT:
-        return EXACT[text]() if prior is None else EXACT[text](str(prior))
+        kind = _exact(text)
+        return kind() if prior is None else kind(str(prior))
     is_file = text.endswith(_ENDING)
     if text not in list_models() and not is_file:
         raise InputError(
@@ -74,14 +82,29 @@ def fitting_model(forward: ForwardOperator, prior: str | Path | None = None) -> 
     known = "atoms" in list_models() and prior is None and forward.banked is not None
     if known:
         atoms = _shipped("atoms")
-        if isinstance(atoms, AtomModel) and forward.source_space.level == atoms.level:
+        if forward.source_space.level == atoms.recipe.ico:
             return atoms
     return load_model("patches", prior)
 
 
-@cache
-def _shipped(name: str) -> LearnedModel:
-    return read_model(ASSETS / f"{name}{_ENDING}")
+def read_model(path: str | Path) -> LearnedModel:
+    """From a file of weights.
+
+    Raises
+    ------
+    InputError : a file that is none of ours, of another family, or whose weights do not fit its
+    recipe.
+    """
+    tensors, about = read_weights(path)
+    family, name = str(about.get("family"))[:40], Path(path).name
+    if family not in families("estimator"):
+        raise InputError(
+            f"{name} holds a network of the family {family!r}, this version knows "
+            f"{', '.join(families('estimator'))}; train again with this version"
+        )
+    kind = implementation(spec_of("estimator", family), "model")
+    made: LearnedModel = replace(kind.of_file(tensors, about, name), path=Path(path))
+    return made
 
 
 def train(
@@ -112,10 +135,25 @@ def train(
     spec = read_spec(recipe)
     if not isinstance(spec, Recipe):
         raise InputError(f"{spec.name!r} is no recipe but one of {spec.kind}; give a recipe")
-    kind = family_of(spec)
+    kind = implementation(spec.estimator, "model")
     prior = kind.read_prior(spec)
     folder = Path(out) if out is not None else Path("runs") / spec.name
-    model = kind.of(fit(spec, folder, device, steps, workers, progress), prior)
+    model: LearnedModel = kind.of(fit(spec, prior, folder, device, steps, workers, progress), prior)
     if is_first():
         model.write(folder / f"{spec.name}{_ENDING}")
     return model
+
+
+@cache
+def _shipped(name: str) -> LearnedModel:
+    return read_model(ASSETS / f"{name}{_ENDING}")
+
+
+def _exact(name: str) -> Any:
+    """The class of an exact model: the one of its module that has its family."""
+    module = importlib.import_module(f"bayesesi.model.{name}")
+    return next(
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and getattr(each, "family", "") == name
+    )

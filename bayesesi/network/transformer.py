@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bayesesi.anatomy import template_source_space
-from bayesesi.features.network_inputs import NetworkInputs
-from bayesesi.network.backbone import Backbone, Tokens
+from bayesesi.registry import implements
 from bayesesi.spec import TransformerSpec
 
 #: Sources are gathered by the vertices of this icosahedral level.
@@ -43,8 +42,10 @@ def patches_of(level: int) -> NDArray[np.int64]:
     return members
 
 
-class CorticalTransformer(Backbone):
-    """Turn features of some of the template's sources and a context into tokens; see the module.
+@implements(TransformerSpec)
+class CorticalTransformer(nn.Module):
+    """(B, S', F) features of S' of the template's sources and (B, C) context to (B, S', O) and
+    (B, P).
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ class CorticalTransformer(Backbone):
     ) -> None:
         super().__init__()
         self.sizes = sizes
-        members = patches_of(sizes.level)
+        members = patches_of(sizes.ico)
         slot = np.full(members.max() + 1, 0)
         slot[members[members >= 0]] = np.flatnonzero(members.ravel() >= 0)
         self.register_buffer("slot", torch.from_numpy(slot), persistent=False)
@@ -78,7 +79,8 @@ class CorticalTransformer(Backbone):
         self.pool_weight = nn.Linear(narrow, 1)
         self.to_token = nn.Linear(2 * narrow, wide)
         self.context_mlp = _perceptron(n_context, wide, wide)
-        self.blocks = nn.ModuleList(_Block(wide, sizes.n_heads) for _ in range(sizes.n_blocks))
+        n = sizes.n_attention_heads
+        self.blocks = nn.ModuleList(_Block(wide, n) for _ in range(sizes.n_blocks))
         self.norm = nn.LayerNorm(wide)
         self.to_source = nn.Linear(wide, narrow)
         self.skip_proj = nn.Linear(narrow, narrow, bias=False)

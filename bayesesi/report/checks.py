@@ -10,6 +10,7 @@ from bayesesi.conformal import FALSE_ALARM
 from bayesesi.explain.perturbation import MOVED
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import counted, figures, percent, plain
+from bayesesi.spec import ModelFamily, model_family
 from bayesesi.trust import standard_verdict
 
 #: An average of this many trials or fewer gets a note.
@@ -20,8 +21,9 @@ BELIEFS = {
     "distributed": "a smooth field over the cortex",
     "nothing": "noise only",
 }
-_BELIEF_OF = {"atoms": "focal", "patches": "focal", "gaussian": "distributed"}
-#: A difference of log evidence below this many standard errors is undecided.
+#: Families of shipped models that results of former versions name by the model.
+_FORMER = {"cortex": "diffusion", "parcels": "flow"}
+#: Errors of a difference of evidence within which it decides nothing.
 _UNDECIDED = 2.0
 #: Share of changed re-runs from which a note is shown.
 _MANY = 0.5
@@ -35,6 +37,13 @@ def much_left(reading: Reading) -> list[str]:
         "The model does not explain the whole recording: the residual is larger than noise. There "
         "may be a further source, or the source may lie in another place."
     ]
+
+
+def family_of(reading: Reading) -> ModelFamily:
+    """The family of the model; of results of former versions by the model's name."""
+    model = reading.about["model"]
+    family = str(model["details"].get("family"))
+    return model_family(_FORMER.get(family, family))
 
 
 def evidence_words(reading: Reading) -> str | None:
@@ -53,10 +62,10 @@ def evidence_words(reading: Reading) -> str | None:
 
 
 def other_belief(reading: Reading) -> list[str]:
-    """Return a sentence if the data prefer, or may prefer, another source prior."""
-    sentence = evidence_words(reading)
-    own = _BELIEF_OF.get(str(reading.about["model"]["name"]))
-    if sentence is None or own is None:
+    """A sentence where the data prefer, or may prefer, another description than the model's."""
+    said = evidence_words(reading)
+    own = family_of(reading).belief
+    if said is None or not own:
         return []
     share = reading.about["evidence"]["probability"]
     first = max(share, key=lambda name: float(share[name]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bayesesi.report.checks import family_of
 from bayesesi.report.reading import Reading
 
 _SOURCES = {
@@ -35,15 +36,6 @@ _SOURCES = {
     "sparse bayes": "Wipf & Nagarajan 2009, A unified Bayesian framework for MEG/EEG source "
     "imaging, NeuroImage 44:947. doi:10.1016/j.neuroimage.2008.02.059",
 }
-#: What each family of posteriors stands on.
-_OF_FAMILY = {
-    "atoms": ("sbi",),
-    "diffusion": ("sbi", "flow matching", "sparse bayes"),
-    "dipole": ("sbi",),
-    "flow": ("sbi",),
-    "gaussian": ("minimum norm",),
-    "patches": ("r_hat",),
-}
 
 
 def citations(reading: Reading) -> list[str]:
@@ -54,7 +46,7 @@ def citations(reading: Reading) -> list[str]:
     reading : of the result.
     """
     wanted = {"mne", "arviz"}
-    wanted.update(_OF_FAMILY.get(str(reading.about["model"]["details"].get("family")), ()))
+    wanted.update(family_of(reading).citations)
     if reading.about["head"]["forward"] == "template":
         wanted |= {"fsaverage", "bem"}
     if reading.has_regions:

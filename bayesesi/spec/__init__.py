@@ -1,6 +1,15 @@
 """Specs: what we believe, in TOML, checked when read."""
 
 from bayesesi.spec.base import Spec
+from bayesesi.spec.estimator import (
+    AtomsSpec,
+    DensitySpec,
+    DiffusionSpec,
+    DipolesSpec,
+    EstimatorSpec,
+    FlowSpec,
+)
+from bayesesi.spec.family import FamilySpec
 from bayesesi.spec.files import (
     SpecError,
     make_spec,
@@ -15,20 +24,12 @@ from bayesesi.spec.files import (
     templates_folder,
 )
 from bayesesi.spec.head import HeadSpec
+from bayesesi.spec.loss import LossSpec
+from bayesesi.spec.model import MODEL_FAMILIES, ModelFamily, model_family
+from bayesesi.spec.network import NetworkSpec, TransformerSpec
 from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import Quantity
-from bayesesi.spec.recipe import (
-    AtomRecipe,
-    CorticalRecipe,
-    DiffusionRecipe,
-    DipoleRecipe,
-    FieldLosses,
-    FlowRecipe,
-    MixtureShare,
-    Optimiser,
-    Recipe,
-    TransformerSpec,
-)
+from bayesesi.spec.recipe import MixtureShare, Optimiser, Recipe
 from bayesesi.spec.report import FIGURES, ReportFigure, ReportSection, ReportSpec
 from bayesesi.spec.simulator import SimulatorSpec
 from bayesesi.spec.source import (
@@ -41,23 +42,29 @@ from bayesesi.spec.source import (
     SmoothSpec,
     VolumeDipoleSpec,
 )
+from bayesesi.spec.strategy import StrategySpec, SupervisedSpec
 from bayesesi.spec.verdict import VerdictSpec
 from bayesesi.spec.volume_frame import VolumeFrameSpec
 
 __all__ = [
     "FIGURES",
-    "AtomRecipe",
-    "CorticalRecipe",
+    "MODEL_FAMILIES",
+    "AtomsSpec",
     "Count",
-    "DiffusionRecipe",
-    "DipoleRecipe",
+    "DensitySpec",
+    "DiffusionSpec",
     "DipoleSpec",
-    "FieldLosses",
-    "FlowRecipe",
+    "DipolesSpec",
+    "EstimatorSpec",
+    "FamilySpec",
+    "FlowSpec",
     "FocalSpec",
     "HeadSpec",
+    "LossSpec",
     "MixtureShare",
     "MixtureSpec",
+    "ModelFamily",
+    "NetworkSpec",
     "NoiseSpec",
     "Optimiser",
     "ParcelSpec",
@@ -71,11 +78,14 @@ __all__ = [
     "SmoothSpec",
     "Spec",
     "SpecError",
+    "StrategySpec",
+    "SupervisedSpec",
     "TransformerSpec",
     "VerdictSpec",
     "VolumeDipoleSpec",
     "VolumeFrameSpec",
     "make_spec",
+    "model_family",
     "read_report_spec",
     "read_spec",
     "report_specs",

@@ -19,7 +19,8 @@ from bayesesi.spec.base import SCHEMA, Spec
 from bayesesi.spec.head import HeadSpec
 from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import FAMILIES as QUANTITY_FAMILIES
-from bayesesi.spec.recipe import AtomRecipe, DiffusionRecipe, DipoleRecipe, FlowRecipe
+from bayesesi.spec.recipe import SCHEMA as RECIPE_SCHEMA
+from bayesesi.spec.recipe import Recipe
 from bayesesi.spec.report import ReportSpec
 from bayesesi.spec.simulator import SimulatorSpec
 from bayesesi.spec.source import (
@@ -30,6 +31,8 @@ from bayesesi.spec.source import (
     SmoothSpec,
     VolumeDipoleSpec,
 )
+from bayesesi.spec.upgrade import FAMILIES as FORMER_RECIPES
+from bayesesi.spec.upgrade import upgrade_recipe
 from bayesesi.spec.verdict import VerdictSpec
 from bayesesi.spec.volume_frame import VolumeFrameSpec
 
@@ -46,12 +49,7 @@ FAMILIES: dict[str, dict[str, type[Spec]]] = {
     "heads": {"bank": HeadSpec},
     "noise": {"sum": NoiseSpec},
     "simulators": {"": SimulatorSpec, "volume-frame": VolumeFrameSpec},
-    "recipes": {
-        "atoms": AtomRecipe,
-        "diffusion": DiffusionRecipe,
-        "flow": FlowRecipe,
-        "dipole": DipoleRecipe,
-    },
+    "recipes": {"": Recipe},  # its tables name families of their own, see ``registry``
     "verdicts": {"verdict": VerdictSpec},
     "reports": {"report": ReportSpec},
 }
@@ -182,13 +180,23 @@ def _read(path: Path, chain: tuple[str, ...]) -> tuple[dict[str, Any], str | Non
     kind = _kind_of_folder(path)
     parent = raw.pop("extend", None)
     if parent is None:
-        return raw, kind
+        return _upgraded(raw, kind), kind
     if not isinstance(parent, str) or parent in chain:
         raise SpecError([f"{path.name}: extend = {parent!r} must name another spec, and no circle"])
     if "name" not in raw:
         raise SpecError([f"{path.name}: extends {parent!r} and needs a name of its own; add name"])
     base, base_kind = _read(_find(parent, path.parent), (*chain, parent))
-    return _merge(base, raw), kind or base_kind
+    kind = kind or base_kind
+    return _merge(base, _upgraded(raw, kind, base)), kind
+
+
+def _upgraded(
+    raw: dict[str, Any], kind: str | None, base: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A recipe of schema 1 in the tables of today's; all else as it is."""
+    known = "estimator" in (base or {}) or raw.get("family") in FORMER_RECIPES
+    former = raw.get("schema") == 1 and kind in (None, "recipes") and known
+    return upgrade_recipe(raw, base) if former else raw
 
 
 def _kind_of_folder(path: Path) -> str | None:
@@ -196,13 +204,14 @@ def _kind_of_folder(path: Path) -> str | None:
 
 
 def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables are merged key by key; distributions and weights are replaced as a whole."""
+    """Tables are merged key by key; distributions, weights and other families are replaced."""
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
         tables = isinstance(old, dict) and isinstance(value, dict)
         whole = key in _WEIGHTS or (tables and not QUANTITIES.isdisjoint(old or {}))
-        merged[key] = _merge(old or {}, value) if tables and not whole else value
+        other = tables and "family" in value and value["family"] != (old or {}).get("family")
+        merged[key] = _merge(old or {}, value) if tables and not (whole or other) else value
     return merged
 
 
@@ -221,19 +230,30 @@ def make_spec(kind: str, table: Mapping[str, Any]) -> Spec:
     ------
     ValidationError, KeyError : a table that is none.
     """
+    if kind == "recipes":
+        found = _upgraded(dict(table), kind)
+        return Recipe.of_tables(found).model_validate(found)
     return FAMILIES[kind][str(table["family"])].model_validate(table)
 
 
 def _table(raw: dict[str, Any], kind: str | None, path: Path) -> type[Spec]:
     if "schema" not in raw:
         raise SpecError([f"{path.name}: schema is missing; begin with schema = {SCHEMA}"])
-    if raw.get("schema") != SCHEMA:
-        raise SpecError(
-            [f"{path.name}: schema = {raw.get('schema')!r}; this version reads schema = {SCHEMA}"]
-        )
     family = raw.get("family", "")
     if not family and kind is None and {"time_course", "source", "head", "noise"} & set(raw):
         kind = "simulators"
+    if not family and kind is None and {"estimator", "network", "losses"} & set(raw):
+        kind = "recipes"
+    schema = RECIPE_SCHEMA if kind == "recipes" else SCHEMA
+    if raw.get("schema") != schema:
+        raise SpecError(
+            [f"{path.name}: schema = {raw.get('schema')!r}; this version reads schema = {schema}"]
+        )
+    if kind == "recipes":
+        try:
+            return Recipe.of_tables(raw)
+        except InputError as error:
+            raise SpecError([f"{path.name}: {error}"]) from error
     if not family and kind != "simulators":
         every = [f for k in FAMILIES if kind in (None, k) for f in FAMILIES[k] if f]
         raise SpecError([f"{path.name}: family is missing; allowed are {some(every)}"])
@@ -304,6 +324,8 @@ def spec_schema(kind: str) -> dict[str, Any]:
     if kind not in FAMILIES:
         raise InputError(f"kind is one of {', '.join(FAMILIES)}, not {kind!r}")
     tables = tuple(FAMILIES[kind].values())
+    if kind == "recipes":
+        tables = (Recipe.of_every_family(),)
     union: Any = tables[0]
     for table in tables[1:]:
         union = union | table

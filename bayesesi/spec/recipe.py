@@ -1,13 +1,28 @@
-"""How a network is trained: from which simulators, how large, for how long."""
+"""How a network is trained: four tables that are chosen apart, from which simulators, how long.
+
+``[network]`` turns inputs into tokens, ``[estimator]`` tokens into a distribution, ``[[losses]]``
+say what is made small, ``[strategy]`` how cases are met. Each names its family, see ``registry``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializeAsAny, create_model, field_validator, model_validator
 
+from bayesesi.errors import InputError, some
+from bayesesi.registry import families, spec_of
 from bayesesi.spec.base import Spec, Table
+from bayesesi.spec.estimator import EstimatorSpec
+from bayesesi.spec.loss import LossSpec
+from bayesesi.spec.network import NetworkSpec
+from bayesesi.spec.strategy import StrategySpec, SupervisedSpec
+
+#: Version of the format of recipes.
+SCHEMA = 2
 
 
 class MixtureShare(Table):
@@ -17,43 +32,22 @@ class MixtureShare(Table):
     share: Annotated[float, Field(ge=1e-6, le=1e6)] = Field(
         1.0, description="relative number of cases"
     )
-    begins: Annotated[float, Field(ge=0, lt=1)] = Field(
+    start: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the training before its first case: easy simulators go first"
     )
-
-
-class TransformerSpec(Table):
-    """Sizes of the transformer over patches of the cortex."""
-
-    level: Literal[2, 3, 4] = Field(4, description="of the template's sources")
-    width: Annotated[int, Field(ge=8, le=1024)] = Field(64, description="numbers a token")
-    source_width: Annotated[int, Field(ge=4, le=256)] = Field(32, description="numbers a source")
-    place_width: Annotated[int, Field(ge=1, le=64)] = Field(
-        8, description="numbers that are learned for each source"
-    )
-    n_blocks: Annotated[int, Field(ge=1, le=24)] = Field(4, description="of attention")
-    n_heads: Annotated[int, Field(ge=1, le=16)] = Field(4, description="of attention")
-
-    @field_validator("n_heads")
-    @classmethod
-    def _divides(cls, n_heads: int, info: object) -> int:
-        width = getattr(info, "data", {}).get("width", n_heads)
-        if width % n_heads:
-            raise ValueError(f"must divide the width, {width}")
-        return n_heads
 
 
 class Optimiser(Table):
     """AdamW with a warm-up and a cosine, and an average of the weights along the way."""
 
     steps: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
-        description="of 64 cases each, on one device"
+        description="steps of 64 cases each, on one device"
     )
     rate: Annotated[float, Field(gt=0, le=1)] = Field(1e-3, description="largest learning rate")
     warm_up: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         300, description="steps in which the rate grows"
     )
-    decay: Annotated[float, Field(ge=0, le=1)] = Field(1e-4, description="of weights")
+    decay: Annotated[float, Field(ge=0, le=1)] = Field(1e-4, description="decay of weights")
     clip: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of a gradient")
     average: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.999, description="what is kept of the average of weights in a step"
@@ -61,123 +55,122 @@ class Optimiser(Table):
 
 
 class Recipe(Spec):
-    """What every recipe says.
-
-    Attributes
-    ----------
-    mixture : simulators that cases come from. optimiser : how weights are fitted.
-    seed : of weights and cases, a whole number from 0.
-    """
+    """How a network is trained."""
 
     kind: ClassVar[str] = "recipes"
 
+    schema_: Literal[2] = Field(  # type: ignore[assignment]
+        alias="schema", description="version of the format"
+    )
     prior: str = Field(description="a spec under priors/sources")
     mixture: tuple[MixtureShare, ...] = Field(min_length=1)
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    network: SerializeAsAny[NetworkSpec] | None = Field(None, description="the backbone")
+    estimator: SerializeAsAny[EstimatorSpec] = Field(description="from tokens to a distribution")
+    losses: tuple[SerializeAsAny[LossSpec], ...] = Field(min_length=1)
+    strategy: SerializeAsAny[StrategySpec] = SupervisedSpec()
     optimiser: Optimiser
 
     @field_validator("mixture")
     @classmethod
     def _starts(cls, mixture: tuple[MixtureShare, ...]) -> tuple[MixtureShare, ...]:
-        if all(ingredient.begins > 0 for ingredient in mixture):
-            raise ValueError("no simulator begins at 0; training must begin with one")
+        if all(each.start > 0 for each in mixture):
+            raise ValueError("no simulator starts at 0; training must begin with one")
         return mixture
 
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        estimator, name = self.estimator, f"estimator {self.family!r}"
+        if estimator.on_cortex and self.network is None:
+            raise ValueError(f'{name} needs a [network], such as family = "transformer"')
+        if not estimator.on_cortex and self.network is not None:
+            raise ValueError(f"{name} reads no tokens; leave [network] out")
+        for loss in self.losses:
+            if self.family not in loss.fits:
+                raise ValueError(
+                    f"loss {loss.name!r} does not train {name}; it trains {', '.join(loss.fits)}"
+                )
+        names = [loss.name for loss in self.losses]
+        if estimator.loss not in names:
+            raise ValueError(f"{name} needs the loss {estimator.loss!r}; add it to [[losses]]")
+        if len(set(names)) < len(names):
+            raise ValueError("a loss is named twice in [[losses]]; name it once, with one weight")
+        return self
+
+    @property
+    def family(self) -> str:
+        """The family of the estimator, which is that of the model."""
+        return self.estimator.name
+
+    @property
+    def ico(self) -> int:
+        """Icosahedral level of the template's sources that the network looks at; 5 without one."""
+        return int(getattr(self.network, "ico", 5))
+
+    def loss_weight(self, family: str) -> float:
+        """What a loss is multiplied by; 0 for one that the recipe does not have."""
+        return {loss.name: loss.weight for loss in self.losses}.get(family, 0.0)
+
     def beside(self, name: str) -> str | Path:
-        """Find the file beside the recipe that ``name`` stands for, else return the name."""
+        """The file beside the recipe that it names, else the name."""
         file = name if self.folder is None else self.folder / name
         return file if name.endswith(".toml") and Path(file).is_file() else name
 
     def mixture_at(self, along: float) -> tuple[MixtureShare, ...]:
-        """List what cases come from when a share ``along`` (0 to 1) of the training is over."""
-        return tuple(each for each in self.mixture if each.begins <= along)
+        """What cases come from when a share ``along`` of the training is over."""
+        return tuple(each for each in self.mixture if each.start <= along)
+
+    @classmethod
+    def of_tables(cls, raw: Mapping[str, Any]) -> type[Recipe]:
+        """The recipe class whose tables are those of the families that a file names.
+
+        Raises
+        ------
+        InputError : a family that is not known.
+        """
+        losses = raw.get("losses")
+        named = losses if isinstance(losses, list | tuple) else ()
+        return _recipe_class(
+            _named("network", raw.get("network")),
+            _named("estimator", raw.get("estimator")),
+            tuple(dict.fromkeys(f for each in named for f in _named("loss", each))),
+            _named("strategy", raw.get("strategy", {"family": "supervised"})),
+        )
+
+    @classmethod
+    def of_every_family(cls) -> type[Recipe]:
+        """The recipe class that takes tables of any family, for a schema."""
+        return _recipe_class(*map(families, ("network", "estimator", "loss", "strategy")))
 
 
-class CorticalRecipe(Recipe):
-    """Of a network that looks at every source of the template's cortex.
-
-    Attributes
-    ----------
-    backbone : sizes of the network.
-    """
-
-    backbone: TransformerSpec = TransformerSpec()
+def _named(kind: str, table: Any) -> tuple[str, ...]:
+    """The family that a table names, if it is one."""
+    if not isinstance(table, Mapping):
+        return ()
+    if "family" not in table:
+        raise InputError(f"{kind}.family is missing; allowed are {some(families(kind), 20)}")
+    return (spec_of(kind, table["family"]).model_fields["family"].default,)
 
 
-class AtomRecipe(CorticalRecipe):
-    """Of ``atoms``: which few patches of cortex there are; its prior is of the family patch."""
-
-    family: Literal["atoms"]
-    extents: Annotated[int, Field(ge=1, le=12)] = Field(
-        3, description="extents that are told apart"
-    )
-
-
-Weight = Annotated[float, Field(ge=0, le=1e6)]
-Estimator = Literal["zuko_nsf", "zuko_maf", "nsf", "maf", "gaussian", "evidential"]
-_FLOWS = (
-    "of sbi: spline or affine flows, of zuko or of nflows; or one pass: a Gaussian, or an "
-    "evidential head"
-)
-
-
-class FieldLosses(Table):
-    """How much each counts. All but the first two are of the posterior mean's head alone."""
-
-    denoising: Weight = Field(1.0, description="of a field under noise: what draws come from")
-    nothing: Weight = Field(0.2, description="cross-entropy of whether there is an event")
-    regression: Weight = Field(1.0, description="squares of what the mean misses")
-    forward: Weight = Field(0.0, description="squares of what its data miss, a number")
-    laplacian: Weight = Field(0.0, description="squares of what its neighbours differ by")
-    variation: Weight = Field(0.0, description="sizes of what its neighbours differ by")
-    temporal: Weight = Field(0.0, description="squares of its second differences in time")
-    group: Weight = Field(0.0, description="sizes of sources over the window (group lasso)")
-    band: Weight = Field(0.0, description="squares of what its spectrum of time misses")
+@cache
+def _recipe_class(
+    network: tuple[str, ...],
+    estimator: tuple[str, ...],
+    losses: tuple[str, ...],
+    strategy: tuple[str, ...],
+) -> type[Recipe]:
+    fields: dict[str, Any] = {}
+    for kind, names in (("network", network), ("estimator", estimator), ("strategy", strategy)):
+        if names:
+            fields[kind] = (_union(kind, names), Recipe.model_fields[kind])
+    if losses:
+        every: Any = tuple[_union("loss", losses), ...]  # type: ignore[misc]
+        fields["losses"] = (every, Recipe.model_fields["losses"])
+    made: type[Recipe] = create_model("Recipe", __base__=Recipe, __module__=__name__, **fields)
+    return made
 
 
-class DiffusionRecipe(CorticalRecipe):
-    """Of ``cortex``: the field of moments on the whole cortex, by denoising.
-
-    Attributes
-    ----------
-    losses : weights of the terms that are summed.
-    """
-
-    family: Literal["diffusion"]
-    matching: Literal["flow", "score"] = Field("flow", description="of velocities, or of scores")
-    losses: FieldLosses = FieldLosses()
-
-
-class DensityKeys(Table):
-    """Which density a network conditions."""
-
-    estimator: Estimator = Field("zuko_nsf", description=_FLOWS)
-    hidden: Annotated[int, Field(ge=8, le=512)] = Field(64, description="numbers of its layers")
-    transforms: Annotated[int, Field(ge=1, le=10)] = Field(3, description="one after the other")
-
-
-class FlowRecipe(CorticalRecipe, DensityKeys):
-    """Of ``parcels``: the activity of parcels of cortex, by a normalizing flow."""
-
-    family: Literal["flow"]
-    parcels: Annotated[int, Field(ge=68, le=400)] = Field(
-        150, description="of about equal area, within the 68 regions"
-    )
-    context: Annotated[int, Field(ge=4, le=256)] = Field(
-        32, description="numbers of the whole observation that the flow is given"
-    )
-    floor: Annotated[float, Field(ge=0.01, le=1.0)] = Field(
-        0.1, description="to which a parcel's activity is told, of the size of the data"
-    )
-
-
-class DipoleRecipe(Recipe, DensityKeys):
-    """Of ``dipole``: one or two free dipoles in the volume; its prior is of that family."""
-
-    family: Literal["dipole"]
-    replay: Annotated[int, Field(ge=1, le=100)] = Field(
-        1, description="times that a case is met on average: they are slow to make"
-    )
-    components: Annotated[int, Field(ge=1, le=32)] = Field(
-        8, description="places, or pairs of them, about which flows are mixed"
-    )
+def _union(kind: str, names: tuple[str, ...]) -> Any:
+    specs = tuple(spec_of(kind, name) for name in names)
+    every: Any = Union[specs]  # noqa: UP007
+    return Annotated[every, Field(discriminator="family")] if len(specs) > 1 else every

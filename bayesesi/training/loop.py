@@ -19,18 +19,9 @@ from torch.utils.data import DataLoader
 from bayesesi.errors import InputError
 from bayesesi.features import TrainingRange
 from bayesesi.prior import BLOCK
-from bayesesi.spec import (
-    AtomRecipe,
-    DiffusionRecipe,
-    DipoleRecipe,
-    FlowRecipe,
-    Recipe,
-    spec_hash,
-)
-from bayesesi.training.atom_examples import AtomExamples
-from bayesesi.training.data import PIECE, SESSION, Examples, ExampleStream
-from bayesesi.training.dipole_examples import DipoleExamples
-from bayesesi.training.field_examples import FieldExamples
+from bayesesi.spec import Recipe, Spec, spec_hash
+from bayesesi.training.data import MICROBATCH, SESSION, Cases, cases_of
+from bayesesi.training.strategy.base import Strategy
 
 #: Sessions that are held out, and steps between looks at them.
 _N_HELD, _EVERY = 12, 500
@@ -54,18 +45,9 @@ class Trained:
     history: dict[str, Any]
 
 
-def examples_of(recipe: Recipe, namespace: str = "train") -> Examples[Any, Any]:
-    """Choose what ``recipe``, of any family, trains on, for ``namespace``."""
-    if isinstance(recipe, AtomRecipe):
-        return AtomExamples(recipe, namespace)
-    if isinstance(recipe, DipoleRecipe):
-        return DipoleExamples(recipe, namespace)
-    assert isinstance(recipe, DiffusionRecipe | FlowRecipe)
-    return FieldExamples(recipe, namespace)
-
-
 def fit(
     recipe: Recipe,
+    prior: Spec,
     folder: str | Path,
     device: str = "auto",
     steps: int | None = None,
@@ -76,95 +58,111 @@ def fit(
 
     Parameters
     ----------
-    recipe : of any family. progress : show a bar.
-    device : ``"auto"``, ``"cpu"`` or ``"cuda"``. The same call under ``torchrun`` shares cases out.
+    recipe : what is trained, and how. prior : of the sources, that the recipe names.
+    folder : of the run. device : ``"auto"``, ``"cpu"`` or ``"cuda"``; the same call under
+        ``torchrun`` shares cases out.
     steps : instead of the recipe's, for a trial; the rate then falls as fast.
-    workers : processes that simulate.
+    workers : processes that simulate. progress : show a bar.
 
     Raises
     ------
     InputError : Lightning is not installed, or a folder whose run is of another recipe.
     """
-    try:
-        import lightning.pytorch as pl
-        from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
-        from lightning.pytorch.loggers import TensorBoardLogger
-    except ImportError as error:
-        raise InputError(
-            "training needs Lightning; install it with pip install 'bayesesi[train]'"
-        ) from error
-    from bayesesi.training.module import make_module
+    pl = _lightning()
+    from bayesesi.training.module import LearnedModule
 
     folder = Path(folder)
     optimiser = recipe.optimiser.model_copy(update={"steps": steps} if steps else {})
     recipe = recipe.model_copy(update={"optimiser": optimiser})
     last = folder / "checkpoints" / "last.ckpt"
     start = _start(last, spec_hash(recipe))
-    examples, held = examples_of(recipe), examples_of(recipe, "validate")
-    module = make_module(examples)
+    module, held = LearnedModule(recipe, prior), cases_of(recipe, "validate")
     began = time.time()
     with _quiet(), _threads(workers):
-        trainer = pl.Trainer(
-            default_root_dir=folder,
-            accelerator=device,
-            precision="bf16-mixed" if _on_gpu(device) else "32-true",
-            max_steps=optimiser.steps,
-            accumulate_grad_batches=SESSION // PIECE,
-            gradient_clip_val=optimiser.clip,
-            val_check_interval=_EVERY * (SESSION // PIECE),
-            check_val_every_n_epoch=None,
-            num_sanity_val_steps=0,
-            log_every_n_steps=20,
-            enable_progress_bar=progress,
-            enable_model_summary=False,
-            logger=TensorBoardLogger(folder, name="", version="curves"),
-            use_distributed_sampler=False,  # every process looks at all that is held out
-            **_shared(),
-            callbacks=[
-                EMAWeightAveraging(decay=optimiser.average, use_buffers=False),
-                ModelCheckpoint(
-                    folder / "checkpoints",
-                    save_last=True,
-                    save_top_k=0,
-                    every_n_train_steps=_SAVE,
-                    save_on_train_epoch_end=False,
-                ),
-            ],
-        )
+        trainer = pl.Trainer(**_options(recipe, folder, device, progress))
         looked = DataLoader(_Held(held), batch_size=None, generator=torch.Generator())
         if start < optimiser.steps:
-            loader = _loader(examples, start, workers)
+            loader = _loader(module.how, cases_of(recipe), start, workers)
             ckpt = last if start else None
             trainer.fit(module, loader, looked, ckpt_path=ckpt, weights_only=True)
         else:  # a run that had ended: its checkpoint holds the average of the weights
-            module.take(torch.load(last, map_location="cpu", weights_only=True))
+            module.load_checkpoint(torch.load(last, map_location="cpu", weights_only=True))
         trainer.validate(module, looked, verbose=False)
-    pieces = (piece for n in range(_N_SEEN) for piece in held.session(4 * n))
-    contexts = torch.cat([module.contexts(piece) for piece in pieces])
-    support = TrainingRange.of(contexts, module.context_names)
-    history = {
-        "steps": optimiser.steps,
-        "cases": optimiser.steps * SESSION * max(trainer.world_size, 1) // examples.replay,
-        "seconds": round(module.seconds + (time.time() - began) * (start < optimiser.steps)),
+    seconds = module.seconds + (time.time() - began) * (start < optimiser.steps)
+    return Trained(module.network.cpu().eval(), recipe, _history(module, trainer, held, seconds))
+
+
+def _lightning() -> Any:
+    try:
+        import lightning.pytorch as pl
+    except ImportError as error:
+        raise InputError(
+            "training needs Lightning; install it with pip install 'bayesesi[train]'"
+        ) from error
+    return pl
+
+
+def _options(recipe: Recipe, folder: Path, device: str, progress: bool) -> dict[str, Any]:
+    """What Lightning's trainer is told."""
+    from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    kept = ModelCheckpoint(
+        folder / "checkpoints",
+        save_last=True,
+        save_top_k=0,
+        every_n_train_steps=_SAVE,
+        save_on_train_epoch_end=False,
+    )
+    return {
+        "default_root_dir": folder,
+        "accelerator": device,
+        "precision": "bf16-mixed" if _on_gpu(device) else "32-true",
+        "max_steps": recipe.optimiser.steps,
+        "accumulate_grad_batches": SESSION // MICROBATCH,
+        "gradient_clip_val": recipe.optimiser.clip,
+        "val_check_interval": _EVERY * (SESSION // MICROBATCH),
+        "check_val_every_n_epoch": None,
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": 20,
+        "enable_progress_bar": progress,
+        "enable_model_summary": False,
+        "logger": TensorBoardLogger(folder, name="", version="curves"),
+        "use_distributed_sampler": False,  # every process looks at all that is held out
+        **_shared(),
+        "callbacks": [
+            EMAWeightAveraging(decay=recipe.optimiser.average, use_buffers=False),
+            kept,
+        ],
+    }
+
+
+def _history(module: Any, trainer: Any, held: Cases[Any], seconds: float) -> dict[str, Any]:
+    """On how much a network was trained, how well it does, and which contexts it met."""
+    cases = (case for n in range(_N_SEEN) for case in held.session(4 * n))
+    contexts = torch.cat([module.contexts(case) for case in cases])
+    steps = module.recipe.optimiser.steps
+    return {
+        "steps": steps,
+        "cases": steps * SESSION * max(trainer.world_size, 1) // module.how.replay,
+        "seconds": round(seconds),
         "device": str(module.device.type),
         "validation": {k: float(v) for k, v in trainer.callback_metrics.items()},
-        "support": asdict(support),
+        "support": asdict(TrainingRange.of(contexts, module.context_names)),
         "null": held.prior.null_probability,
     }
-    return Trained(module.network.cpu().eval(), recipe, history)
 
 
-def _loader(examples: Examples[Any, Any], start: int, workers: int) -> DataLoader[Any]:
-    stream = ExampleStream(examples, start)
+def _loader(strategy: Strategy, cases: Cases[Any], start: int, workers: int) -> DataLoader[Any]:
     context = "fork" if workers else None
     return DataLoader(
-        stream,
+        strategy.stream(cases, start),
         batch_size=None,
         generator=torch.Generator(),  # else it would draw a seed from the global one
         num_workers=workers,
         multiprocessing_context=context,
         # a worker makes a block at once, so that two of them must have room
-        prefetch_factor=2 * BLOCK // PIECE if workers else None,
+        prefetch_factor=2 * BLOCK // MICROBATCH if workers else None,
         persistent_workers=bool(workers),
     )
 
@@ -172,18 +170,18 @@ def _loader(examples: Examples[Any, Any], start: int, workers: int) -> DataLoade
 class _Held(torch.utils.data.Dataset[Any]):
     """Sessions that are held out, made once; every third block, so that simulators mix."""
 
-    def __init__(self, examples: Examples[Any, Any]) -> None:
-        self.examples = examples
-        self.pieces: list[Any] = []
+    def __init__(self, cases: Cases[Any]) -> None:
+        self.cases = cases
+        self.kept: list[Any] = []
 
     def __len__(self) -> int:
-        return _N_HELD * (SESSION // PIECE)
+        return _N_HELD * (SESSION // MICROBATCH)
 
     def __getitem__(self, k: int) -> Any:
-        if not self.pieces:
-            sessions = [self.examples.session(4 * n) for n in range(_N_HELD)]
-            self.pieces = [piece for session in sessions for piece in session]
-        return self.pieces[k]
+        if not self.kept:
+            sessions = [self.cases.session(4 * n) for n in range(_N_HELD)]
+            self.kept = [case for session in sessions for case in session]
+        return self.kept[k]
 
 
 def _start(last: Path, recipe_hash: str) -> int:
@@ -217,7 +215,7 @@ def _shared() -> dict[str, Any]:
     if world == 1:
         return {}
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
-    # heads take turns, see FieldModule: in a step some are not used
+    # heads take turns, see LearnedModule: in a step some are not used
     strategy = "ddp_find_unused_parameters_true"
     return {"devices": local, "num_nodes": world // local, "strategy": strategy}
 

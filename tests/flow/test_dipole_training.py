@@ -48,8 +48,8 @@ pytestmark = pytest.mark.usefixtures("few_held_out")
 def _few_heads() -> Iterator[None]:
     few = partial(DipoleBelief, n_heads=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bayesesi.training.dipole_examples.DipoleBelief", few)
-        patch.setattr("bayesesi.model.learned.DipoleBelief", few)
+        patch.setattr("bayesesi.training.cases.dipole.DipoleBelief", few)
+        patch.setattr("bayesesi.model.dipole.DipoleBelief", few)
         yield
 
 

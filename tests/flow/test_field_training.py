@@ -109,7 +109,7 @@ def test_processes_of_torchrun_share_the_cases(tmp_path: Path, model: FieldModel
 def test_scores_are_learned_as_well(tmp_path: Path, obs: object) -> None:
     assert isinstance(obs, Observation)
     model = trained(tmp_path, "score", steps=2)
-    assert model.recipe.matching == "score"
+    assert model.recipe.estimator.model_dump()["matching"] == "score"
     assert np.isfinite(model.posterior(obs).sample(2)).all()
 
 

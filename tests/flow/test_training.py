@@ -19,8 +19,9 @@ import bayesesi
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError
 from bayesesi.model import AtomModel, read_weights, write_weights
-from bayesesi.spec import AtomRecipe, MixtureShare, SpecError, read_spec
-from bayesesi.training import AtomExamples, ExampleStream
+from bayesesi.spec import AtomsSpec, MixtureShare, Recipe, SpecError, read_spec
+from bayesesi.training import CaseStream
+from bayesesi.training.cases.atoms import AtomCases
 from tests.flow.small import TINY
 
 RECIPE = """
@@ -91,13 +92,13 @@ def test_a_run_that_had_ended_gives_its_weights_again(recipe: Path, tmp_path: Pa
     assert again.history["support"] == first.history["support"]
 
 
-class _Named(AtomExamples):
+class _Named(AtomCases):
     """Of every block, the name of the simulator it is of."""
 
-    def _simulator(self, ingredient: MixtureShare) -> Any:
-        return SimpleNamespace(block=lambda *_: [ingredient.simulator])
+    def _simulator(self, share: MixtureShare) -> Any:
+        return SimpleNamespace(block=lambda *_: [share.simulator])
 
-    def pieces(self, batch: Any, rng: np.random.Generator) -> Any:
+    def microbatches(self, batch: Any, rng: np.random.Generator) -> Any:
         return [batch]
 
 
@@ -109,40 +110,42 @@ def test_a_simulator_gives_no_case_before_it_begins(tmp_path: Path) -> None:
     path = tmp_path / "late.toml"
     path.write_text(late)
     spec = read_spec(path)
-    assert isinstance(spec, AtomRecipe)
-    met = list(islice(ExampleStream(_Named(spec)), 64))
+    assert isinstance(spec, Recipe)
+    met = list(islice(CaseStream(_Named(spec)), 64))
     assert set(met[:48]) == {"single-frame"}
     assert set(met[48:]) == {"single-frame", "frame-any-cap"}
     path.write_text(late.replace('"single-frame"', '"single-frame"\nbegins = 0.5'))
-    with pytest.raises(SpecError, match="no simulator begins at 0"):
+    with pytest.raises(SpecError, match="no simulator starts at 0"):
         read_spec(path)
 
 
-def test_examples_are_the_same_for_any_start(recipe: Path) -> None:
+def test_cases_are_the_same_for_any_start(recipe: Path) -> None:
     spec = read_spec(recipe)
-    assert isinstance(spec, AtomRecipe)
-    examples = AtomExamples(spec)
-    first = next(iter(ExampleStream(examples, start=4)))
-    again = AtomExamples(spec).session(4)[0]
-    torch.testing.assert_close(first.scene.features, again.scene.features, rtol=0, atol=0)
-    assert torch.equal(first.target, again.target)
-    assert not torch.equal(first.target, examples.session(5)[0].target)
-    session = examples.session(4)
-    assert sum(len(piece.target) for piece in session) == 64
-    n_atoms = examples.atoms.n_centres * spec.extents
-    for piece in session:
-        assert 0 <= int(piece.target.min()) <= int(piece.target.max()) <= n_atoms
-        assert (piece.given <= 2).all()
+    assert isinstance(spec, Recipe)
+    assert isinstance(spec.estimator, AtomsSpec)
+    cases = AtomCases(spec)
+    first = next(iter(CaseStream(cases, start=4)))
+    again = AtomCases(spec).session(4)[0]
+    features = (each.inputs.scan.features for each in (first, again))
+    torch.testing.assert_close(*features, rtol=0, atol=0)
+    assert torch.equal(first.truth.target, again.truth.target)
+    assert not torch.equal(first.truth.target, cases.session(5)[0].truth.target)
+    session = cases.session(4)
+    assert sum(map(len, session)) == 64
+    n_atoms = cases.atoms.n_centres * spec.estimator.extents
+    for case in session:
+        assert 0 <= int(case.truth.target.min()) <= int(case.truth.target.max()) <= n_atoms
+        assert (case.inputs.given <= 2).all()
 
 
 def test_what_should_come_next_is_the_truth_strongest_first(recipe: Path) -> None:
     """Places within a cell of the coarse cortex; strengths as the sensors would see them."""
     spec = read_spec(recipe)
-    assert isinstance(spec, AtomRecipe)
-    examples = AtomExamples(spec)
-    batch = examples._simulator(spec.mixture[0]).block(1, spec.seed, "train")[0]
-    events = examples._events(batch, batch.leadfield)
-    coarse = template_source_space(4).positions[examples.atoms.centres]
+    assert isinstance(spec, Recipe)
+    cases = AtomCases(spec)
+    batch = cases._simulator(spec.mixture[0]).block(1, spec.seed, "train")[0]
+    events = cases._events(batch, batch.leadfield)
+    coarse = template_source_space(4).positions[cases.atoms.centres]
     fine = template_source_space(5).positions
     several = 0
     for k, event in enumerate(events):
@@ -150,7 +153,7 @@ def test_what_should_come_next_is_the_truth_strongest_first(recipe: Path) -> Non
         assert (event >= 0).sum() == truth.count
         if not truth.count:
             continue
-        places = coarse[event[: truth.count] % examples.atoms.n_centres]
+        places = coarse[event[: truth.count] % cases.atoms.n_centres]
         apart = np.linalg.norm(places[:, None] - fine[truth.centres], axis=2)
         assert apart.min(axis=1).max() < 0.008
         slots = batch.courses.shape[1]
@@ -182,13 +185,14 @@ from bayesesi.training import module
 from bayesesi.training.loop import fit
 from bayesesi.spec import read_spec
 of._SAVE, of._N_HELD, of._N_SEEN = 2, 1, 2
-step = module.AtomModule.training_step
+step = module.LearnedModule.training_step
 def killed(self, *arguments):
     if self.global_step == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, *arguments)
-module.AtomModule.training_step = killed
-fit(read_spec(sys.argv[1]), sys.argv[2], "cpu", workers=0, progress=False)
+module.LearnedModule.training_step = killed
+recipe = read_spec(sys.argv[1])
+fit(recipe, read_spec(recipe.prior), sys.argv[2], "cpu", workers=0, progress=False)
 """
 
 

@@ -32,7 +32,7 @@ from bayesesi.prior import (
     block_generator,
     distribution_of,
 )
-from bayesesi.spec import DipoleRecipe, MixtureShare, Optimiser, Quantity, VolumeDipoleSpec
+from bayesesi.spec import DipolesSpec, Quantity, VolumeDipoleSpec
 
 CHANNELS = ("Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2").split()
 N_HEADS = 2
@@ -41,20 +41,9 @@ ESTIMATORS = ("zuko_nsf", "zuko_maf", "nsf", "maf", "gaussian", "evidential")
 PLACE, MOMENT = np.array([0.03, 0.02, 0.06]), np.array([20e-9, -30e-9, 60e-9])
 
 
-def recipe(estimator: str = "nsf") -> DipoleRecipe:
-    return DipoleRecipe(
-        schema=1,
-        name="tiny",
-        description="As small as can be.",
-        family="dipole",
-        prior="volume-dipole",
-        mixture=(MixtureShare(simulator="frame-dipole"),),
-        optimiser=Optimiser(steps=1),
-        estimator=estimator,
-        hidden=16,
-        transforms=2,
-        components=4,
-    )
+def small(density: str = "nsf") -> DipolesSpec:
+    """As small as can be."""
+    return DipolesSpec(density=density, hidden=16, transforms=2, components=4)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +79,7 @@ def obs() -> Observation:
 
 @pytest.fixture(scope="module")
 def posterior(obs: Observation, belief: DipoleBelief) -> DipolePosterior:
-    estimator = DipoleEstimator(recipe())
+    estimator = DipoleEstimator(small())
     return dipole_posterior(obs, estimator, belief, n_proposals=600)
 
 
@@ -336,7 +325,7 @@ def test_a_density_that_is_none_is_found_out(posterior: DipolePosterior) -> None
 
 def _ratio(estimator: str, k: int, posterior: DipolePosterior) -> NDArray[np.float64]:
     """(4000,) r / q."""
-    net, summary = DipoleEstimator(recipe(estimator)).eval(), posterior.summary
+    net, summary = DipoleEstimator(small(estimator)).eval(), posterior.summary
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)
         drawn = net.sample(4000, k, summary)
@@ -390,7 +379,7 @@ def test_draws_lie_where_the_dipole_is(posterior: DipolePosterior) -> None:
 def test_moments_are_those_of_least_squares_where_the_head_is_known(belief: DipoleBelief) -> None:
     """One head and little noise: given the place, m = (L L')^-1 L y, but for how P is blurred."""
     obs = observation(noise_uV=0.2)
-    estimator = DipoleEstimator(recipe())
+    estimator = DipoleEstimator(small())
     belief = DipoleBelief(belief.spec, 1)
     post = dipole_posterior(obs, estimator, belief, n_proposals=400)
     place = torch.tensor(PLACE)[None, None].float().expand(300, 1, 3)
@@ -443,7 +432,7 @@ def test_sbi_takes_them(posterior: DipolePosterior) -> None:
 
 
 def test_only_the_templates_volume_will_do(obs: Observation, belief: DipoleBelief) -> None:
-    estimator = DipoleEstimator(recipe())
+    estimator = DipoleEstimator(small())
     own = replace(obs, forward=replace(obs.forward, banked=None))
     with pytest.raises(InputError, match="template_forward"):
         dipole_posterior(own, estimator, belief)
@@ -477,7 +466,7 @@ def test_a_spec_says_what_it_may_hold() -> None:
 def test_the_moment_that_is_told_is_its_size_over_time(belief: DipoleBelief) -> None:
     """Not a bound on it: the largest length of J(t) over the samples, draw by draw."""
     obs = observation(12)
-    post = dipole_posterior(obs, DipoleEstimator(recipe()), belief, n_proposals=300)
+    post = dipole_posterior(obs, DipoleEstimator(small()), belief, n_proposals=300)
     draws, k = post.dipoles(500, post.seed), post.likely_count
     own = draws.moment[draws.count == k, 0]
     sizes = [max(np.linalg.norm(one @ f) for f in obs.time_basis.functions) for one in own]
@@ -488,7 +477,7 @@ def test_the_moment_that_is_told_is_its_size_over_time(belief: DipoleBelief) -> 
 def test_one_draw_with_all_the_weight_still_has_a_volume(belief: DipoleBelief) -> None:
     obs = observation()
     loud = replace(obs, values=1e5 * obs.values)
-    post = dipole_posterior(loud, DipoleEstimator(recipe()), belief, n_proposals=100)
+    post = dipole_posterior(loud, DipoleEstimator(small()), belief, n_proposals=100)
     assert post.sample_efficiency < 0.05
     assert (post.confidence_volume(0.9, 1) > 0).all()
     assert np.isfinite(post.place_probability(1)).all()

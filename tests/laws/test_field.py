@@ -10,18 +10,28 @@ import torch
 from torch import Tensor
 
 from bayesesi.estimator.field import _N_GATES as N_GATES
-from bayesesi.estimator.field import FieldDenoiser, SourceGaussian, conditioned, minimum_norm
+from bayesesi.estimator.field import (
+    FieldCaseInputs,
+    FieldDenoiser,
+    MeanField,
+    SourceGaussian,
+    conditioned,
+    minimum_norm,
+)
 from bayesesi.estimator.vector_field import field_estimator
 from bayesesi.features import FieldForward, FieldInputs, TemporalGroups
 from bayesesi.features.field import template_smoothing
+from bayesesi.loss import Case, FieldCase, FieldTruth, Question
+from bayesesi.loss.base import make_losses
+from bayesesi.loss.denoising import DenoisingLoss
 from bayesesi.posterior.diffusion import draw_fields
 from bayesesi.posterior.diffusion import posterior as of_draws
-from bayesesi.spec import FieldLosses, TransformerSpec
-from bayesesi.training import FieldExample
-from bayesesi.training.losses import denoising_loss, mean_losses
+from bayesesi.registry import families, spec_of
+from bayesesi.spec import TransformerSpec
+from bayesesi.spec.loss import DenoisingSpec
 from tests.flow.small import LEVEL, observation
 
-SIZES = TransformerSpec(level=LEVEL, width=16, source_width=8, n_blocks=1, n_heads=2)
+SIZES = TransformerSpec(ico=LEVEL, width=16, source_width=8, n_blocks=1, n_attention_heads=2)
 #: Cases, and courses of time.
 B, Q = 3, 3
 
@@ -256,20 +266,22 @@ def test_sbi_sees_the_velocity_and_the_score_of_the_denoiser(
 
 
 @pytest.fixture(scope="module")
-def example(forward: FieldForward, scene: FieldInputs) -> FieldExample:
+def case(forward: FieldForward, scene: FieldInputs) -> FieldCase:
     field = torch.randn(forward.n_sources, B, Q, generator=torch.Generator().manual_seed(7))
     field[:, 2] = 0  # nothing is active
     functions = torch.from_numpy(observation().time_basis.functions).float()
-    return FieldExample(forward, scene, field, functions, seed=3)
+    return Case(FieldCaseInputs(forward, scene, LEVEL), FieldTruth(field, functions), seed=3)
 
 
 @pytest.mark.parametrize("matching", ["flow", "score"])
 def test_denoising_is_of_cases_with_an_event_and_its_gradients_are_finite(
-    moved: FieldDenoiser, example: FieldExample, matching: str
+    moved: FieldDenoiser, case: FieldCase, matching: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    each = denoising_loss(moved, example, matching)  # type: ignore[arg-type]
+    monkeypatch.setattr(moved, "matching", matching)
+    loss = DenoisingLoss(DenoisingSpec())
+    each = loss(Question(case, moved))
     assert each.shape == (2,)
-    torch.testing.assert_close(denoising_loss(moved, example, matching), each)  # type: ignore[arg-type]
+    torch.testing.assert_close(loss(Question(case, moved)), each)
     moved.zero_grad()
     each.mean().backward()
     grads = [p.grad for p in moved.parameters() if p.grad is not None]
@@ -278,35 +290,58 @@ def test_denoising_is_of_cases_with_an_event_and_its_gradients_are_finite(
 
 
 def test_each_loss_of_the_mean_acts_and_reaches_no_draw(
-    moved: FieldDenoiser, example: FieldExample
+    moved: FieldDenoiser, case: FieldCase
 ) -> None:
-    every = FieldLosses(**dict.fromkeys(FieldLosses.model_fields, 1.0))
-    losses = mean_losses(moved, example, every, LEVEL)
-    assert set(losses) == set(FieldLosses.model_fields) - {"denoising"}
+    fitting = [spec_of("loss", name) for name in families("loss")]
+    specs = tuple(spec(weight=1.0) for spec in fitting if "diffusion" in spec.fits)
+    losses = {n: loss for n, loss in make_losses(specs).items() if not loss.of_draws}
+    assert len(losses) == 8
+    question = Question(case, moved)
     for name, loss in losses.items():
         moved.zero_grad(set_to_none=True)
-        loss.backward(retain_graph=True)
+        each = loss(question)
+        assert each.shape == ((3,) if name == "no-event" else (2,)), name
+        each.mean().backward(retain_graph=True)
         head = moved.backbone.source_head[-1].weight.grad
-        if name == "nothing":
+        if name == "no-event":
             assert head is None
             continue
         assert head is not None
         assert torch.isfinite(head).all(), name
         assert head[: len(head) // 2].abs().max() == 0, name
         assert head[len(head) // 2 :].abs().max() > 0, name
-    few = mean_losses(moved, example, FieldLosses(), LEVEL)
-    assert set(few) == {"nothing", "regression"}
 
 
-def test_losses_are_least_where_they_should_be() -> None:
-    from bayesesi.training import losses
+def test_a_loss_of_no_weight_is_left_out() -> None:
+    specs = tuple(spec_of("loss", name)(weight=0.0) for name in ("laplacian", "band-power"))
+    assert list(make_losses((*specs, DenoisingSpec()))) == ["denoising"]
 
-    field = torch.randn(324, 2, 6, generator=torch.Generator().manual_seed(8))
-    assert float(losses._band(field, field)) == 0
-    assert float(losses._band(field.roll(1, 2), field)) < 1e-10  # a delay has the same spectrum
-    assert float(losses._band(2 * field, field)) > 0
-    assert float(losses._differences(torch.ones(324, 2, 6), LEVEL).abs().max()) == 0
-    line = torch.arange(6.0).expand(324, 2, 6)
-    assert float(losses._second(line)) == 0
-    assert float(losses._second(line**2)) == pytest.approx(4.0)
-    assert float(losses._second(line[:, :, :2])) == 0
+
+class _Known:
+    """An estimator whose mean is given."""
+
+    def __init__(self, mean: torch.Tensor) -> None:
+        self.mean = mean
+
+    def answer(self, inputs: FieldCaseInputs) -> MeanField:
+        return MeanField(self.mean, torch.zeros(B))
+
+
+def test_losses_are_least_where_they_should_be(case: FieldCase) -> None:
+    """0 at what each asks for, above 0 elsewhere."""
+
+    def loss(name: str, mean: torch.Tensor) -> float:
+        (made,) = make_losses((spec_of("loss", name)(weight=1.0),)).values()
+        return float(made(Question(case, _Known(mean))).mean())  # type: ignore[arg-type]
+
+    truth = case.truth.field
+    other = truth.roll(1, 0)
+    for name in ("regression", "band-power"):
+        assert loss(name, truth) < 1e-12, name
+        assert loss(name, 2 * other) > 1e-6, name
+    flat = torch.ones_like(truth)
+    for name in ("laplacian", "total-variation"):
+        assert loss(name, flat) == 0
+        assert loss(name, truth) > 0
+    assert loss("group-sparsity", truth) > loss("group-sparsity", truth / 2)
+    assert loss("temporal-smoothness", truth) > 4 * loss("temporal-smoothness", truth / 4)

@@ -182,3 +182,47 @@ def test_patches_are_a_partition_of_each_level() -> None:
         assert sorted(members[members >= 0]) == list(range(n))
         count = (members >= 0).sum(axis=1)
         assert count.max() <= 1.4 * n / 84 + 2
+
+
+@pytest.fixture(scope="module")
+def network() -> CorticalTransformer:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes = TransformerSpec(ico=2, width=16, source_width=8, n_blocks=2, n_attention_heads=2)
+        return CorticalTransformer(sizes, 5, 3, 2, 2)
+
+
+def test_the_backbone_begins_by_adding_nothing(network: CorticalTransformer) -> None:
+    out, ends = network(torch.ones(3, 324, 5), torch.ones(3, 3), torch.arange(324))
+    assert out.shape == (3, 324, 2)
+    assert ends.shape == (3, 2)
+    assert not out.any()
+    assert not ends.any()
+
+
+def test_sources_may_come_in_any_order_and_some_be_absent(network: CorticalTransformer) -> None:
+    """And what is absent, or another case, changes nothing of its own; a change is seen by all."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        for parameter in (
+            *network.source_head[-1].parameters(),
+            *network.global_head[-1].parameters(),
+        ):
+            torch.nn.init.normal_(parameter)
+    features = torch.randn(2, 300, 5, generator=generator)
+    context = torch.randn(2, 3, generator=generator)
+    sources = torch.randperm(324, generator=generator)[:300]
+    order = torch.randperm(300, generator=generator)
+    out, ends = network(features, context, sources)
+    again, same = network(features[:, order], context, sources[order])
+    torch.testing.assert_close(again, out[:, order], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(same, ends, atol=1e-5, rtol=1e-4)
+    alone, _ = network(features[:1], context[:1], sources)
+    torch.testing.assert_close(alone, out[:1], atol=1e-5, rtol=1e-4)
+    moved = features.clone()
+    moved[:, 7] += 1
+    other, _ = network(moved, context, sources)
+    assert ((other - out).abs().amax((0, 2)) > 0).float().mean() > 0.9
+    (out.sum() + ends.sum()).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())

@@ -8,35 +8,39 @@ import torch
 
 from bayesesi.anatomy import Parcels, template_parcellation, template_parcels, template_source_space
 from bayesesi.errors import InputError
+from bayesesi.estimator.field import FieldCaseInputs
 from bayesesi.estimator.parcel_gaussian import parcel_gaussian
 from bayesesi.estimator.parcels import ParcelEstimator
 from bayesesi.features import FieldForward, ParcelForward, TemporalGroups
+from bayesesi.loss import Case, FieldTruth, Question
+from bayesesi.loss.base import make_losses
 from bayesesi.posterior.flow import ParcelPosterior, parcel_posterior
-from bayesesi.spec import FlowRecipe, MixtureShare, Optimiser, TransformerSpec
-from bayesesi.training import FieldExample
-from bayesesi.training.losses import parcel_losses
+from bayesesi.spec import Recipe, make_spec
 from tests.flow.small import LEVEL, observation
 
 ESTIMATORS = ("zuko_nsf", "zuko_maf", "nsf", "maf", "gaussian", "evidential")
 
 
-def recipe(estimator: str = "nsf", level: int = LEVEL, parcels: int = 150) -> FlowRecipe:
+def recipe(density: str = "nsf", ico: int = LEVEL, parcels: int = 150) -> Recipe:
     """As small as can be."""
-    return FlowRecipe(
-        schema=1,
-        name="tiny",
-        description="As small as can be.",
-        family="flow",
-        prior="focal",
-        mixture=(MixtureShare(simulator="single-frame"),),
-        backbone=TransformerSpec(level=level, width=16, source_width=8, n_blocks=1, n_heads=2),
-        optimiser=Optimiser(steps=1),
-        parcels=parcels,
-        estimator=estimator,
-        hidden=16,
-        transforms=2,
-        context=4,
+    sizes = {"width": 16, "source_width": 8, "n_blocks": 1, "n_attention_heads": 2}
+    own = {"parcels": parcels, "hidden": 16, "transforms": 2, "context": 4}
+    found = make_spec(
+        "recipes",
+        {
+            "schema": 2,
+            "name": "tiny",
+            "description": "As small as can be.",
+            "prior": "focal",
+            "mixture": [{"simulator": "single-frame"}],
+            "network": {"family": "transformer", "ico": ico, **sizes},
+            "estimator": {"family": "flow", "density": density, **own},
+            "losses": [{"family": "parcel-nll"}, {"family": "no-event"}],
+            "optimiser": {"steps": 1},
+        },
     )
+    assert isinstance(found, Recipe)
+    return found
 
 
 def moved(estimator: str, parcels: Parcels) -> ParcelEstimator:
@@ -213,12 +217,14 @@ def test_losses_have_finite_gradients(two: Parcels, estimator: str) -> None:
     field = torch.randn(forward.field.n_sources, *scene.size.shape, generator=generator)
     field[:, 2] = 0  # nothing is active
     functions = torch.from_numpy(obs.time_basis.functions).float()
-    example = FieldExample(forward.field, scene, field, functions, seed=3)
-    each, nothing = parcel_losses(network, example, forward)
+    case = Case(FieldCaseInputs(forward.field, scene, LEVEL), FieldTruth(field, functions), seed=3)
+    nll, no_event = make_losses(recipe().losses).values()
+    question = Question(case, network)
+    each, nothing = nll(question), no_event(question)
     assert each.shape == (2 * scene.size.shape[1],)
-    again, _ = parcel_losses(network, example, forward)
-    torch.testing.assert_close(again, each)
-    (each.mean() + nothing).backward()
+    torch.testing.assert_close(nll(Question(case, network)), each)
+    assert nothing.shape == (3,)
+    (each.mean() + nothing.mean()).backward()
     grads = [p.grad for p in network.parameters() if p.grad is not None]
     assert all(torch.isfinite(grad).all() for grad in grads)
     assert sum(float(grad.abs().sum()) for grad in grads) > 0

@@ -23,10 +23,14 @@ from numpy.typing import NDArray
 
 from bayesesi.anatomy import template_source_space
 from bayesesi.estimator.atoms import AtomEstimator
+from bayesesi.loss import AtomCase, Question
+from bayesesi.loss.next_source import NextSourceLoss
+from bayesesi.registry import implements
 from bayesesi.simulator import Batch
-from bayesesi.spec import AtomRecipe, read_spec
-from bayesesi.training import AtomExample, AtomExamples, fit
-from bayesesi.training.losses import atom_loss
+from bayesesi.spec import AtomsSpec, PatchSpec, Recipe, read_spec
+from bayesesi.spec.loss import NextSourceSpec
+from bayesesi.training import fit
+from bayesesi.training.cases.atoms import AtomCases
 
 HERE = Path(__file__).parents[2] / "reports" / "ablations"
 SPECS = Path(__file__).parent / "specs"
@@ -42,44 +46,41 @@ _SCANNED, _CONTEXT = slice(0, 6), slice(4, 7)
 N_HELD = 16
 
 
-class WithoutScan(AtomExamples):
+class WithoutScan(AtomCases):
     """Minimum norms, lead field and what is given; nothing of the scan."""
 
-    def pieces(self, batch: Batch, rng: np.random.Generator) -> list[AtomExample]:
-        return [blinded(piece) for piece in super().pieces(batch, rng)]
+    def microbatches(self, batch: Batch, rng: np.random.Generator) -> list[AtomCase]:
+        return [blinded(case) for case in super().microbatches(batch, rng)]
 
 
-def blinded(piece: AtomExample) -> AtomExample:
-    scene = piece.scene
+def blinded(case: AtomCase) -> AtomCase:
+    scene = case.inputs.scan
     features, context = scene.features.clone(), scene.context.clone()
     features[:, :, _SCANNED] = 0
     context[:, _CONTEXT] = 0
     level = torch.zeros_like(scene.log_likelihood)
     nothing = torch.zeros_like(scene.nothing)
-    return replace(
-        piece,
-        scene=replace(
-            scene, log_likelihood=level, nothing=nothing, features=features, context=context
-        ),
-    )
+    blind = {"features": features, "context": context}
+    scan = replace(scene, log_likelihood=level, nothing=nothing, **blind)
+    return replace(case, inputs=replace(case.inputs, scan=scan))
 
 
-def recipe_of(arm: str) -> AtomRecipe:
+def recipe_of(arm: str) -> Recipe:
     spec = read_spec(SPECS / f"ablation-{'full' if arm == 'no-scan' else arm}.toml")
-    assert isinstance(spec, AtomRecipe)
+    assert isinstance(spec, Recipe)
     return spec
 
 
 def run(arm: str) -> None:
-    import bayesesi.training.loop as loop
-
-    kind = WithoutScan if arm == "no-scan" else AtomExamples
-    before = loop.examples_of
-    loop.examples_of = lambda recipe, namespace="train": kind(recipe, namespace)  # type: ignore[assignment,arg-type]
+    kind = WithoutScan if arm == "no-scan" else AtomCases
+    recipe = recipe_of(arm)
+    prior = read_spec(recipe.prior)
+    assert isinstance(prior, PatchSpec)
+    implements(AtomsSpec, "case")(kind)
     try:
-        trained = fit(recipe_of(arm), RUNS / arm, "cpu", workers=1)
+        trained = fit(recipe, prior, RUNS / arm, "cpu", workers=1)
     finally:
-        loop.examples_of = before
+        implements(AtomsSpec, "case")(AtomCases)
     assert isinstance(trained.network, AtomEstimator)
     judged = kind(recipe_of("full"), "validate")
     row = {"arm": arm, **judge(trained.network, judged), "seconds": trained.history["seconds"]}
@@ -87,21 +88,21 @@ def run(arm: str) -> None:
     (HERE / f"{arm}.json").write_text(json.dumps(row, indent=1) + "\n")
 
 
-def judge(network: AtomEstimator, held: AtomExamples) -> dict[str, Any]:
+def judge(network: AtomEstimator, held: AtomCases) -> dict[str, Any]:
     """Held-out nats of all questions, and mm from the likeliest first place to the true one."""
-    sources = torch.from_numpy(held.atoms.centres)
-    place = torch.from_numpy(held.atoms.log_place).float()
+    loss = NextSourceLoss(NextSourceSpec())
     nats: list[NDArray[np.float64]] = []
     errors: list[NDArray[np.float64]] = []
-    positions = template_source_space(held.recipe.backbone.level).positions[held.atoms.centres]
+    positions = template_source_space(held.recipe.ico).positions[held.atoms.centres]
     for number in range(N_HELD):
-        for piece in held.session(100 + 4 * number):
+        for case in held.session(100 + 4 * number):
+            question, target = Question(case, network), case.truth.target
             with torch.inference_mode():
-                nats.append(atom_loss(network, piece, sources, place).numpy())
-                log_q = network(piece.scene, sources, place, piece.given)
-            first = (piece.given == 0) & (piece.target > 0)
-            maps = log_q[first, 1:].unflatten(1, (held.recipe.extents, -1)).logsumexp(1)
-            true = (piece.target[first] - 1) % len(sources)
+                nats.append(loss(question).numpy())
+                log_q = question.answer
+            first = (case.inputs.given == 0) & (target > 0)
+            maps = log_q[first, 1:].unflatten(1, (network.n_extents, -1)).logsumexp(1)
+            true = (target[first] - 1) % held.atoms.n_centres
             apart = positions[maps.argmax(1).numpy()] - positions[true.numpy()]
             errors.append(1e3 * np.linalg.norm(apart, axis=1))
     every, apart = np.concatenate(nats), np.concatenate(errors)

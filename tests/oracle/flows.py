@@ -28,9 +28,10 @@ from torch import Tensor
 from bayesesi.estimator.dipole import DipoleEstimator, DipoleStates
 from bayesesi.estimator.dipole_density import flat, of_flat
 from bayesesi.features.dipole_scan import DipoleSummary
-from bayesesi.spec import DipoleRecipe, MixtureShare, read_spec
-from bayesesi.training import DipoleExample, DipoleExamples
-from bayesesi.training.losses import dipole_losses
+from bayesesi.loss import Case, DipoleCase, DipoleTruth, Question
+from bayesesi.loss.dipole_nll import dipole_nats
+from bayesesi.spec import DipolesSpec, MixtureShare, Recipe, read_spec
+from bayesesi.training.cases.dipole import DipoleCases
 
 HERE = Path(__file__).parents[2] / "reports" / "flows"
 SPECS = Path(__file__).parent / "specs"
@@ -43,24 +44,30 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 N_DRAWS = 400
 
 
-def recipe_of(estimator: str, seed: int = 0) -> DipoleRecipe:
+def recipe_of() -> Recipe:
     spec = read_spec("dipole")
-    assert isinstance(spec, DipoleRecipe)
-    return spec.model_copy(update={"estimator": estimator, "seed": seed})
+    assert isinstance(spec, Recipe)
+    return spec
+
+
+def estimator_of(density: str) -> DipolesSpec:
+    found = recipe_of().estimator
+    assert isinstance(found, DipolesSpec)
+    return found.model_copy(update={"density": density})
 
 
 def data() -> None:
     """Summaries of every session, a file each."""
     from safetensors.torch import save_file
 
-    plain = DipoleExamples(recipe_of("zuko_nsf"), "validate")
-    shifted = recipe_of("zuko_nsf").model_copy(
+    plain = DipoleCases(recipe_of(), "validate")
+    shifted = recipe_of().model_copy(
         update={"mixture": (MixtureShare(simulator=str(SPECS / "frame-dipole-shifted.toml")),)}
     )
     kinds = {
         "train": (plain, N_TRAIN, 1000),
         "held": (plain, N_HELD, 2000),
-        "shifted": (DipoleExamples(shifted, "validate"), N_HELD, 3000),
+        "shifted": (DipoleCases(shifted, "validate"), N_HELD, 3000),
     }
     RUNS.mkdir(parents=True, exist_ok=True)
     for name, (examples, n, first) in kinds.items():
@@ -71,44 +78,47 @@ def data() -> None:
                 save_file(_tensors(pieces), path)
 
 
-def _tensors(pieces: list[DipoleExample]) -> dict[str, Tensor]:
+def _tensors(pieces: list[DipoleCase]) -> dict[str, Tensor]:
     return {
-        "summary": torch.cat([flat(p.summary) for p in pieces]).contiguous(),
-        "count": torch.cat([p.count for p in pieces]),
-        "place": torch.cat([p.truth.place for p in pieces]).contiguous(),
-        "extent": torch.cat([p.truth.extent for p in pieces]).contiguous(),
-        "skull": torch.cat([p.truth.skull for p in pieces]),
+        "summary": torch.cat([flat(p.inputs) for p in pieces]).contiguous(),
+        "count": torch.cat([p.truth.count for p in pieces]),
+        "place": torch.cat([p.truth.states.place for p in pieces]).contiguous(),
+        "extent": torch.cat([p.truth.states.extent for p in pieces]).contiguous(),
+        "skull": torch.cat([p.truth.states.skull for p in pieces]),
     }
 
 
-def read(name: str, like: DipoleSummary) -> DipoleExample:
+def read(name: str, like: DipoleSummary) -> DipoleCase:
     from safetensors.torch import load_file
 
     parts = [load_file(path) for path in sorted(RUNS.glob(f"{name}-*.safetensors"))]
     whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
     truth = DipoleStates(whole["place"], whole["extent"], whole["skull"])
-    return DipoleExample(of_flat(whole["summary"], like), whole["count"], truth)
+    return Case(of_flat(whole["summary"], like), DipoleTruth(whole["count"], truth))
 
 
 def one_like() -> DipoleSummary:
     """A summary of the right shapes."""
-    recipe = recipe_of("zuko_nsf")
-    return DipoleExamples(recipe, "validate").session(0)[0].summary
+    recipe = recipe_of()
+    return DipoleCases(recipe, "validate").session(0)[0].inputs
 
 
-def nats(network: DipoleEstimator, example: DipoleExample) -> Tensor:
+def nats(network: DipoleEstimator, example: DipoleCase) -> Tensor:
     """(B,) minus log q of everything."""
-    of_count, of_rest = dipole_losses(network, example)
+    of_count, of_rest = dipole_nats(Question(example, network))
     return of_count + of_rest
 
 
-def picked(example: DipoleExample, rows: Tensor) -> DipoleExample:
-    return DipoleExample(example.summary.pick(rows), example.count[rows], example.truth.pick(rows))
+def picked(example: DipoleCase, rows: Tensor) -> DipoleCase:
+    return Case(
+        example.inputs.pick(rows),
+        DipoleTruth(example.truth.count[rows], example.truth.states.pick(rows)),
+    )
 
 
-def trained(estimator: str, seed: int, cases: DipoleExample) -> tuple[DipoleEstimator, float, int]:
+def trained(estimator: str, seed: int, cases: DipoleCase) -> tuple[DipoleEstimator, float, int]:
     """The network, seconds, and warnings."""
-    network = DipoleEstimator(recipe_of(estimator, seed))
+    network = DipoleEstimator(estimator_of(estimator), seed)
     optimiser = torch.optim.AdamW(network.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
     generator = torch.Generator().manual_seed(seed)
@@ -125,21 +135,21 @@ def trained(estimator: str, seed: int, cases: DipoleExample) -> tuple[DipoleEsti
     return network.eval(), perf_counter() - began, len(told)
 
 
-def covered(networks: list[DipoleEstimator], example: DipoleExample) -> NDArray[np.float64]:
+def covered(networks: list[DipoleEstimator], example: DipoleCase) -> NDArray[np.float64]:
     """(n,) of single dipoles: Mahalanobis rank of the true place among draws of the mixture."""
     ranks = []
-    for row in (example.count == 1).nonzero()[:, 0].tolist():
-        one = example.summary.pick(slice(row, row + 1))
+    for row in (example.truth.count == 1).nonzero()[:, 0].tolist():
+        one = example.inputs.pick(slice(row, row + 1))
         drawn = torch.cat([net.sample(N_DRAWS, 1, one).place[:, 0] for net in networks])
         apart = drawn - drawn.mean(0)
         cov = apart.T @ apart / len(apart) + 1e-10 * torch.eye(3)
         far = (apart @ torch.linalg.inv(cov) * apart).sum(1)
-        true = example.truth.place[row, 0] - drawn.mean(0)
+        true = example.truth.states.place[row, 0] - drawn.mean(0)
         ranks.append(float((far < true @ torch.linalg.inv(cov) @ true).float().mean()))
     return np.array(ranks)
 
 
-def judge(networks: list[DipoleEstimator], example: DipoleExample) -> dict[str, Any]:
+def judge(networks: list[DipoleEstimator], example: DipoleCase) -> dict[str, Any]:
     with torch.inference_mode(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         each = torch.stack([-nats(net, example) for net in networks])

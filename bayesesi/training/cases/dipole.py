@@ -7,45 +7,23 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bayesesi.errors import InputError
 from bayesesi.estimator.dipole import DipoleStates
 from bayesesi.features.dipole_scan import DipoleSummary
+from bayesesi.loss.case import Case, DipoleCase, DipoleTruth
 from bayesesi.posterior.dipole import DipoleBelief
 from bayesesi.prior import VolumeDipolePrior, read_prior
+from bayesesi.registry import implements
 from bayesesi.simulator import Batch
-from bayesesi.spec import DipoleRecipe
-from bayesesi.training.data import PIECE, Examples
+from bayesesi.spec import DipolesSpec
+from bayesesi.training.data import MICROBATCH, Cases
 
 
+@implements(DipolesSpec, "case")
 @dataclass(frozen=True, eq=False)
-class DipoleExample:
-    """A piece of a session.
-
-    Attributes
-    ----------
-    summary : of B cases. count : (B,) dipoles. truth : of each case, two of them; where there are
-        fewer, those beyond count do not matter.
-    """
-
-    summary: DipoleSummary
-    count: Tensor
-    truth: DipoleStates
-
-    def __len__(self) -> int:
-        return len(self.count)
-
-    def to(self, device: torch.device | str) -> DipoleExample:
-        """Move the piece to ``device``."""
-        truth = self.truth
-        moved = DipoleStates(*(x.to(device) for x in (truth.place, truth.extent, truth.skull)))
-        return DipoleExample(self.summary.to(device), self.count.to(device), moved)
-
-
-@dataclass(frozen=True, eq=False)
-class DipoleExamples(Examples[DipoleRecipe, DipoleExample]):
-    """Of a recipe of dipoles."""
+class DipoleCases(Cases[DipoleCase]):
+    """How many free dipoles there are, where and what."""
 
     @cached_property
     def prior(self) -> VolumeDipolePrior:
@@ -57,14 +35,15 @@ class DipoleExamples(Examples[DipoleRecipe, DipoleExample]):
         return prior
 
     @property
-    def replay(self) -> int:
-        return self.recipe.replay
+    def _components(self) -> int:
+        assert isinstance(self.recipe.estimator, DipolesSpec)
+        return self.recipe.estimator.components
 
     @cached_property
     def belief(self) -> DipoleBelief:
         return DipoleBelief(self.prior.spec)
 
-    def pieces(self, batch: Batch, rng: np.random.Generator) -> list[DipoleExample]:
+    def microbatches(self, batch: Batch, rng: np.random.Generator) -> list[DipoleCase]:
         if "place" not in batch.draws:
             raise InputError(
                 f"{batch.spec.name} simulates no dipoles of the volume; take a simulator whose "
@@ -74,11 +53,11 @@ class DipoleExamples(Examples[DipoleRecipe, DipoleExample]):
         forward = belief.forward(batch.forward, batch.whitener, int(rng.integers(2**31)))
         scan = belief.scan(forward)
         scene = belief.scene(batch.values, forward, batch.noise_scale)
-        summary = DipoleSummary.of(scene, scan, self.recipe.components)
+        summary = DipoleSummary.of(scene, scan, self._components)
         truth = self._truth(batch)
         count = torch.from_numpy(batch.draws["count"].astype(np.int64))
-        rows = [slice(first, first + PIECE) for first in range(0, len(batch), PIECE)]
-        return [DipoleExample(summary.pick(r), count[r], truth.pick(r)) for r in rows]
+        rows = [slice(first, first + MICROBATCH) for first in range(0, len(batch), MICROBATCH)]
+        return [Case(summary.pick(r), DipoleTruth(count[r], truth.pick(r))) for r in rows]
 
     def _truth(self, batch: Batch) -> DipoleStates:
         draws, belief = batch.draws, self.belief

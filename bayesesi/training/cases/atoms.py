@@ -8,61 +8,47 @@ over the probability that it was asked, so that the loss is that of all question
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
-from torch import Tensor
 
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError
-from bayesesi.features import PlacedSources, PreparedForward, ScanInputs, SizePrior, TemporalGroups
+from bayesesi.estimator.atoms import NextSourceInputs
+from bayesesi.features import PlacedSources, PreparedForward, SizePrior, TemporalGroups
+from bayesesi.loss.case import AtomCase, Case, NextSource
 from bayesesi.posterior.patches import Atoms, known_sizes, make_atoms
 from bayesesi.prior import PatchPrior, read_prior
+from bayesesi.registry import implements
 from bayesesi.simulator import Batch
-from bayesesi.spec import AtomRecipe
-from bayesesi.training.data import PIECE, Examples
+from bayesesi.spec import AtomsSpec
+from bayesesi.training.data import MICROBATCH, Cases
 
 
+@implements(AtomsSpec, "case")
 @dataclass(frozen=True, eq=False)
-class AtomExample:
-    """A piece of a session.
+class AtomCases(Cases[AtomCase]):
+    """Questions about few patches of cortex."""
 
-    Attributes
-    ----------
-    scene : B cases. given : (B,) sources the scene was given. target : (B,) 0 for no further
-        source, else 1 + number of the atom that is next. weight : (B,).
-    """
-
-    scene: ScanInputs
-    given: Tensor
-    target: Tensor
-    weight: Tensor
-
-    def to(self, device: torch.device | str) -> AtomExample:
-        """Move the piece to ``device``."""
-        moved = {f.name: getattr(self.scene, f.name).to(device) for f in fields(ScanInputs)}
-        rest = {n: getattr(self, n).to(device) for n in ("given", "target", "weight")}
-        return replace(self, scene=ScanInputs(**moved), **rest)
-
-
-@dataclass(frozen=True, eq=False)
-class AtomExamples(Examples[AtomRecipe, AtomExample]):
-    """Of a recipe of atoms."""
+    @property
+    def _spec(self) -> AtomsSpec:
+        assert isinstance(self.recipe.estimator, AtomsSpec)
+        return self.recipe.estimator
 
     @cached_property
     def prior(self) -> PatchPrior:
-        prior = read_prior(self.recipe.beside(self.recipe.prior), level=self.recipe.backbone.level)
+        prior = read_prior(self.recipe.beside(self.recipe.prior), level=self.recipe.ico)
         if not isinstance(prior, PatchPrior):
             raise InputError(f"the prior of atoms is of the family patch, {prior!r} is not")
         return prior
 
     @cached_property
     def atoms(self) -> Atoms:
-        return make_atoms(self.prior, self.recipe.extents)
+        return make_atoms(self.prior, self._spec.extents)
 
     @cached_property
     def _size(self) -> SizePrior:
@@ -80,21 +66,23 @@ class AtomExamples(Examples[AtomRecipe, AtomExample]):
         """(S,) which of the simulator's sources are the network's."""
         return self.prior.source_space.index_in(template_source_space(4))
 
-    def pieces(self, batch: Batch, rng: np.random.Generator) -> list[AtomExample]:
-        leadfield, centres = batch.leadfield[:, self._of_level_4], self.atoms.centres
+    def microbatches(self, batch: Batch, rng: np.random.Generator) -> list[AtomCase]:
+        leadfield = batch.leadfield[:, self._of_level_4]
         forward = PreparedForward.of(
             self.atoms.weights.astype(np.float32) @ leadfield.T.astype(np.float32),
-            leadfield[:, centres],
+            leadfield[:, self.atoms.centres],
             self.atoms.log_place,
-            self.prior.source_space.positions[centres],
+            self.prior.source_space.positions[self.atoms.centres],
         )
         window = TemporalGroups.of(batch.time_basis.projector)
         events = self._events(batch, leadfield)
         given, target, weight = _questions(events, self.prior.n_slots, rng)
         scale = torch.from_numpy(np.log(batch.noise_scale)).float()
         order = np.argsort(given, kind="stable")
-        pieces = []
-        for rows in np.split(order, range(PIECE, len(order), PIECE)):
+        cases = []
+        centres = torch.from_numpy(self.atoms.centres)
+        place = torch.from_numpy(self.atoms.log_place).float()
+        for rows in np.split(order, range(MICROBATCH, len(order), MICROBATCH)):
             deepest = int(given[rows].max(initial=0))
             prefix = PlacedSources(
                 torch.from_numpy(events[rows, :deepest]).clamp(min=0),
@@ -103,8 +91,9 @@ class AtomExamples(Examples[AtomRecipe, AtomExample]):
             seen = torch.from_numpy(batch.values[rows].astype(np.float32))
             scene = forward.scene(seen, window, self._size, prefix, scale[rows])
             asked, answer = (torch.from_numpy(a[rows]) for a in (given, target))
-            pieces.append(AtomExample(scene, asked, answer, torch.from_numpy(weight[rows]).float()))
-        return pieces
+            truth = NextSource(answer, torch.from_numpy(weight[rows]).float())
+            cases.append(Case(NextSourceInputs(scene, asked, centres, place), truth))
+        return cases
 
     def _events(self, batch: Batch, leadfield: NDArray[np.float64]) -> NDArray[np.int64]:
         """(n, K) atoms of each case, strongest first, -1 where there are no more."""
@@ -119,7 +108,7 @@ class AtomExamples(Examples[AtomRecipe, AtomExample]):
             np.log(draws["extent_mm"][..., None]) - np.log(self.atoms.extents_mm)
         ).argmin(axis=2)
         atom = extent * self.atoms.n_centres + self._atom_of[draws["centre"]]
-        seen = batch.patterns_at(self.recipe.backbone.level) @ leadfield.T
+        seen = batch.patterns_at(self.recipe.ico) @ leadfield.T
         course = (batch.courses @ batch.time_basis.projector) ** 2
         strength = (seen**2).sum(axis=1).reshape(n, -1) * course.sum(axis=2)
         there = np.arange(atom.shape[1]) < count[:, None]

@@ -1,76 +1,23 @@
-"""Models that are exact and need no training; they have no weights to load."""
+"""Few patches of cortex, in heads that are drawn. Exact; it has no weights to load."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar
 
 from bayesesi.anatomy import SourceSpace, template_parcellation
 from bayesesi.errors import InputError, some
 from bayesesi.forward import ForwardOperator
+from bayesesi.model.artifact import ASSETS
 from bayesesi.model.base import Model
 from bayesesi.observation import Observation
-from bayesesi.posterior import Posterior, gaussian_posterior, patch_posterior
-from bayesesi.posterior.gaussian import SHAPES, Shape
+from bayesesi.posterior import Posterior, patch_posterior
 from bayesesi.prior import HeadPrior, PatchPrior, heads_around
 from bayesesi.spec import PatchSpec, read_spec, shipped_specs, spec_hash
 
-#: Where what ships beside the code is.
-ASSETS = Path(str(files("bayesesi"))) / "assets"
 #: Heads drawn from their prior, where they can be, to learn how sources look in them.
 N_HEADS = 192
-
-
-#: The Gaussian prior by the sources: what ``GaussianModel`` takes if nobody says otherwise.
-AUTO = "auto"
-
-
-@dataclass(frozen=True)
-class GaussianModel(Model):
-    """Gaussian sources: ``identity``, ``depth`` or ``smooth``; see ``gaussian_posterior``.
-
-    ``auto`` is smooth on the template's cortex, where moments then follow the area a source stands
-    for (independent ones make the smallest cells the most active), and identity elsewhere.
-    """
-
-    prior: str = AUTO
-
-    def __post_init__(self) -> None:
-        allowed = (AUTO, *SHAPES)
-        if self.prior not in allowed:
-            raise InputError(
-                f"the prior of 'gaussian' is one of {', '.join(allowed)}, not {some([self.prior])}"
-            )
-
-    @property
-    def name(self) -> str:
-        return "gaussian"
-
-    @property
-    def prior_null(self) -> float:
-        return 0.1
-
-    @property
-    def fingerprint(self) -> str:
-        return self.prior
-
-    @property
-    def card_path(self) -> Path:
-        return ASSETS / "gaussian.card.json"
-
-    def _shape(self, obs: Observation) -> Shape:
-        if self.prior != AUTO:
-            return cast("Shape", self.prior)
-        fixed = obs.forward.orientation == "fixed"
-        return "smooth" if fixed and obs.source_space.level is not None else "identity"
-
-    def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
-        return gaussian_posterior(obs, self._shape(obs))
-
-    def details(self, obs: Observation) -> dict[str, Any]:
-        return {**super().details(obs), "prior": self._shape(obs)}
 
 
 @dataclass(frozen=True)
@@ -83,6 +30,8 @@ class PatchModel(Model):
     n_heads : drawn from ``template-digitised`` or ``template-nominal``, by who measured the
         electrodes; a forward model of one's own is taken for the true head.
     """
+
+    family: ClassVar[str] = "patches"
 
     prior: str = "focal"
     n_heads: int = N_HEADS
@@ -123,13 +72,7 @@ class PatchModel(Model):
         return patch_posterior(obs, prior, _heads(obs), n_heads=self.n_heads, seed=seed)
 
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
-        _check_cortex(forward.source_space)
-        if forward.orientation == "fixed":
-            return forward
-        said = "fixed along the cortex' normals, as patches are (the forward is {})"
-        along = forward.fixed()
-        note = {"orientation": said.format(forward.orientation)}
-        return replace(along, provenance={**forward.provenance, **note})
+        return along_normals(forward)
 
     def details(self, obs: Observation) -> dict[str, Any]:
         heads = _heads(obs)
@@ -171,3 +114,19 @@ def _heads(obs: Observation) -> HeadPrior | None:
     if obs.forward.banked is None:
         return None
     return heads_around(obs.sensors.origin)
+
+
+def along_normals(forward: ForwardOperator) -> ForwardOperator:
+    """The forward with its sources fixed along the cortex' normals; its provenance says so.
+
+    Raises
+    ------
+    InputError : sources that are on no cortex.
+    """
+    _check_cortex(forward.source_space)
+    if forward.orientation == "fixed":
+        return forward
+    along = forward.fixed()
+    said = "fixed along the cortex' normals, as patches are (the forward is {})"
+    note = {"orientation": said.format(forward.orientation)}
+    return replace(along, provenance={**forward.provenance, **note})

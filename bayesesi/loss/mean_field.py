@@ -1,0 +1,49 @@
+"""What losses of a posterior mean share: the fields of the cases with an event, and neighbours."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bayesesi.anatomy import template_source_space
+from bayesesi.features import FieldInputs
+from bayesesi.loss.base import Question
+
+
+def mean_and_truth(question: Question) -> tuple[Tensor, Tensor, FieldInputs]:
+    """D and x (S, B', Q), unitless, of the B' cases with an event, and what is seen of them."""
+    case: Any = question.case
+    rows = case.truth.rows
+    return question.answer.mean[:, rows], case.truth.field[:, rows], case.inputs.scene.pick(rows)
+
+
+def over_cases(values: Tensor) -> Tensor:
+    """(B',) means of what is (..., B', K) beside its first axis: (F, B', K) to (B',)."""
+    return values.mean((0, 2))
+
+
+@cache
+def _edges(ico: int) -> tuple[Tensor, Tensor]:
+    """Sources at both ends of every edge of the template's triangles."""
+    import numpy as np
+
+    triangles = template_source_space(ico).triangles
+    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    first, second = np.unique(np.sort(pairs, axis=1), axis=0).T
+    return torch.from_numpy(first.copy()), torch.from_numpy(second.copy())
+
+
+def differences(question: Question) -> Tensor:
+    """(edges, B', Q) D_i - D_j of neighbours i, j on the template's cortex."""
+    field, _, _ = mean_and_truth(question)
+    first, second = (ends.to(field.device) for ends in _edges(question.case.inputs.ico))
+    return field[first] - field[second]
+
+
+def over_time(field: Tensor, scene: FieldInputs, functions: Tensor) -> Tensor:
+    """(S, B, T) of a field (S, B, Q), its courses at their share of the data."""
+    courses = functions @ (scene.turn * scene.share[:, None])  # (B, T, Q)
+    return torch.einsum("sbq,btq->sbt", field, courses)

@@ -1,0 +1,1 @@
+"""What each estimator is asked in training, one family a file."""

@@ -1,0 +1,1 @@
+"""How cases become a training, one strategy a file."""
