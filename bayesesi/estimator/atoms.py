@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesesi.features import CONTEXT, FEATURES, ScanInputs
+from bayesesi.features.network_inputs import NetworkInputs, Tokens
 from bayesesi.features.scan import N_MEASURED
 from bayesesi.registry import implementation, implements
 from bayesesi.spec import AtomsSpec, Count, NetworkSpec, PatchSpec, Recipe
@@ -68,6 +69,8 @@ class AtomEstimator(nn.Module):
     """
 
     context_names: ClassVar[tuple[str, ...]] = CONTEXT[:N_MEASURED]
+    #: Parts of ``NetworkInputs`` that a backbone may read.
+    offers: ClassVar[frozenset[str]] = frozenset({"source_features"})
 
     hazard: Tensor
 
@@ -78,6 +81,7 @@ class AtomEstimator(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.backbone = implementation(backbone)(backbone, *sizes)
+            self.backbone.check_fits(self.offers, "atoms")
         self.register_buffer("hazard", log_hazard(count), persistent=False)
 
     @classmethod

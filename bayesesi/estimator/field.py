@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesesi.features.field import EXTENTS, FieldForward, FieldInputs
+from bayesesi.features.network_inputs import NetworkInputs, OperatorInputs, Tokens
 from bayesesi.features.scan import CONTEXT, FEATURES, N_MEASURED
 from bayesesi.registry import implementation, implements
 from bayesesi.spec import DiffusionSpec, NetworkSpec, Recipe, Spec
@@ -103,6 +104,8 @@ class FieldDenoiser(nn.Module):
     """
 
     context_names: ClassVar[tuple[str, ...]] = CONTEXT[:N_MEASURED]
+    #: Parts of ``NetworkInputs`` that a backbone may read.
+    offers: ClassVar[frozenset[str]] = frozenset({"source_features", "graph", "operator"})
 
     def __init__(
         self,
@@ -118,6 +121,7 @@ class FieldDenoiser(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.backbone = implementation(backbone)(backbone, *sizes)
+            self.backbone.check_fits(self.offers, "diffusion")
             self.course = nn.Sequential(
                 nn.Linear(N_COURSE + len(CONTEXT) + _N_TIMES, _COURSE_WIDTH),
                 nn.SiLU(),

@@ -1,4 +1,4 @@
-"""What a backbone may read of observations, each part computed when it is first asked for."""
+"""What a backbone reads of observations, computed when first asked for, and what it answers."""
 
 from __future__ import annotations
 
@@ -29,6 +29,19 @@ class OperatorInputs:
     operator: WhitenedOperator
     values: Tensor
     noise: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Numbers that an estimator turns into a distribution.
+
+    Attributes
+    ----------
+    sources : (B, S, F) of every source. whole : (B, G) of the observation as a whole.
+    """
+
+    sources: Tensor
+    whole: Tensor
 
 
 class NetworkInputs:

@@ -9,29 +9,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Set
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from bayesesi.errors import InputError
-from bayesesi.features.network_inputs import PARTS, NetworkInputs
+from bayesesi.features.network_inputs import PARTS, NetworkInputs, Tokens
 
 #: Laws that a backbone may claim, each tested for those that do (``tests/laws/test_backbone.py``).
 CLAIMS = ("reference", "montage", "order")
-
-
-@dataclass(frozen=True, eq=False)
-class Tokens:
-    """Numbers that an estimator turns into a distribution.
-
-    Attributes
-    ----------
-    sources : (B, S, F) of every source. whole : (B, G) of the observation as a whole.
-    """
-
-    sources: Tensor
-    whole: Tensor
 
 
 class Backbone(nn.Module):

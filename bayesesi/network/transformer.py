@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bayesesi.anatomy import template_source_space
+from bayesesi.features.network_inputs import NetworkInputs, Tokens
+from bayesesi.network.backbone import Backbone
 from bayesesi.registry import implements
 from bayesesi.spec import TransformerSpec
 
@@ -43,9 +45,8 @@ def patches_of(level: int) -> NDArray[np.int64]:
 
 
 @implements(TransformerSpec)
-class CorticalTransformer(nn.Module):
-    """(B, S', F) features of S' of the template's sources and (B, C) context to (B, S', O) and
-    (B, P).
+class CorticalTransformer(Backbone):
+    """Turn features of some of the template's sources and a context into tokens; see the module.
 
     Parameters
     ----------

@@ -62,10 +62,10 @@ def evidence_words(reading: Reading) -> str | None:
 
 
 def other_belief(reading: Reading) -> list[str]:
-    """A sentence where the data prefer, or may prefer, another description than the model's."""
-    said = evidence_words(reading)
+    """Return a sentence if the data prefer, or may prefer, another source prior."""
+    sentence = evidence_words(reading)
     own = family_of(reading).belief
-    if said is None or not own:
+    if sentence is None or not own:
         return []
     share = reading.about["evidence"]["probability"]
     first = max(share, key=lambda name: float(share[name]))

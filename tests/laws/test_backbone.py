@@ -19,11 +19,12 @@ from bayesesi.estimator.atoms import AtomEstimator
 from bayesesi.estimator.field import FieldDenoiser
 from bayesesi.features import CONTEXT, FEATURES, FieldForward, TemporalGroups
 from bayesesi.features.network_inputs import PARTS, NetworkInputs, OperatorInputs
-from bayesesi.network import CLAIMS, Backbone, CorticalTransformer, Tokens
+from bayesesi.network import CLAIMS, Backbone, Tokens
+from bayesesi.network.transformer import CorticalTransformer
 from bayesesi.spec import TransformerSpec
 from tests.flow.small import LEVEL, observation
 
-SIZES = TransformerSpec(level=LEVEL, width=16, source_width=8, n_blocks=2, n_heads=2)
+SIZES = TransformerSpec(ico=LEVEL, width=16, source_width=8, n_blocks=2, n_attention_heads=2)
 N_OUT, N_WHOLE = 3, 2
 
 
