@@ -39,12 +39,22 @@ _OF_KIND = {"learned": "#1d5b8a", "exact": "#5b8a3a", "classic": "#8a949e", "riv
 
 
 def headline(found: Benchmark) -> str:
-    """The measure that methods are ordered by."""
+    """Choose the measure that methods are ordered by.
+
+    Parameters
+    ----------
+    found : the answers.
+    """
     return "nemd" if found.task.places == "volume" else "peak_mm"
 
 
 def pictures_of(found: Benchmark) -> list[tuple[Figure | None, str]]:
-    """With their words, in the order of the page."""
+    """Plot the pictures, with their words, in the order of the page.
+
+    Parameters
+    ----------
+    found : the answers.
+    """
     main = headline(found)
     if found.task.places_only:  # a few recordings are no sample
         return [(plot_means(found), "Means; colours are kinds of method."), *plots_of_maps(found)]
@@ -77,7 +87,11 @@ def _colour(name: str) -> str:
 
 
 def plot_means(found: Benchmark) -> Figure:
-    """A panel a measure of the four that tell most: dots and intervals, methods best first.
+    """Plot a panel for each of four measures: dots and intervals, methods best first.
+
+    Parameters
+    ----------
+    found : the answers.
 
     Raises
     ------
@@ -113,7 +127,12 @@ def plot_means(found: Benchmark) -> Figure:
 
 
 def plot_published(found: Benchmark) -> Figure | None:
-    """The best six by condition, beside what others published of their own head."""
+    """Plot the best six by condition, beside what others published of their own head.
+
+    Parameters
+    ----------
+    found : the answers.
+    """
     measure = found.task.published[0].measure if found.task.published else ""
     if not measure or not found.rows[measure].notna().any():
         return None
@@ -152,7 +171,12 @@ def plot_published(found: Benchmark) -> Figure | None:
 
 
 def plots_of_maps(found: Benchmark) -> list[tuple[Figure, str]]:
-    """Of recordings: what each method says, with a line around where it is known to be."""
+    """Plot each method's maps of recordings, with a line around where the truth is known to be.
+
+    Parameters
+    ----------
+    found : the answers.
+    """
     drawn = []
     for condition in found.task.conditions if found.maps else ():
         rows = found.rows[found.rows["condition"] == condition.name]
@@ -170,7 +194,12 @@ def plots_of_maps(found: Benchmark) -> list[tuple[Figure, str]]:
 
 
 def plot_spread(found: Benchmark) -> Figure:
-    """A box a method."""
+    """Plot a box for each method.
+
+    Parameters
+    ----------
+    found : the answers.
+    """
     main = headline(found)
     order = best_first(found, main)
     values = [
@@ -191,7 +220,12 @@ def plot_spread(found: Benchmark) -> Figure:
 
 
 def plot_curves(found: Benchmark) -> Figure | None:
-    """A panel a kind of case that varies; the best of each kind of method first."""
+    """Plot a panel for each kind of case that varies; the best of each kind of method first.
+
+    Parameters
+    ----------
+    found : the answers.
+    """
     main = headline(found)
     order = best_first(found, main)
     ours = [name for name in order if _is_ours(name)][:2]
@@ -220,7 +254,12 @@ def plot_curves(found: Benchmark) -> Figure | None:
 
 
 def plot_wins(found: Benchmark) -> Figure | None:
-    """A matrix of shares."""
+    """Plot a matrix of the shares of cases won.
+
+    Parameters
+    ----------
+    found : the answers.
+    """
     main = headline(found)
     order = best_first(found, main)
     table = wins(found, main).reindex(index=order, columns=order)

@@ -37,7 +37,12 @@ _OVER = (
 
 
 def summary_table(found: Benchmark, command: str) -> dict[str, Any]:
-    """All numbers of a page, plain: what ``.json`` holds."""
+    """Collect all numbers of a page, plain: what ``.json`` holds.
+
+    Parameters
+    ----------
+    found : the answers. command : that made them.
+    """
     regions, probable = sets(found), reliabilities(found)
     order = best_first(found, headline(found))
 
@@ -79,7 +84,11 @@ def summary_table(found: Benchmark, command: str) -> dict[str, Any]:
 
 
 def write_benchmark(found: Benchmark, folder: str | Path, command: str) -> tuple[Path, ...]:
-    """``TASK.html``, ``.md``, ``.json``, ``.png`` and ``.parquet``, each whole or not at all.
+    """Write ``TASK.html``, ``.md``, ``.json``, ``.png`` and ``.parquet``, each whole or not at all.
+
+    Parameters
+    ----------
+    found : the answers. folder : to write into. command : that made them.
 
     Raises
     ------
@@ -99,7 +108,11 @@ def write_page(
     pictures: Sequence[tuple[Figure | None, str]],
     folder: str | Path,
 ) -> tuple[Path, ...]:
-    """All but the tidy table: numbers thrice, the pictures, and the first of them on its own.
+    """Write all but the tidy table: numbers thrice, the pictures, and the first of them on its own.
+
+    Parameters
+    ----------
+    table : of ``summary_table``. pictures : with their words. folder : to write into.
 
     Raises
     ------
@@ -127,7 +140,7 @@ def write_page(
 
 
 def check_parquet() -> None:
-    """That the tidy table can be written, before anything long is begun.
+    """Check that the tidy table can be written, before anything long is begun.
 
     Raises
     ------
@@ -140,7 +153,12 @@ def check_parquet() -> None:
 
 
 def rows_of(table: dict[str, Any]) -> list[list[str]]:
-    """Header and rows: methods, best first, by measures that any of them has, and their sets."""
+    """List header and rows: methods, best first, by measures that any of them has, and their sets.
+
+    Parameters
+    ----------
+    table : of ``summary_table``.
+    """
     header, *rows = _rows(table, table["methods"])
     areas = table["sets"]
     if areas:
@@ -152,8 +170,15 @@ def rows_of(table: dict[str, Any]) -> list[list[str]]:
 
 
 def parts_of(table: dict[str, Any]) -> dict[str, list[list[str]]]:
-    """Words -> header and rows: of the cases that every method was given, where slow ones were not
-    given all; and of each condition, unless there is but one."""
+    """List header and rows of parts of the cases, by words.
+
+    Of the cases that every method was given, where slow ones were not given all; and of each
+    condition, unless there is but one.
+
+    Parameters
+    ----------
+    table : of ``summary_table``.
+    """
     parts = {}
     if table["shared"]:
         n = max(mean["n"] for each in table["shared"].values() for mean in each.values())
@@ -177,7 +202,12 @@ def _said(mean: dict[str, Any]) -> str:
 
 
 def markdown(table: dict[str, Any]) -> str:
-    """The same numbers as text."""
+    """Write the same numbers as text.
+
+    Parameters
+    ----------
+    table : of ``summary_table``.
+    """
     lines = [f"# {table['task']}", "", table["words"], ""]
     lines += [f"Inverse crime: {table['inverse_crime']}.", ""]
     lines += [f"Made by `{table['command']}` on {table['created']}.", ""]
@@ -220,7 +250,12 @@ def _markdown_rows(rows: list[list[str]]) -> list[str]:
 
 
 def page(table: dict[str, Any], pictures: Sequence[tuple[Figure | None, str]]) -> str:
-    """HTML that needs nothing beside itself."""
+    """Render HTML that needs nothing beside itself.
+
+    Parameters
+    ----------
+    table : of ``summary_table``. pictures : with their words.
+    """
     from bayesesi import __version__
 
     return (

@@ -76,7 +76,12 @@ def run_single_sources(
     scheduler: str | None = None,
     progress: bool = False,
 ) -> SingleSources:
-    """Of the methods named, all but slow and tuned ones if none; resumed where it stopped.
+    """Solve single sources by the methods named; resumed where it stopped.
+
+    Parameters
+    ----------
+    names : of methods; all but slow and tuned ones if None. out : folder of what is finished.
+    workers, scheduler : see ``parallel.run_jobs``. progress : show a bar.
 
     Raises
     ------
@@ -130,7 +135,7 @@ def _or_guess(found: Width, positions: NDArray[np.float64], about: NDArray[np.fl
 
 
 def tried() -> NDArray[np.int64]:
-    """(K,) the sources of the assumed cortex that a coarse one has too."""
+    """List the (K,) sources of the assumed cortex that a coarse one has too."""
     fine, coarse = template_source_space(4), template_source_space(_LEVEL)
     return np.asarray(coarse.index_in(fine), np.int64)
 
@@ -138,11 +143,12 @@ def tried() -> NDArray[np.int64]:
 def responses(
     name: str, obs: Observation, sources: Sequence[int], snr_db: float = SNR_DB
 ) -> NDArray[np.float64]:
-    """(S, K) M_sk of a method.
+    """Compute (S, K) M_sk of a method.
 
-    Raises
-    ------
-    InputError : what it says where it has no map.
+    Parameters
+    ----------
+    name : of the method. obs : that is changed. sources : K indices.
+    snr_db : dB of the source's power over the noise's.
     """
     method = methods()[name]
 

@@ -38,13 +38,14 @@ _LONGEST = 200
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
-    """What was found.
+    """Hold the answers of all methods.
 
     Attributes
     ----------
+    task : that was asked. settings : of the tuned methods, chosen on other cases, any unit.
     rows : a row a case of a method: ``method``, ``condition``, ``case``, the measures (NaN where
         it has none), the kind of case, and ``reason`` where it failed.
-    scores, probability, active : (len(rows), P); NaN where a method has none.
+    scores, probability, active : (n, P) of the n rows; NaN where a method has none.
     maps : of a method and a condition, (S,) in shares of its largest value, where the task keeps
         them.
     """
@@ -74,10 +75,11 @@ def run_benchmark(
     scheduler: str | None = None,
     progress: bool = False,
 ) -> Benchmark:
-    """Every method on the same cases; what is there already is not done again.
+    """Run every method on the same cases; what is there already is not done again.
 
     Parameters
     ----------
+    task : or its name. progress : show a bar.
     names : of methods; all that belong to the task if not given. out : folder of what is finished.
     n, n_slow : cases of fast methods, of slow ones; the task's own if not given.
     data : folder of recordings, of the task ``real``.
@@ -301,7 +303,12 @@ def _gathered(
 
 
 def slug(name: str) -> str:
-    """A folder's name that no method can make dangerous."""
+    """Make a folder's name of a method that is harmless.
+
+    Parameters
+    ----------
+    name : of the method.
+    """
     import re
     import zlib
 

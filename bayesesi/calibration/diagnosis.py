@@ -56,13 +56,14 @@ _LEAST_KIND = 20
 
 
 class Coverage(Table):
-    """Of one quantity.
+    """Hold the coverage of one quantity.
 
     Attributes
     ----------
-    at : levels. found : share of ranks at or below each. n : ranks, of ``cases`` cases.
+    at : levels, 0 to 1. found : share of ranks at or below each. n : ranks, of ``cases`` cases.
     deviation : mean over levels of |found - level|, interval over cases.
-    by_kind : deviation in each part of each kind of case, and how many cases; None for too few.
+    by_kind : deviation, 0 to 1, in each part of each kind of case, and how many cases; None for
+        too few.
     """
 
     at: tuple[float, ...]
@@ -74,17 +75,23 @@ class Coverage(Table):
 
 
 class RankTest(Table):
-    """Of simulation-based calibration: is one rank a case uniform?"""
+    """Test by simulation-based calibration whether one rank a case is uniform.
+
+    Attributes
+    ----------
+    p_value : probability, 0 to 1. n : number of cases.
+    """
 
     p_value: float
     n: int
 
 
 class Repaired(Table):
-    """The same cases after repair: deviations of ranks, probabilities, intervals of moments.
+    """Hold the same cases after repair.
 
     Attributes
     ----------
+    deviation : of the ranks of each quantity. reliability : of probabilities.
     intervals : of ``region`` and ``total``: level, share held raw, share held repaired.
     """
 
@@ -94,13 +101,15 @@ class Repaired(Table):
 
 
 class Diagnosis(Table):
-    """Coverage, tests and scores of n trials; after the repair too, where there is one.
+    """Hold coverage, tests and scores of ``n`` trials of ``n_draws`` draws, and after the repair.
 
     Attributes
     ----------
     coverage : of each quantity. tests : of each statistic; ``passed`` at ``FALSE_ALARM`` of all
-        tests together (Bonferroni). closed : CaliBrain's quantity at ``CLOSED_LEVELS``: closed
-        central intervals over all sources, which means little by itself.
+        tests together (Bonferroni). reliability : of probabilities. scores : of forecasts.
+    closed : CaliBrain's quantity at ``CLOSED_LEVELS``: share of all sources in closed central
+        intervals, which means little by itself. seconds : mean s of a case.
+    repaired : the same after repair; None without one.
     """
 
     n: int
@@ -136,7 +145,13 @@ def diagnose(
     seed: int = 0,
     n_boot: int = N_BOOT,
 ) -> Diagnosis:
-    """Of trials of a solver that gives draws; with a repair, also of what it makes of them.
+    """Diagnose trials of a solver that gives draws.
+
+    Parameters
+    ----------
+    trials : 20 or more. repair : from other trials; what it achieves is measured too.
+    share : of the energy that makes a region active, 0 to 1. seed : of ranks and bootstrap.
+    n_boot : number of bootstrap samples.
 
     Raises
     ------
@@ -170,7 +185,13 @@ def diagnose(
 
 
 def make_repair(trials: Trials, share: float = ACTIVE_SHARE, seed: int = 0) -> Repair:
-    """From trials that are used for nothing else."""
+    """Fit the repair to trials that are used for nothing else.
+
+    Parameters
+    ----------
+    trials : with draws. share : of the energy that makes a region active, 0 to 1.
+    seed : of the ranks.
+    """
     probability = drawn_active(trials, share).mean(axis=1)
     ranks = _all_ranks(trials, probability, np.random.default_rng(seed))
     return Repair.of(trials, {name: pit for name, (pit, _) in ranks.items()}, share)

@@ -29,7 +29,7 @@ class Scores(Table):
 
 
 def forecast_scores(trials: Trials, seed: int, n_boot: int) -> Scores:
-    """Score the draws of trials, with 95 % intervals from ``n_boot`` resamples of the cases."""
+    """Score draws of ``trials``: 95 % intervals of ``n_boot`` resamples of cases by ``seed``."""
     truth, draws = trials.true_total.astype(float), trials.total.astype(float)
     d = trials.n_draws
     ordered = np.sort(draws, axis=1)

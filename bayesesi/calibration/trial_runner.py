@@ -40,7 +40,12 @@ View = Callable[[Batch, int], Observation]
 
 @dataclass(frozen=True)
 class Mixture:
-    """Simulators, and how many of n cases are each one's."""
+    """Hold simulators, and the share of cases that each gives.
+
+    Attributes
+    ----------
+    simulators : their specs. shares : (M,) fractions of the cases, of sum 1.
+    """
 
     simulators: tuple[SimulatorSpec, ...]
     shares: tuple[float, ...]
@@ -51,7 +56,11 @@ class Mixture:
         named: str | Path | SimulatorSpec | Sequence[str | Path | SimulatorSpec],
         shares: Sequence[float] | None = None,
     ) -> Mixture:
-        """Of specs, by name, path or themselves.
+        """Read simulators by name, by path or as specs.
+
+        Parameters
+        ----------
+        named : one or more. shares : of the cases, above 0; alike if None.
 
         Raises
         ------
@@ -76,7 +85,12 @@ class Mixture:
         return cls(own, tuple(float(w) for w in weights / weights.sum()))
 
     def counts(self, n: int) -> NDArray[np.int64]:
-        """(M,) cases of each, n in all."""
+        """Count the (M,) cases of each simulator.
+
+        Parameters
+        ----------
+        n : number of cases in all.
+        """
         exact = n * np.array(self.shares)
         whole = np.floor(exact + 1e-9).astype(int)
         most = np.argsort(whole - exact, kind="stable")[: n - int(whole.sum())]
@@ -84,7 +98,7 @@ class Mixture:
         return whole
 
     def said(self) -> list[dict[str, Any]]:
-        """For a card."""
+        """List name, hash and share of each, for a card."""
         return [
             {"name": s.name, "hash": spec_hash(s), "share": share}
             for s, share in zip(self.simulators, self.shares, strict=True)
@@ -104,15 +118,16 @@ def run_trials(
     scheduler: str | None = None,
     progress: bool = False,
 ) -> Trials:
-    """n trials of a solver.
+    """Run n trials of a solver.
 
     Parameters
     ----------
-    solver : a model, its name or path, or a function, see ``trials``.
+    solver : a model, its name or path, or a function, see ``trial_scoring.Solver``.
+    mixture : simulators of the cases. n : number of cases. seed : of them.
     namespace : what the cases are for; those of two purposes never meet.
     folder : where pieces are kept, so that a run that was stopped goes on; a temporary one if not
         given. view : shows cases otherwise than they are.
-    workers, scheduler : see ``parallel.run_jobs``.
+    workers, scheduler : see ``parallel.run_jobs``. progress : show a bar.
 
     Raises
     ------
@@ -228,7 +243,12 @@ def _manifest(
 
 
 def solver_name(solver: Model | str | Solver) -> str:
-    """The name of a model with the hash of its weights, or of a function."""
+    """Name a model with the hash of its weights, or a function.
+
+    Parameters
+    ----------
+    solver : a model, its name or path, or a function.
+    """
     if isinstance(solver, str):
         return solver_name(load_model(solver))
     if isinstance(solver, Model):
@@ -237,8 +257,15 @@ def solver_name(solver: Model | str | Solver) -> str:
 
 
 def is_repeatable(solver: Model | str | Solver) -> bool:
-    """Whether trials of it can be known again: models, and functions that hang on nothing but
-    their code and plain defaults, not on what surrounds them or is bound to them."""
+    """Tell whether trials of a solver can be recognised again.
+
+    Models, and functions that depend on nothing but their code and plain defaults, not on what
+    surrounds them or is bound to them.
+
+    Parameters
+    ----------
+    solver : a model, its name or path, or a function.
+    """
     if isinstance(solver, str | Model):
         return True
     if not isinstance(solver, FunctionType) or solver.__closure__:

@@ -92,7 +92,7 @@ class DrawsPosterior(Posterior):
     draws: NDArray[np.float64]
 
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float64]:
-        """Pick n draws by lot, none twice where there are as many."""
+        """Pick ``n`` draws by lot, none twice where there are as many; ``seed`` is of the lot."""
         twice = n > len(self.draws)
         chosen = np.random.default_rng(seed).choice(len(self.draws), n, replace=twice)
         return self.draws[chosen]

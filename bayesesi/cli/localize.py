@@ -98,7 +98,7 @@ def localize(
             "auto, identity, depth or smooth."
         ),
     ] = None,
-    level: Annotated[float, typer.Option(help="Level of sets and intervals.")] = 0.9,
+    level: Annotated[float, typer.Option(help="Level of sets and intervals, 0.5 to 0.99.")] = 0.9,
     draws: Annotated[int, typer.Option(help="Number of posterior draws.")] = 1000,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     subtract_baseline: Annotated[

@@ -38,7 +38,7 @@ def plan(
     head: Annotated[
         str, typer.Option(help="Head prior, such as template-nominal.")
     ] = "template-nominal",
-    level: Annotated[float, typer.Option(help="Level of sets.")] = 0.9,
+    level: Annotated[float, typer.Option(help="Level of sets, 0.5 to 0.99.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Map the expected localisation error of montages before a recording.

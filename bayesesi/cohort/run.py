@@ -36,7 +36,7 @@ _MOST_TIMES = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """Rows of recordings, in their order, and of patients.
+    """Hold rows of recordings, in their order, and of patients.
 
     Attributes
     ----------
@@ -53,11 +53,15 @@ class Cohort:
         return f"<Cohort | {len(self.recordings)} recordings, {failed} failed>"
 
     def result(self, recording: str) -> Result:
-        """Of one recording.
+        """Read the result of one recording.
+
+        Parameters
+        ----------
+        recording : as the table calls it.
 
         Raises
         ------
-        InputError : a recording that failed, or is none.
+        InputError : a recording that failed, or is not in the cohort.
         """
         rows = self.recordings.query("recording == @recording and status == 'done'")
         if rows.empty:
@@ -82,15 +86,17 @@ def run_cohort(
 
     Parameters
     ----------
+    entries : recordings. progress : show a bar.
     out : folder; it takes a folder a recording, and the tables. A run that was stopped, or gets
         further recordings, goes on.
-    model, level, draws, seed : see ``infer``. bootstrap : times that the trials of a recording are
-        drawn again, where its file has single trials; the row then says in which share of them its
-        first region stays first. workers, scheduler : see ``parallel.run_jobs``.
+    model, draws, seed : see ``infer``. level : of sets, 0.5 to 0.99. bootstrap : times that the
+        trials of a recording are drawn again, where its file has single trials; the row then says
+        in which share of them its first region stays first.
+    workers, scheduler : see ``parallel.run_jobs``.
 
     Raises
     ------
-    InputError : no recordings, a folder that cannot be written, a model that is none.
+    InputError : no recordings, a folder that cannot be written, an unknown model.
     """
     import pandas as pd
 

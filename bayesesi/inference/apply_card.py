@@ -28,16 +28,16 @@ from bayesesi.trust.ood_features import ood_features
 
 @dataclass(frozen=True, eq=False)
 class CardReading:
-    """What a card gives for one recording; see the module.
+    """Hold what a card gives for one recording; see the module.
 
     Attributes
     ----------
     card : None where none speaks; ``about`` then says why.
     region_set : with its guarantee. mask : (S,) sources that hold ``level`` of the active ones, on
         average over cases. set_share : of the cortex, of the set that verdicts look at, whatever
-        was asked for. unusual, odd : see ``trust.VerdictInputs``. off : a sentence where the
-        model's own probabilities were measured to be off, else empty. explained : (D, n_eff, R)
-        by the draws that all this rests on.
+        was asked for. unusual, odd : p-value and words, see ``trust.VerdictInputs``. off : a
+        sentence where the model's own probabilities were measured to be off, else empty.
+    explained : (D, n_eff, R) by the draws that all this rests on.
     """
 
     about: dict[str, Any]
@@ -53,8 +53,12 @@ class CardReading:
     _probability: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def columns(self, regions: Parcellation) -> dict[str, tuple[str, NDArray[Any], dict[str, str]]]:
-        """Of the table of regions: in the set, and the probability that simulations repaired, from
-        as many draws as theirs."""
+        """List columns of the table of regions: in the set, and the repaired probability.
+
+        Parameters
+        ----------
+        regions : P of them.
+        """
         n, share = len(regions.regions), {"units": "1"}
         none = np.full(n, np.nan)
         repaired = none
@@ -67,7 +71,7 @@ class CardReading:
         }
 
     def set_about(self) -> dict[str, Any] | None:
-        """For a result."""
+        """List the set with its guarantee, for a result; None without one."""
         found = self.region_set
         if found is None:
             return None
@@ -84,7 +88,13 @@ class CardReading:
 def apply_card(
     posterior: Posterior, model: Model, level: float, seed: int = 0, guarantee: Guarantee = "every"
 ) -> CardReading:
-    """What the model's card says of its posterior."""
+    """Read what the model's card says of its posterior.
+
+    Parameters
+    ----------
+    posterior : of the recording. model : whose card is read. level : of the set, 0.5 to 0.99.
+    seed : of draws and ties. guarantee : ``"every"``, ``"peak"`` or ``"recall"``.
+    """
     obs, card = posterior.obs, card_of(model)
     why = _why_not(obs, model, card)
     if why or card is None:

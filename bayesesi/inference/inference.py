@@ -53,10 +53,11 @@ def infer(
     guarantee: Guarantee = "every",
     sensitivity: bool = False,
 ) -> Result:
-    """Where the recording came from and how sure that is.
+    """Infer where the recording came from, and with what uncertainty.
 
     Parameters
     ----------
+    obs : of ``observe``.
     model : or its name, see ``load_model``.
     level : of credible sets and intervals, .5 to .99.
     draws : of the posterior, 20 to 100,000; probabilities are shares of them.
@@ -187,9 +188,15 @@ def _covered(found: PredictiveCheck) -> dict[str, Any]:
 
 
 def credible_regions(summary: Summary, level: float) -> NDArray[np.bool_]:
-    """(P,) in the credible set: the shortest run of regions, by falling probability, such that in
-    at least ``level`` of the draws with any activity every active region is in it; none where no
-    draw has any."""
+    """Find the (P,) regions of the credible set.
+
+    The shortest run of regions, by falling probability, such that in at least ``level`` of the
+    draws with any activity every active region is in it; none where no draw has any.
+
+    Parameters
+    ----------
+    summary : of the draws. level : 0 to 1.
+    """
     active = summary.active[~summary.silent]
     if not len(active):
         return np.zeros(summary.active.shape[1], bool)

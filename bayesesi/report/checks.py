@@ -30,7 +30,7 @@ _MANY = 0.5
 
 
 def much_left(reading: Reading) -> list[str]:
-    """Return a sentence if the residual is larger than noise."""
+    """Return a sentence if the residual of a ``reading`` is larger than noise."""
     if float(reading.about["checks"]["chi2"]) <= chi2_band(reading)[1]:
         return []
     return [
@@ -40,14 +40,20 @@ def much_left(reading: Reading) -> list[str]:
 
 
 def family_of(reading: Reading) -> ModelFamily:
-    """The family of the model; of results of former versions by the model's name."""
+    """Find the family of the model of a ``reading``.
+
+    Of results of former versions by the model's name.
+    """
     model = reading.about["model"]
     family = str(model["details"].get("family"))
     return model_family(_FORMER.get(family, family))
 
 
 def evidence_words(reading: Reading) -> str | None:
-    """Return which source prior describes the recording best; None if none were compared."""
+    """Return which source prior describes the recording of a ``reading`` best.
+
+    None if none were compared.
+    """
     found = reading.about.get("evidence")
     if not found:
         return None
@@ -62,7 +68,7 @@ def evidence_words(reading: Reading) -> str | None:
 
 
 def other_belief(reading: Reading) -> list[str]:
-    """Return a sentence if the data prefer, or may prefer, another source prior."""
+    """Return a sentence if the data of a ``reading`` may prefer another source prior."""
     sentence = evidence_words(reading)
     own = family_of(reading).belief
     if sentence is None or not own:
@@ -75,7 +81,7 @@ def other_belief(reading: Reading) -> list[str]:
 
 
 def depends_on(reading: Reading) -> list[str]:
-    """Return a sentence if at least half of the re-runs change the result."""
+    """Return a sentence if at least half of the re-runs of a ``reading`` change the result."""
     found = reading.about.get("sensitivity") or []
     moved = [each for each in found if float(each["largest"]) >= MOVED]
     if len(moved) < _MANY * max(len(found), 1):
@@ -86,7 +92,7 @@ def depends_on(reading: Reading) -> list[str]:
 
 
 def few_trials(reading: Reading) -> list[str]:
-    """Return a sentence if few trials were averaged."""
+    """Return a sentence if few trials of a ``reading`` were averaged."""
     n = reading.nave
     if n > FEW_TRIALS:
         return []
@@ -98,7 +104,12 @@ def few_trials(reading: Reading) -> list[str]:
 
 
 def chi2_band(reading: Reading) -> tuple[float, float]:
-    """Return the range for pure noise in all but 3 of 1,000 recordings, at least 0.7 to 1.3."""
+    """Return the range for pure noise in all but 3 of 1,000 recordings, at least 0.7 to 1.3.
+
+    Parameters
+    ----------
+    reading : whose number of values sets the range.
+    """
     values = reading.group("observed_data")
     n = 100 if values is None else int(np.prod(values["values"].shape))
     reach = max(0.3, 3 * float(np.sqrt(2 / max(n, 1))))
@@ -106,7 +117,7 @@ def chi2_band(reading: Reading) -> tuple[float, float]:
 
 
 def chi2_meaning(reading: Reading) -> str:
-    """Return the meaning of the residual power in words."""
+    """Return the meaning of the residual power of a ``reading`` in words."""
     low, high = chi2_band(reading)
     chi2 = float(reading.about["checks"]["chi2"])
     if chi2 > high:
@@ -123,12 +134,12 @@ def chi2_meaning(reading: Reading) -> str:
 
 
 def is_wide(share: float) -> bool:
-    """Return whether a set of this share of the cortex is too large to localise."""
+    """Return whether a set of this ``share`` (0 to 1) of the cortex is too large to localise."""
     return share > standard_verdict().widest_set
 
 
 def checks(reading: Reading) -> list[dict[str, Any]]:
-    """Return every check with its number and whether it passed."""
+    """Return every check of a ``reading`` with its number and whether it passed."""
     found, head, asked = reading.about["checks"], reading.about["head"], standard_verdict()
     low, high = chi2_band(reading)
     rows = [

@@ -51,7 +51,12 @@ _SIDES = {"lh": "left", "rh": "right"}
 
 
 def plain(text: object, limit: int = NAME_LENGTH) -> str:
-    """Text from outside on one line: no control or direction characters, shortened."""
+    """Cut text from outside to one line: no control or direction characters, shortened.
+
+    Parameters
+    ----------
+    text : any object. limit : number of characters.
+    """
     # far beyond the limit nothing would be shown, so nothing there is looked at
     shown = "".join(c if c.isprintable() else " " for c in str(text)[: 4 * limit + 4])
     shown = " ".join(shown.split())
@@ -59,7 +64,12 @@ def plain(text: object, limit: int = NAME_LENGTH) -> str:
 
 
 def plain_tree(value: Any, limit: int = NAME_LENGTH) -> Any:
-    """Tables and lists of what came from outside, every text in them through ``plain``."""
+    """Pass every text in tables and lists from outside through ``plain``.
+
+    Parameters
+    ----------
+    value : a tree of tables and lists. limit : number of characters of a text.
+    """
     if isinstance(value, str):
         return plain(value, limit)
     if isinstance(value, Mapping):
@@ -70,7 +80,12 @@ def plain_tree(value: Any, limit: int = NAME_LENGTH) -> Any:
 
 
 def region_words(name: str) -> str:
-    """``middletemporal-rh`` is the right middle temporal gyrus; a strange name stays itself."""
+    """Translate ``middletemporal-rh`` to the right middle temporal gyrus; else keep the name.
+
+    Parameters
+    ----------
+    name : of the region.
+    """
     stem, _, hemi = name.rpartition("-")
     if stem in _REGIONS and hemi in _SIDES:
         return f"{_SIDES[hemi]} {_REGIONS[stem]}"
@@ -78,7 +93,12 @@ def region_words(name: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Format whole percent; ``<1 %`` and ``>99 %`` where rounding would give none or all."""
+    """Format whole percent; ``<1 %`` and ``>99 %`` where rounding would give none or all.
+
+    Parameters
+    ----------
+    share : 0 to 1, or NaN.
+    """
     if share != share:
         return "–"
     if 0 < share <= 0.005:
@@ -89,19 +109,34 @@ def percent(share: float) -> str:
 
 
 def chance(probability: float) -> str:
-    """Format a share of draws in whole percent: finitely many draws exclude neither 0 nor 1."""
+    """Format a share of draws in whole percent: finitely many draws exclude neither 0 nor 1.
+
+    Parameters
+    ----------
+    probability : 0 to 1.
+    """
     if probability == 0:
         return "<1\u00a0%"
     return ">99\u00a0%" if probability == 1 else percent(probability)
 
 
 def square_cm(area: float) -> str:
-    """Format an area in whole cm²."""
+    """Format an area in whole cm².
+
+    Parameters
+    ----------
+    area : cm².
+    """
     return f"{area:.0f}" if area >= 1 else "less than 1"
 
 
 def figures(value: float, digits: int = 2) -> str:
-    """A number to so many significant digits, never in powers of ten where it can be helped."""
+    """Format a number to so many significant digits, in powers of ten only where it must be.
+
+    Parameters
+    ----------
+    value : a scalar, or NaN. digits : number of significant digits.
+    """
     if value != value:
         return "–"
     if value == 0 or 1e-3 <= abs(value) < 1e5:
@@ -116,7 +151,12 @@ def _exponent(value: float) -> int:
 
 
 def listed(words: Sequence[str], most: int = 6) -> str:
-    """``a, b and c``; of many the first, and how many more."""
+    """Join words as ``a, b and c``; of many the first, and how many more.
+
+    Parameters
+    ----------
+    words : to join. most : number of words that are shown.
+    """
     words = list(words)
     if len(words) > most:
         return f"{', '.join(words[:most])} and {len(words) - most} more"
@@ -124,13 +164,18 @@ def listed(words: Sequence[str], most: int = 6) -> str:
 
 
 def counted(n: float, word: str) -> str:
-    """``1 trial``, ``6 trials``."""
+    """Format a count as ``1 trial``, ``6 trials``.
+
+    Parameters
+    ----------
+    n : number of them. word : the singular.
+    """
     number = f"{int(n):,}" if float(n).is_integer() else f"{n:g}"
     return f"{number} {word}" + ("" if n == 1 else "s")
 
 
 def value_words(value: Any) -> str:
-    """Format a value of a table of provenance: numbers to four digits, lists without brackets."""
+    """Format a ``value`` of a table of provenance: numbers to four digits, no brackets."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:

@@ -15,11 +15,15 @@ _MOST_GROUPS, _MOST_COURSES, _LEAST_SOURCES = 50, 10, 4
 
 
 def check_arrays(data: az.InferenceData, localisable: bool) -> None:
-    """That groups hold what a page draws: shapes that fit, and possible numbers.
+    """Check that groups hold what a page draws: shapes that fit, and possible numbers.
+
+    Parameters
+    ----------
+    data : of a result. localisable : whether it should hold maps.
 
     Raises
     ------
-    LookupError, ValueError, TypeError : they do not.
+    ValueError : they do not.
     """
     there = set(data.groups())
     if len(there) > _MOST_GROUPS:

@@ -28,6 +28,10 @@ _KEYS = (
 def read_result(path: str | Path) -> Result:
     """Read what ``Result.save`` wrote.
 
+    Parameters
+    ----------
+    path : of the file.
+
     Raises
     ------
     InputError : a missing, truncated or foreign file, or one of another schema.

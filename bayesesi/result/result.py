@@ -36,9 +36,12 @@ PARAGRAPHS, LONGEST, NAME = 20, 600, 80
 
 @dataclass(frozen=True)
 class CredibleSet:
-    """The fewest most probable regions that hold every active one with probability ``level``.
+    """Hold the credible set of the model; no guarantee.
 
-    The model's belief, given that something is active; no guarantee.
+    Attributes
+    ----------
+    level : 0.5 to 0.99. regions : names, the most probable first. area_cm2 : cm².
+    share : of the cortex, 0 to 1.
     """
 
     level: float
@@ -149,7 +152,7 @@ class Result:
         )
 
     def region_table(self) -> pd.DataFrame:
-        """One row a region, the most probable first.
+        """List regions in a table, the most probable first.
 
         Columns ``region``, ``lobe``, ``side``, ``sublobe`` (as HED-SCORE calls it; empty for a
         name that the atlas has not), ``probability`` (of being active), ``in_set`` (the
@@ -165,8 +168,9 @@ class Result:
         return tables.region_table(self._group("regions"))
 
     def lobe_table(self) -> pd.DataFrame:
-        """Columns ``side``, ``lobe`` and ``probability`` that anything is active there, the most
-        probable first.
+        """List lobes in a table, the most probable first.
+
+        Columns ``side``, ``lobe`` and ``probability`` that anything is active there.
 
         Raises
         ------
@@ -192,7 +196,7 @@ class Result:
         return self.localisable and bool(self.about.get("dipoles"))
 
     def dipole_table(self) -> pd.DataFrame:
-        """One row a dipole, the left one first; as many as are most probable.
+        """List dipoles in a table, the left one first; as many as are most probable.
 
         Columns ``x_mm``, ``y_mm``, ``z_mm`` (centre, head frame), ``nearest_region`` and
         ``distance_mm`` to it, ``volume_cm3`` (the fewest cells of the grid that hold the dipole
@@ -208,10 +212,14 @@ class Result:
         return tables.dipole_table(self.about["dipoles"]["each"])
 
     def source_estimate(self, which: str = "mean") -> mne.SourceEstimate:
-        """``mne.SourceEstimate`` of the mean or the sd (A m over time), or of the probability.
+        """Make an ``mne.SourceEstimate`` of the mean or sd (A m over time), or the probability.
 
-        The probability is that of a source being among the strongest, at one moment for the
+        The probability is that of a source being among the strongest, at one instant for the
         whole window.
+
+        Parameters
+        ----------
+        which : ``"mean"``, ``"sd"`` or ``"probability"``.
 
         Raises
         ------
@@ -237,7 +245,7 @@ class Result:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Verdict, checks, regions and the credible set as plain JSON: what a database wants."""
+        """Convert verdict, checks, regions and credible set to plain JSON, as for a database."""
         keys = (
             *("schema", "version", "created", "level", "scale_known", "trust", "checks", "head"),
             *("calibration", "n_draws", "seed", "observation"),
@@ -267,18 +275,21 @@ class Result:
         }
 
     def with_truth(self, regions: tuple[str, ...], position: NDArray[np.floating]) -> Result:
-        """The same with what was really active, for simulated patients: the report shows it.
+        """Copy the result with what was really active, for simulated patients: the report shows it.
 
-        ``position`` (3,) or (n, 3) m, in the frame of the sources.
+        Parameters
+        ----------
+        regions : names of active ones. position : (3,) or (n, 3) m, in the frame of the sources.
         """
         truth = {"regions": list(regions), "position": np.asarray(position, float).tolist()}
         return self.with_about("truth", truth)
 
     def with_conclusion(self, text: str, reader: str = "") -> Result:
-        """The same with what a reader concludes, which the report shows as theirs.
+        """Copy the result with what a reader concludes, which the report shows as theirs.
 
-        ``text`` of up to 20 paragraphs, one a line; ``reader`` is who or in what role, as they
-        want to be called.
+        Parameters
+        ----------
+        text : up to 20 paragraphs, one a line. reader : who or in what role, in their words.
 
         Raises
         ------
@@ -298,13 +309,22 @@ class Result:
         return self.with_about("conclusion", said)
 
     def with_about(self, key: str, value: Any) -> Result:
-        """The same with one more thing that it says of itself, plain data."""
+        """Copy the result with one more thing in ``about``.
+
+        Parameters
+        ----------
+        key : its name. value : plain data.
+        """
         data = self.inference_data.copy()
         data.attrs = {ATTRIBUTE: json.dumps({**self.about, key: value})}
         return Result(data)
 
     def save(self, path: str | Path) -> Path:
         """Write a netCDF file, whole or not at all; by convention its name ends in ``-post.nc``.
+
+        Parameters
+        ----------
+        path : of the file.
 
         Raises
         ------

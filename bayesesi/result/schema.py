@@ -31,16 +31,18 @@ class _Part(BaseModel):
 class Reason(_Part):
     """Why a verdict is not ``reliable``."""
 
-    code: Text
-    sentence: Text
-    value: float | None = None
+    code: Text = Field(description="kind of doubt")
+    sentence: Text = Field(description="the doubt in words")
+    value: float | None = Field(None, description="number behind it; without unit, or a share")
 
 
 class Trust(_Part):
     """Whether to rely on the answer."""
 
-    verdict: Literal["reliable", "caution", "abstain"]
-    reasons: list[Reason]
+    verdict: Literal["reliable", "caution", "abstain"] = Field(
+        description="what a reader should do"
+    )
+    reasons: list[Reason] = Field(description="doubts; empty where reliable")
 
     @model_validator(mode="after")
     def _says_why(self) -> Trust:
@@ -174,24 +176,28 @@ class _RegionSet(_Part):
 class Alternative(_Part):
     """Regions that are active together."""
 
-    regions: list[Text]
-    probability: Share
+    regions: list[Text] = Field(description="names of the active ones")
+    probability: Share = Field(description="share of draws, 0 to 1")
 
 
 class Perturbation(_Part):
     """A re-run with something left out or assumed otherwise."""
 
-    kind: Literal["channels", "trials", "head", "prior"]
-    words: Text
-    top: Text
-    probability: Share
-    of_first: Share
-    largest: Share
-    region: Text | None = None
-    before: Share | None = None
-    after: Share | None = None
-    moved_mm: Millimetres | None
-    null: Share
+    kind: Literal["channels", "trials", "head", "prior"] = Field(
+        description="what was left out or changed"
+    )
+    words: Text = Field(description="which re-run")
+    top: Text = Field(description="region that is most probable now")
+    probability: Share = Field(description="its probability, 0 to 1")
+    of_first: Share = Field(description="probability now of the first region of the result, 0 to 1")
+    largest: Share = Field(description="largest difference of the probability of a region, 0 to 1")
+    region: Text | None = Field(None, description="the region of that difference")
+    before: Share | None = Field(None, description="its probability in the result, 0 to 1")
+    after: Share | None = Field(None, description="its probability in the re-run, 0 to 1")
+    moved_mm: Millimetres | None = Field(
+        description="between the centres of activity, mm; null without activity"
+    )
+    null: Share = Field(description="probability of no source, with equal prior odds, 0 to 1")
 
     @model_validator(mode="after")
     def _whole(self) -> Perturbation:
@@ -222,20 +228,20 @@ class _Rise(_Part):
 class Target(_Part):
     """How far the peak lies from what a reader asked about."""
 
-    name: Text
-    said: Text
-    median_mm: Millimetres
-    low_mm: Millimetres
-    high_mm: Millimetres
-    inside: Share
-    mode_mm: Millimetres
+    name: Text = Field(description="as the user called it")
+    said: Text = Field(description="what was asked about, in words")
+    median_mm: Millimetres = Field(description="median distance of the peak, mm")
+    low_mm: Millimetres = Field(description="lower end of its central interval, mm")
+    high_mm: Millimetres = Field(description="upper end of its central interval, mm")
+    inside: Share = Field(description="probability that the peak lies inside, 0 to 1")
+    mode_mm: Millimetres = Field(description="distance of the most probable peak, mm")
 
 
 class Conclusion(_Part):
     """What a reader wrote, a paragraph each."""
 
-    paragraphs: Annotated[list[Text], Field(min_length=1, max_length=20)]
-    reader: Text
+    paragraphs: Annotated[list[Text], Field(min_length=1, max_length=20, description="in order")]
+    reader: Text = Field(description="who wrote them, or in what role")
 
 
 class _Dipole(_Part):
@@ -265,29 +271,31 @@ class _Truth(_Part):
 class About(_Part):
     """See the module; what is not named here is not read by a page but in tables of texts."""
 
-    version: Text
-    created: Text | None = None
-    level: Level
-    n_draws: Annotated[int, Field(ge=1, le=10**7)]
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
-    scale_known: bool
-    model: _Model
-    observation: _Observation
-    trust: Trust
-    checks: _Checks
-    head: _Head
-    calibration: _Calibration
-    foreseen: _Foreseen | None = None
-    evidence: _Evidence | None = None
-    credible: _Credible | None = None
-    region_set: _RegionSet | None = None
-    alternatives: list[Alternative] | None = None
-    sensitivity: list[Perturbation] | None = None
-    rise: _Rise | None = None
-    targets: list[Target] | None = None
-    dipoles: _Dipoles | None = None
-    truth: _Truth | None = None
-    conclusion: Conclusion | None = None
+    version: Text = Field(description="of bayesesi")
+    created: Text | None = Field(None, description="day on which it was inferred")
+    level: Level = Field(description="of sets and intervals, 0.5 to 0.99")
+    n_draws: Annotated[int, Field(ge=1, le=10**7, description="number of posterior draws")]
+    seed: Annotated[int, Field(ge=0, lt=2**32, description="of the draws")]
+    scale_known: bool = Field(description="whether moments are in A m")
+    model: _Model = Field(description="name and details")
+    observation: _Observation = Field(description="provenance of the recording")
+    trust: Trust = Field(description="the verdict")
+    checks: _Checks = Field(description="numbers of the checks")
+    head: _Head = Field(description="the head model")
+    calibration: _Calibration = Field(description="what the card of the model says")
+    foreseen: _Foreseen | None = Field(None, description="held-out channels and trials")
+    evidence: _Evidence | None = Field(None, description="of other source priors")
+    credible: _Credible | None = Field(None, description="the credible set")
+    region_set: _RegionSet | None = Field(None, description="the set with a guarantee")
+    alternatives: list[Alternative] | None = Field(
+        None, description="regions that are active together"
+    )
+    sensitivity: list[Perturbation] | None = Field(None, description="re-runs")
+    rise: _Rise | None = Field(None, description="where the event begins and peaks")
+    targets: list[Target] | None = Field(None, description="distances to them")
+    dipoles: _Dipoles | None = Field(None, description="one, or two")
+    truth: _Truth | None = Field(None, description="of a simulated patient")
+    conclusion: Conclusion | None = Field(None, description="of a reader")
 
     @model_validator(mode="after")
     def _agrees(self) -> About:
@@ -299,7 +307,11 @@ class About(_Part):
 
 
 def check_about(about: dict[str, Any]) -> None:
-    """That it is what ``infer`` writes.
+    """Check that a table is what ``infer`` writes.
+
+    Parameters
+    ----------
+    about : of a result.
 
     Raises
     ------

@@ -36,7 +36,7 @@ _ARTIFACT = OOD_FEATURES.index("artifact")
 
 
 class OODDetector(Table):
-    """The distribution of features of simulated recordings: a Gaussian mixture (scikit-learn).
+    """Hold the distribution of features of simulated recordings: a Gaussian mixture (scikit-learn).
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class OODDetector(Table):
     weight, mean, precision : of the components; the last are Cholesky factors of precisions.
     surprise, artifact : minus the log density, and the feature ``artifact``, of cases that the
         mixture was not fitted to, each sorted.
-    low, high : limits of each feature beyond which it is listed as unusual.
+    low, high : (F,) limits of each feature beyond which it is listed as unusual.
     """
 
     names: tuple[str, ...]
@@ -77,7 +77,12 @@ class OODDetector(Table):
 
     @classmethod
     def of(cls, fitted: NDArray[np.floating], held_out: NDArray[np.floating]) -> OODDetector:
-        """Fit to features (n, F) of cases; the tails come from features of other cases."""
+        """Fit to features of cases; the tails come from features of other cases.
+
+        Parameters
+        ----------
+        fitted, held_out : (n, F) features of both.
+        """
         from sklearn.mixture import GaussianMixture
 
         fitted, held_out = np.asarray(fitted, float), np.asarray(held_out, float)
@@ -103,7 +108,12 @@ class OODDetector(Table):
         return made.model_copy(update=kept)
 
     def surprise_of(self, signs: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return (n,) minus the log density of features (n, F)."""
+        """Return (n,) minus the log density of features.
+
+        Parameters
+        ----------
+        signs : (n, F) features.
+        """
         z = (np.asarray(signs, float) - self.centre) / self.size
         each = []
         for weight, mean, factor in zip(self.weight, self.mean, self.precision, strict=True):
@@ -114,13 +124,16 @@ class OODDetector(Table):
         return np.asarray(half - logsumexp(each, axis=0))
 
     def p_value(self, signs: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return (n,) p values: at most a share alpha of recordings like the simulated ones has
-        alpha or less.
+        """Return (n,) p-values: at most a share alpha of simulated recordings has alpha or less.
 
         Twice the smaller of two shares: of cases whose features are jointly as improbable, and of
         cases that an artifact explains as well compared with a source. Recordings that artifacts
         explain better than any source are rare without lying far from the others, so the first
         share alone misses them.
+
+        Parameters
+        ----------
+        signs : (n, F) features.
         """
         signs = np.atleast_2d(np.asarray(signs, float))
         each = [
@@ -130,7 +143,12 @@ class OODDetector(Table):
         return np.minimum(2 * np.minimum(*each), 1.0)
 
     def odd(self, signs: NDArray[np.floating]) -> tuple[str, ...]:
-        """Return in words the features (F,) that are unusual, the most unusual first."""
+        """Return in words the features that are unusual, the most unusual first.
+
+        Parameters
+        ----------
+        signs : (F,) features.
+        """
         found = []
         for k, name in enumerate(self.names):
             value = float(signs[k])

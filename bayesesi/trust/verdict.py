@@ -43,7 +43,12 @@ _NOT_LOCALISABLE = "not localisable: "
 
 @dataclass(frozen=True)
 class Reason:
-    """One doubt, in a sentence, with the number behind it."""
+    """Hold one doubt, in a sentence, with the number behind it.
+
+    Attributes
+    ----------
+    code : kind of doubt. sentence : for the reader. value : scalar that caused it, any unit.
+    """
 
     code: ReasonCode
     sentence: str
@@ -52,16 +57,20 @@ class Reason:
 
 @dataclass(frozen=True)
 class Trust:
-    """The verdict, and one reason or more where it is not "reliable".
+    """Hold the verdict, and one reason or more where it is not "reliable".
 
     "reliable" means that no check raised a doubt; the model's card has the measured error rates.
+
+    Attributes
+    ----------
+    verdict : for the reader. reasons : doubts.
     """
 
     verdict: Verdict
     reasons: tuple[Reason, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain text and numbers, for a file."""
+        """List plain text and numbers, for a file."""
         reasons = [
             {"code": str(r.code), "sentence": r.sentence, "value": r.value} for r in self.reasons
         ]
@@ -69,6 +78,12 @@ class Trust:
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> Trust:
+        """Read what ``to_dict`` wrote.
+
+        Parameters
+        ----------
+        table : from a file.
+        """
         reasons = tuple(
             Reason(ReasonCode(r["code"]), str(r["sentence"]), float(r["value"]))
             for r in table["reasons"]
@@ -86,15 +101,15 @@ def standard_verdict() -> VerdictSpec:
 
 @dataclass(frozen=True)
 class VerdictInputs:
-    """The numbers that a verdict is based on.
+    """Hold the numbers that a verdict is based on.
 
     Attributes
     ----------
-    null : probability of no source, with equal prior odds. r_hat, sample_efficiency, outside,
-        caveat : see ``Posterior``. unusual : share of simulated recordings that are at least as
-        unusual; None without a card. odd : the unusual features in words. set_share : share of the
-        cortex of the reported set. channels : their number. eeg : False if there are other
-        sensors, which networks were not trained on.
+    null : probability of no source, with equal prior odds. r_hat : at least 1 in theory.
+    sample_efficiency : 0 to 1. outside, caveat : see ``Posterior``. unusual : share of simulated
+        recordings that are at least as unusual; None without a card. odd : the unusual features
+        in words. set_share : share of the cortex of the reported set. channels : their number.
+    eeg : False if there are other sensors, which networks were not trained on.
     """
 
     null: float
@@ -116,6 +131,10 @@ def assess(evidence: VerdictInputs, spec: VerdictSpec | None = None) -> Trust:
     uses the posterior probability with equal prior odds. No guarantee applies to a recording that
     is unlike all simulated ones. A result that may be noise, has a wide set, or was computed less
     exactly than the model asks, is given with caution.
+
+    Parameters
+    ----------
+    evidence : the numbers. spec : thresholds; ``standard_verdict()`` if None.
     """
     spec = spec or standard_verdict()
     held_back = (*_nothing(evidence, spec, True), *_unusual(evidence, spec, True))
@@ -214,9 +233,13 @@ def _wide(evidence: VerdictInputs, spec: VerdictSpec) -> tuple[Reason, ...]:
 
 
 def at_even_odds(probability: float, prior: float) -> float:
-    """Return the posterior probability that a prior of one half would give.
+    """Compute what a posterior probability would be, had the prior been one half.
 
-    0 and 1 do not change, nor does a probability whose prior was 0 or 1.
+    0 and 1 stay, as does a probability whose prior was certain.
+
+    Parameters
+    ----------
+    probability, prior : 0 to 1.
     """
     if not (0 < prior < 1 and 0 < probability < 1):
         return float(probability)

@@ -8,6 +8,9 @@ from bayesesi.report.reading import Reading
 
 
 def conclusion(reading: Reading) -> dict[str, Any] | None:
-    """The reader's paragraphs, also where the model abstained: a reader may conclude from that."""
+    """Take the reader's paragraphs from a ``reading``, also where the model abstained.
+
+    A reader may conclude from that too.
+    """
     written = reading.about.get("conclusion")
     return {k: written[k] for k in ("paragraphs", "reader")} if written else None

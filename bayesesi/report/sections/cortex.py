@@ -19,7 +19,7 @@ _OUTLINED_SHARE = 0.1
 
 
 def cortex(reading: Reading) -> dict[str, Any] | None:
-    """Maps of the probability of activity and of the uncertainty of its strength."""
+    """Plot maps of the probability of activity in a ``reading`` and of its uncertainty."""
     maps = reading.group("maps")
     if maps is None or not reading.localisable or reading.has_dipoles:
         return None
@@ -111,8 +111,14 @@ def _folded(reading: Reading, probability: NDArray[np.float64], limit: float) ->
 
 
 def spread_of(reading: Reading) -> NDArray[np.float64]:
-    """(S,) standard deviation of each source's moment, root mean square over the window: nAm where
-    the recording's unit is known."""
+    """Compute the (S,) standard deviation of each source's moment, in nAm where volts are known.
+
+    The root mean square over the window.
+
+    Parameters
+    ----------
+    reading : with maps.
+    """
     maps = reading.group("maps")
     assert maps is not None
     sd = np.asarray(maps["sd"], float)
@@ -125,7 +131,12 @@ def _unit(reading: Reading) -> str:
 
 
 def scale_end(share: float) -> float:
-    """The end of the scale, at least a fifth: a map without a clear maximum looks pale."""
+    """Choose the end of the scale, at least a fifth: a map without a clear maximum looks pale.
+
+    Parameters
+    ----------
+    share : largest probability, 0 to 1.
+    """
     return next((step for step in (0.2, 0.5) if share <= step), 1.0)
 
 

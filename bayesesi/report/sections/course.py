@@ -13,7 +13,10 @@ from bayesesi.report.words import chance, listed, percent, region_words
 
 
 def course(reading: Reading) -> dict[str, Any] | None:
-    """Bands of the most probable regions' moments, given that each region is active."""
+    """Plot bands of the moments of the most probable regions of a ``reading``.
+
+    Each given that the region is active.
+    """
     group = reading.group("courses")
     if group is None or not reading.has_regions or not len(group["region"]):
         return None

@@ -26,7 +26,7 @@ _COUNTS = {1: "one dipole", 2: "two dipoles"}
 
 
 def dipoles(reading: Reading) -> dict[str, Any] | None:
-    """Place, volume and moment of each dipole, and the probability of each number of dipoles."""
+    """Describe place, volume, moment and number of the dipoles of a ``reading``."""
     if not reading.has_dipoles:
         return None
     found = reading.about["dipoles"]
@@ -51,6 +51,7 @@ def dipoles(reading: Reading) -> dict[str, Any] | None:
 
 
 def dipole_sentence(reading: Reading) -> str:
+    """Describe where the dipoles of a ``reading`` are, in a sentence."""
     rows = dipole_rows(reading)
     count = reading.about["dipoles"]["count_probability"][len(rows)]
     near = listed([f"{row['volume']} cm³ around a point {row['near']}" for row in rows])
@@ -68,7 +69,7 @@ def dipole_sentence(reading: Reading) -> str:
 
 
 def dipole_rows(reading: Reading) -> list[dict[str, Any]]:
-    """Each dipole in words."""
+    """Describe each dipole of a ``reading`` in words."""
     rows = []
     for found in reading.about["dipoles"]["each"]:
         region, distance = region_words(found["nearest_region"]), float(found["distance_mm"])

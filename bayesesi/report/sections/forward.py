@@ -17,7 +17,7 @@ from bayesesi.report.words import (
 
 
 def forward(reading: Reading) -> dict[str, Any] | None:
-    """Explained power, residual, predicted channels and trials, head and electrodes."""
+    """Describe explained power, residual, predictions, head and electrodes of a ``reading``."""
     volts, found = read_volts(reading), reading.about["checks"]
     if volts is None or volts.explained is None:
         return None

@@ -18,7 +18,7 @@ _DETAIL_LENGTH = 160
 
 
 def methods(reading: Reading) -> dict[str, Any]:
-    """The checks, the model, the recording, and the settings and versions of the run."""
+    """List the checks, the model, the recording, settings and versions of a ``reading``."""
     about = reading.about
     model = plain_tree(about["model"], _DETAIL_LENGTH)
     details = {k: v for k, v in model.items() if k not in ("name", "details")}

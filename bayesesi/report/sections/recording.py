@@ -15,7 +15,7 @@ from bayesesi.report.words import (
 
 
 def recording(reading: Reading) -> dict[str, Any] | None:
-    """The analysed window, its channels and trials."""
+    """Describe the analysed window of a ``reading``, its channels and trials."""
     volts = read_volts(reading)
     if volts is None:
         return None

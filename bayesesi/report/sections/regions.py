@@ -24,7 +24,7 @@ _FEW_DRAWS = 10
 
 
 def regions(reading: Reading) -> dict[str, Any] | None:
-    """Every region with its probability and its moment, given that it is active."""
+    """List every region of a ``reading`` with its probability, and its moment if active."""
     if not reading.has_regions:
         return None
     table = reading.regions

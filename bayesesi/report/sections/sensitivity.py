@@ -16,7 +16,7 @@ from bayesesi.report.words import (
 
 
 def sensitivity(reading: Reading) -> dict[str, Any] | None:
-    """Re-runs with other assumptions or with data left out, compared with the result."""
+    """Compare re-runs with other assumptions or less data with the result of a ``reading``."""
     found = reading.about.get("sensitivity")
     if not found or not reading.has_regions:
         return None

@@ -27,7 +27,7 @@ _LEAST_INSIDE = 0.9
 
 
 def slices(reading: Reading) -> dict[str, Any] | None:
-    """Probability and uncertainty through the most probable place of the peak."""
+    """Plot probability and uncertainty of a ``reading`` through the most probable peak."""
     maps = reading.group("maps")
     if maps is None or not reading.localisable or reading.template_vertices is None:
         return None
@@ -102,14 +102,18 @@ def _grid() -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
 
 @cache
 def template_image() -> Any:
-    """MNI152, as nilearn ships it."""
+    """Load MNI152, as nilearn ships it."""
     from nilearn.datasets import load_mni152_template
 
     return load_mni152_template(resolution=1)
 
 
 def read_mri(path: str | Path) -> Any:
-    """An image to draw slices on: its voxels and where they are, nothing else of the file.
+    """Read an image to draw slices on: its voxels and where they are, nothing else of the file.
+
+    Parameters
+    ----------
+    path : of a NIfTI file in MNI152.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from bayesesi.report.words import (
 
 
 def targets(reading: Reading) -> dict[str, Any] | None:
-    """Distance of the peak from each target of the user."""
+    """List the distance of the peak of a ``reading`` from each target of the user."""
     found = reading.about.get("targets")
     if not found or not reading.localisable:
         return None

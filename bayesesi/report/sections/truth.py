@@ -15,7 +15,7 @@ from bayesesi.report.words import (
 
 
 def truth(reading: Reading) -> dict[str, Any] | None:
-    """The true regions of a simulated patient with their probabilities and ranks."""
+    """List the true regions of a simulated patient's ``reading`` with probabilities and ranks."""
     known = reading.truth
     if known is None or not reading.has_regions:
         return None
@@ -50,7 +50,7 @@ def _distance(reading: Reading) -> str | None:
 
 
 def true_spots(reading: Reading) -> list[int]:
-    """Vertices of the template nearest to the true centres."""
+    """Find the vertices of the template nearest to the true centres of a ``reading``."""
     from bayesesi.anatomy import template_mesh
 
     if reading.template_vertices is None:

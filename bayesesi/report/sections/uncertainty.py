@@ -18,7 +18,7 @@ from bayesesi.trust import standard_verdict
 
 
 def uncertainty(reading: Reading) -> dict[str, Any]:
-    """The three terms with this model's measurements, and the probability of no source."""
+    """List the three terms of a ``reading`` as measured, and the probability of no source."""
     null = float(reading.about["checks"]["null_probability"])
     return {
         "beliefs": _beliefs(reading),

@@ -27,7 +27,7 @@ _NUMBERS = ("none", "one", "two", "three", "four", "five", "six")
 
 
 def verdict(reading: Reading) -> dict[str, Any]:
-    """The first line: the location, or why there is none, and the doubts about it."""
+    """Summarise a ``reading`` in a line: the location, or why there is none, and the doubts."""
     reasons = [plain(reason.sentence, 400) for reason in reading.result.trust.reasons]
     if not reading.localisable:
         reason = reasons[0].removeprefix("not localisable: ")
@@ -62,7 +62,7 @@ def _place(reading: Reading, wide: bool) -> str:
 
 
 def where(reading: Reading) -> dict[str, Any] | None:
-    """The set of regions in words, and the alternatives."""
+    """Describe the set of regions of a ``reading`` in words, and the alternatives."""
     if not reading.has_regions:
         return None
     table, found, conformal = reading.regions, reading.best_set, reading.result.region_set
