@@ -490,8 +490,6 @@ def test_heads_spread_the_posterior(recording: Observation) -> None:
     exact = patch_posterior(recording, prior, atoms=atoms)
     drawn = patch_posterior(recording, prior, heads, "draws", 12, atoms=atoms)
     spread = patch_posterior(recording, prior, heads, "spread", 64, atoms=atoms)
-    assert len(drawn.head_probability) == 12
-    assert drawn.head_probability.sum() == pytest.approx(1)
     assert exact.null_probability < 1e-6
 
     def entropy(post: PatchPosterior) -> float:

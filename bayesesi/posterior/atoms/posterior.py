@@ -45,7 +45,13 @@ _N_ROUNDS = 2
 
 @dataclass(frozen=True, eq=False)
 class AtomInputs:
-    """One observation as a network sees it, whatever is given."""
+    """Hold one observation as a network sees it, whatever is given.
+
+    Attributes
+    ----------
+    estimator : the network. atoms : its sources. forward : prepared. window : groups of time
+        functions. size : prior of moments. values : (1, n_eff, R) whitened.
+    """
 
     estimator: AtomEstimator
     atoms: Atoms
@@ -56,6 +62,12 @@ class AtomInputs:
 
     @classmethod
     def of(cls, problem: PatchLikelihood, estimator: AtomEstimator) -> AtomInputs:
+        """Prepare an observation for a network.
+
+        Parameters
+        ----------
+        problem : with the observation, its atoms and sizes. estimator : the network.
+        """
         obs, atoms = problem.obs, problem.atoms
         seen = problem.topographies[0, :, :, 0]
         positions = obs.source_space.positions[atoms.centres]
@@ -72,14 +84,24 @@ class AtomInputs:
         )
 
     def next(self, events: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-        """Rows, and (rows, 1 + E N) log q(none or an atom | the (U, J) atoms of each row)."""
+        """Compute rows, and (rows, 1 + E N) log q(none or an atom | the atoms of each row).
+
+        Parameters
+        ----------
+        events : (U, J) atoms that are given.
+        """
         with torch.inference_mode():
             for first in range(0, len(events), _CHUNK):
                 rows = slice(first, min(first + _CHUNK, len(events)))
                 yield rows, self._of(events[rows])
 
     def scene(self, events: NDArray[np.int64]) -> ScanInputs:
-        """U scenes of the observation, the (U, J) atoms of each row given."""
+        """Make U scenes of the observation, with the atoms of each row given.
+
+        Parameters
+        ----------
+        events : (U, J) atoms.
+        """
         atom = torch.from_numpy(events)
         prefix = PlacedSources(atom, torch.ones_like(atom, dtype=torch.bool))
         values = self.values.expand(len(events), -1, -1)
@@ -101,10 +123,11 @@ def atom_posterior(
     seed: int = 0,
     support: TrainingRange | None = None,
 ) -> AtomPosterior:
-    """What the network says of one observation.
+    """Condition the network on one observation.
 
     Parameters
     ----------
+    obs : of sources fixed to the normal. estimator : the network. seed : of the draws.
     prior, atoms : those the network was trained with, on its sources.
     support : which contexts it met.
 
@@ -124,7 +147,9 @@ def atom_posterior(
 
 @dataclass(frozen=True, eq=False)
 class AtomPosterior(StatePosterior):
-    """See ``estimator`` for the density of an event; heads are marginalised by training.
+    """Hold the posterior; see ``estimator`` for the density of an event.
+
+    Heads are marginalised by training.
 
     Attributes
     ----------
@@ -159,7 +184,12 @@ class AtomPosterior(StatePosterior):
         return np.r_[null, (1 - null) * share]
 
     def log_prob_of(self, states: PatchStates) -> NDArray[np.float64]:
-        """(D,) log q of which atoms there are, in whatever order; exact. Sizes do not count."""
+        """Evaluate (D,) log q of which atoms there are, in whatever order; exact.
+
+        Parameters
+        ----------
+        states : D of them; their sizes do not count.
+        """
         atoms = _atoms_of(self.problem, states)
         out = np.empty(len(states))
         for k in range(self.problem.n_slots + 1):

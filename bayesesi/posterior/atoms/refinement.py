@@ -14,9 +14,13 @@ from bayesesi.prior import PatchPrior
 
 
 def weighed(post: AtomPosterior, table: Enumeration) -> tuple[PatchStates, ImportanceWeights]:
-    """The draws of at most one source, each weighed by p(v~, which source) / q(which source).
+    """Weigh draws of at most one source by p(v~, which source) / q(which source).
 
-    Size, head and looks are integrated in ``table``, which must be of the same atoms.
+    Size, head and topographies are integrated in ``table``.
+
+    Parameters
+    ----------
+    post : of the network. table : exact, of the same atoms.
 
     Raises
     ------
@@ -41,7 +45,12 @@ def refined(
     ess: float = 200.0,
     most_sweeps: int = 20,
 ) -> PatchPosterior:
-    """The exact posterior of a problem, its chains started from the network's draws.
+    """Compute the exact posterior of a problem, its chains started from the network's draws.
+
+    Parameters
+    ----------
+    post : of the network. problem : exact, of the same atoms. seed : of the chains.
+    ess : effective sample size, number of draws, at which chains stop. most_sweeps : at most.
 
     Raises
     ------

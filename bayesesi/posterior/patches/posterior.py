@@ -152,13 +152,6 @@ class PatchPosterior(StatePosterior):
         found = [value for value in self.run.r_hat.values() if np.isfinite(value)]
         return max([1.0, *found])
 
-    @property
-    def head_probability(self) -> NDArray[np.float64]:
-        """(H,) of each head, or scale of a spread, given that something is active."""
-        some = self.states.count > 0
-        count = np.bincount(self.states.head[some], minlength=self.problem.n_heads)
-        return np.asarray(count / max(count.sum(), 1))
-
     def details(self) -> dict[str, Any]:
         """Describe prior, heads, grids, probabilities of counts and chains."""
         spec = self.problem.prior.spec
