@@ -41,7 +41,7 @@ C = TypeVar("C", bound=type[Any])
 
 
 def register_spec(kind: str, spec: type[Any]) -> None:
-    """Enter the spec of a family, whose name is the one value of its field ``family``.
+    """Register ``spec``, of a ``kind``, by its family: the one value of its field ``family``.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def register_spec(kind: str, spec: type[Any]) -> None:
 
 
 def implements(spec: type[Any], kind: str | None = None) -> Callable[[C], C]:
-    """Decorate the class that does what ``spec`` says.
+    """Register the class that does what ``spec`` says, as a decorator.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def implements(spec: type[Any], kind: str | None = None) -> Callable[[C], C]:
 
 
 def family_of(spec: Any) -> str:
-    """The name of the family of a spec, or of its class."""
+    """Return the name of the family of ``spec``, which may also be a class."""
     if isinstance(spec, type):
         fields: dict[str, Any] = getattr(spec, "model_fields")  # noqa: B009
         return str(fields["family"].default)
@@ -81,13 +81,13 @@ def family_of(spec: Any) -> str:
 
 
 def families(kind: str) -> tuple[str, ...]:
-    """Names of the families of a kind, those of other packages included."""
+    """List names of the families of a ``kind``, those of other packages included."""
     names = [*_SPECS.get(kind, {}), *_elsewhere(kind)]
     return tuple(dict.fromkeys(names))
 
 
 def spec_of(kind: str, family: object) -> type[Any]:
-    """The spec class of a family.
+    """Find the spec class of ``family``, of a ``kind``.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def spec_of(kind: str, family: object) -> type[Any]:
 
 
 def implementation(spec: Any, kind: str | None = None) -> type[Any]:
-    """The class of a family, imported when it is first asked for.
+    """Find the class of a family, imported when it is first asked for.
 
     Parameters
     ----------

@@ -28,7 +28,13 @@ Parameter = float | Tensor
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """K synapses: heights H (mV), rates κ (1/s), strengths c; d of populations 1 to K - 1; q."""
+    """K synapses, each parameter a number or a tensor that broadcasts to (n_networks, n_regions).
+
+    Attributes
+    ----------
+    height : mV, K of H. rate : 1/s, K of κ. strength : K of c, numbers of contacts.
+    into : K - 1 of d, weights of y_0 in the other populations. slow_on_fast : q, a weight.
+    """
 
     height: tuple[Parameter, ...]
     rate: tuple[Parameter, ...]

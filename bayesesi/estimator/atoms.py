@@ -86,17 +86,17 @@ class AtomEstimator(nn.Module):
 
     @classmethod
     def of(cls, recipe: Recipe, prior: PatchSpec) -> AtomEstimator:
-        """As it is before training."""
+        """Make the untrained network of ``recipe``; ``prior`` is of its sources."""
         assert isinstance(recipe.estimator, AtomsSpec)
         assert recipe.network is not None
         return cls(recipe.network, recipe.estimator.extents, prior.count, recipe.seed)
 
     def answer(self, inputs: NextSourceInputs) -> Tensor:
-        """(B, 1 + E N) log probabilities of what is next."""
+        """Compute (B, 1 + E N) log probabilities of what is next, of ``inputs``."""
         return self(inputs.scan, inputs.sources, inputs.log_place, inputs.given)
 
     def contexts(self, inputs: NextSourceInputs) -> Tensor:
-        """(B', C) contexts of the scans of which nothing was given."""
+        """Take the contexts (B', C) of the scans in ``inputs`` of which nothing was given."""
         return inputs.scan.context[inputs.given == 0]
 
     def forward(

@@ -90,12 +90,12 @@ class DipoleEstimator(nn.Module):
 
     @classmethod
     def of(cls, recipe: Recipe, prior: Spec) -> DipoleEstimator:
-        """As it is before training."""
+        """Make the untrained network of ``recipe``; ``prior`` is of its sources."""
         assert isinstance(recipe.estimator, DipolesSpec)
         return cls(recipe.estimator, recipe.seed)
 
     def contexts(self, inputs: DipoleSummary) -> Tensor:
-        """(B, C) contexts of the observations."""
+        """Take the contexts (B, C) of the observations in ``inputs``."""
         return inputs.context
 
     def log_count(self, summary: DipoleSummary) -> Tensor:

@@ -132,17 +132,17 @@ class FieldDenoiser(nn.Module):
 
     @classmethod
     def of(cls, recipe: Recipe, prior: Spec) -> FieldDenoiser:
-        """As it is before training."""
+        """Make the untrained network of ``recipe``; ``prior`` is of its sources."""
         assert isinstance(recipe.estimator, DiffusionSpec)
         assert recipe.network is not None
         return cls(recipe.network, recipe.seed, matching=recipe.estimator.matching)
 
     def answer(self, inputs: FieldCaseInputs) -> MeanField:
-        """The posterior mean, by its own head."""
+        """Compute the posterior mean of ``inputs``, by its own head."""
         return MeanField(*self.mean(inputs.scene, inputs.forward))
 
     def contexts(self, inputs: FieldCaseInputs) -> Tensor:
-        """(B, C) contexts of the observations."""
+        """Take the contexts (B, C) of the observations in ``inputs``."""
         return inputs.scene.context
 
     def forward(

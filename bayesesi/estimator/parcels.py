@@ -80,7 +80,7 @@ class ParcelAnswer:
         return self.estimator.floor
 
     def log_prob(self, y: Tensor) -> Tensor:
-        """(B, Q, n) log density of y (B, Q, n, P)."""
+        """Compute the log density (B, Q, n) of ``y`` (B, Q, n, P)."""
         return self.estimator.log_prob(y, self.belief)
 
 
@@ -111,17 +111,17 @@ class ParcelEstimator(nn.Module):
 
     @classmethod
     def of(cls, recipe: Recipe, prior: Spec) -> ParcelEstimator:
-        """As it is before training."""
+        """Make the untrained network of ``recipe``; ``prior`` is of its sources."""
         assert isinstance(recipe.estimator, FlowSpec)
         return cls(recipe, template_parcels(recipe.estimator.parcels, recipe.ico))
 
     def answer(self, inputs: FieldCaseInputs) -> ParcelAnswer:
-        """The density of the activity of the parcels."""
+        """Compute the density of the activity of the parcels, given ``inputs``."""
         forward = ParcelForward.on(inputs.forward, self.parcels)
         return ParcelAnswer(self, self.belief(inputs.scene, forward), forward)
 
     def contexts(self, inputs: FieldCaseInputs) -> Tensor:
-        """(B, C) contexts of the observations."""
+        """Take the contexts (B, C) of the observations in ``inputs``."""
         return inputs.scene.context
 
     @property

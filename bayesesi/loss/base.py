@@ -54,24 +54,26 @@ class Loss(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, question: Question) -> Tensor:
-        """The loss of each case (B',), of the B' <= B cases that it is about; unweighted."""
+        """Compute the loss of each case (B',), of the B' <= B in ``question`` that it is about;
+        unweighted."""
 
     def details(self, each: Tensor, question: Question) -> dict[str, Tensor]:
-        """Means over parts of the cases, by name, for the log of held-out cases.
+        """Average over parts of the cases, by name, for the log of held-out cases.
 
         Parameters
         ----------
-        each : (B',) what ``forward`` gave for the question.
+        each : (B',) what ``forward`` gave for the question. question : the cases and their answer.
         """
         return {}
 
 
 def make_losses(specs: tuple[LossSpec, ...]) -> nn.ModuleDict:
-    """The losses of a recipe by their families; a weight of 0 leaves one out."""
+    """Make the losses of a recipe by their families from ``specs``; a weight of 0 leaves one
+    out."""
     made = {spec.name: implementation(spec)(spec) for spec in specs if spec.weight > 0}
     return nn.ModuleDict(made)
 
 
 def mean_of(each: Tensor) -> Tensor:
-    """The mean over cases; 0, with its gradient, where there is none."""
+    """Average ``each`` (B',) over cases; 0, with its gradient, where there is none."""
     return each.mean() if len(each) else each.sum()

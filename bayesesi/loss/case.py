@@ -39,7 +39,7 @@ class Case(Generic[X, T]):
         return len(found)
 
     def to(self, device: Device) -> Self:
-        """The same on a device."""
+        """Move the cases to ``device``."""
         inputs, truth = _moved(self.inputs, device), _moved(self.truth, device)
         return replace(self, inputs=inputs, truth=truth)
 

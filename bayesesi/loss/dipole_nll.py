@@ -24,7 +24,7 @@ class DipoleNllLoss(Loss):
         return of_count + of_rest
 
     def details(self, each: Tensor, question: Question) -> dict[str, Tensor]:
-        """Nats of the count, and of all else for one dipole and for two."""
+        """Average nats of the count, and of all else for one dipole and for two."""
         of_count, of_rest = dipole_nats(question)
         count = question.case.truth.count
         rest = {str(k): of_rest[count == k] for k in (1, 2)}
@@ -32,7 +32,10 @@ class DipoleNllLoss(Loss):
 
 
 def dipole_nats(question: Question) -> tuple[Tensor, Tensor]:
-    """(B,) nats of how many there are, and (B,) of all else; 0 where there is none."""
+    """Compute (B,) nats of how many dipoles there are, and (B,) of all else; 0 where there is none.
+
+    ``question`` holds the cases and the estimator.
+    """
     estimator: Any = question.estimator
     summary, truth = question.case.inputs, question.case.truth
     log_count = estimator.log_count(summary)

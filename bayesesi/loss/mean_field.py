@@ -14,14 +14,17 @@ from bayesesi.loss.base import Question
 
 
 def mean_and_truth(question: Question) -> tuple[Tensor, Tensor, FieldInputs]:
-    """D and x (S, B', Q), unitless, of the B' cases with an event, and what is seen of them."""
+    """Take D and x (S, B', Q), unitless, of the B' cases with an event, and what is seen of them.
+
+    ``question`` holds the cases and the estimator's answer.
+    """
     case: Any = question.case
     rows = case.truth.rows
     return question.answer.mean[:, rows], case.truth.field[:, rows], case.inputs.scene.pick(rows)
 
 
 def over_cases(values: Tensor) -> Tensor:
-    """(B',) means of what is (..., B', K) beside its first axis: (F, B', K) to (B',)."""
+    """Average ``values`` (F, B', K) over all but the cases, (B',)."""
     return values.mean((0, 2))
 
 
@@ -37,13 +40,17 @@ def _edges(ico: int) -> tuple[Tensor, Tensor]:
 
 
 def differences(question: Question) -> Tensor:
-    """(edges, B', Q) D_i - D_j of neighbours i, j on the template's cortex."""
+    """Compute D_i - D_j of neighbours i, j on the template's cortex, (edges, B', Q), of
+    ``question``."""
     field, _, _ = mean_and_truth(question)
     first, second = (ends.to(field.device) for ends in _edges(question.case.inputs.ico))
     return field[first] - field[second]
 
 
 def over_time(field: Tensor, scene: FieldInputs, functions: Tensor) -> Tensor:
-    """(S, B, T) of a field (S, B, Q), its courses at their share of the data."""
+    """Turn ``field`` (S, B, Q) to (S, B, T), its courses at their share of the data.
+
+    ``scene`` holds the courses, ``functions`` are (T, R).
+    """
     courses = functions @ (scene.turn * scene.share[:, None])  # (B, T, Q)
     return torch.einsum("sbq,btq->sbt", field, courses)

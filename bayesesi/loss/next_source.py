@@ -23,7 +23,7 @@ class NextSourceLoss(Loss):
         return -found * truth.weight
 
     def details(self, each: Tensor, question: Question) -> dict[str, Tensor]:
-        """Nats of the first, second and third question, each as if it were always asked."""
+        """Average nats of the first, second and third question, each as if it were always asked."""
         given, weight = question.case.inputs.given, question.case.truth.weight
         names = ("first", "second", "third")
         rows = {name: given == step for step, name in enumerate(names)}

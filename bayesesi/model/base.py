@@ -59,5 +59,5 @@ class Model(ABC):
         return forward
 
     def details(self, obs: Observation) -> dict[str, Any]:
-        """What a methods section would say; can be written as JSON."""
+        """Describe what a methods section would say of an answer to ``obs``, as plain data."""
         return {"family": self.family, "prior": self.prior}

@@ -47,7 +47,7 @@ class LearnedModel(Model):
 
     @staticmethod
     def read_prior(recipe: Recipe) -> Spec:
-        """Of the sources, that a recipe names.
+        """Read the prior of the sources that ``recipe`` names.
 
         Raises
         ------

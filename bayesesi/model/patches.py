@@ -117,7 +117,7 @@ def _heads(obs: Observation) -> HeadPrior | None:
 
 
 def along_normals(forward: ForwardOperator) -> ForwardOperator:
-    """The forward with its sources fixed along the cortex' normals; its provenance says so.
+    """Fix the sources of ``forward`` along the cortex' normals; its provenance says so.
 
     Raises
     ------

@@ -24,13 +24,13 @@ _ENDING = ".safetensors"
 
 @cache
 def shipped_recipes() -> tuple[str, ...]:
-    """Names of the recipes whose weights may ship, `make weights` makes them."""
+    """List names of the recipes whose weights may ship, `make weights` makes them."""
     paths = shipped_specs().items()
     return tuple(sorted(name for name, path in paths if path.parent.name == "recipes"))
 
 
 def list_models() -> tuple[str, ...]:
-    """Names that ``load_model`` knows: exact ones, and recipes whose weights ship."""
+    """List names that ``load_model`` knows: exact ones, and recipes whose weights ship."""
     return (*EXACT, *(n for n in shipped_recipes() if (ASSETS / f"{n}{_ENDING}").is_file()))
 
 
@@ -88,12 +88,12 @@ def fitting_model(forward: ForwardOperator, prior: str | Path | None = None) -> 
 
 
 def read_model(path: str | Path) -> LearnedModel:
-    """From a file of weights.
+    """Read a model from the file of weights at ``path``.
 
     Raises
     ------
     InputError : a file that is none of ours, of another family, or whose weights do not fit its
-    recipe.
+        recipe.
     """
     tensors, about = read_weights(path)
     family, name = str(about.get("family"))[:40], Path(path).name

@@ -28,6 +28,10 @@ def check_offset(recording: Recording, whitener: Whitener, window: slice) -> Non
     The offset is compared with the noise where something comes before time 0; else over half a
     second or more, in which no brain signal holds still.
 
+    Parameters
+    ----------
+    recording : in SI units. whitener : of its average. window : its samples that are analysed.
+
     Raises
     ------
     InputError : an offset of more than ``_LARGEST_OFFSET`` times the noise.
@@ -50,7 +54,7 @@ def check_offset(recording: Recording, whitener: Whitener, window: slice) -> Non
 
 
 def check_level(values: NDArray[np.float64]) -> None:
-    """Refuse whitened values (n_eff, R) in which noise is missing.
+    """Refuse whitened ``values`` (n_eff, R) in which noise is missing.
 
     Raises
     ------
@@ -75,6 +79,10 @@ def _thinned(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def check_rank(recording: Recording, whitener: Whitener, window: slice) -> None:
     """Refuse a covariance without noise where the recording has power, since that is left out.
+
+    Parameters
+    ----------
+    recording : in SI units. whitener : of its average. window : its samples that are analysed.
 
     Raises
     ------
@@ -105,7 +113,7 @@ def check_rank(recording: Recording, whitener: Whitener, window: slice) -> None:
 
 
 def without_silence(recording: Recording, whitener: Whitener, origin: str) -> Whitener:
-    """Return the whitener without directions in which the recording holds no noise.
+    """Return ``whitener`` without directions in which ``recording`` holds no noise.
 
     There v~ = 0 would count as evidence against a source. An assumed covariance gives way; any
     other one is of another recording.

@@ -95,7 +95,7 @@ def _from_baseline(recording: Recording, window: slice) -> NoiseCovariance:
 
 
 def samples_before(recording: Recording, window: slice) -> NDArray[np.int64]:
-    """(n,) indices of samples before time 0 and before the window, taken for noise."""
+    """Find samples of ``recording`` before time 0 and before ``window``, taken for noise: (n,)."""
     bound = min(0.0, recording.times[window.start]) - 0.5 / recording.sfreq  # files round times
     return np.flatnonzero(recording.times < bound)
 
@@ -156,9 +156,10 @@ def _assumed(
 def time_covariance(
     r: NDArray[np.float64] | None, recording: Recording, window: slice
 ) -> NDArray[np.float64] | None:
-    """Return (T, T) covariance over a window's samples for noise of autocorrelation ``r``.
+    """Compute (T, T) the covariance over a window's samples for noise of autocorrelation ``r``.
 
-    None where noise is white and no baseline was subtracted; a subtracted mean correlates samples.
+    ``r`` (n_lags,) is r(lag) with r(0) = 1; ``window`` are samples of ``recording``. None where
+    noise is white and no baseline was subtracted; a subtracted mean correlates samples.
     """
     baseline = recording.baseline_samples
     if r is None:

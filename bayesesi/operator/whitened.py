@@ -94,7 +94,8 @@ class WhitenedOperator(nn.Module):
 
         Parameters
         ----------
-        parts : one a recording, such as EEG and MEG. scales : rho_k, positive, 1 where not given.
+        parts : one a recording, such as EEG and MEG.
+        scales : factors rho_k, positive, one a part; 1 where not given.
 
         Raises
         ------

@@ -76,24 +76,28 @@ class Posterior(ABC):
     """q(j | v) for one observation.
 
     Draws are (D, S, R), or (D, S, 3, R) for free sources, in A m, with J(t) = J_R functions(t)'.
+
+    Attributes
+    ----------
+    obs : the observation, whitened.
     """
 
     obs: Observation
 
     @abstractmethod
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float64]:
-        """(n, S[, 3], R) A m; the same for the same seed."""
+        """Draw ``n`` times, (n, S[, 3], R) A m; the same for the same ``seed``."""
 
     @abstractmethod
     def mean(self) -> NDArray[np.float64]:
-        """(S[, 3], R) A m."""
+        """Compute the mean, (S[, 3], R) A m."""
 
     @abstractmethod
     def sd(self) -> NDArray[np.float64]:
-        """(S[, 3], R) A m: standard deviation of each coefficient."""
+        """Compute the standard deviation of each coefficient, (S[, 3], R) A m."""
 
     def log_prob(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(D,) log density at draws.
+        """Compute (D,) log densities of ``draws`` (D, S[, 3], R) A m.
 
         Raises
         ------
@@ -128,34 +132,36 @@ class Posterior(ABC):
         return 1.0
 
     def explained(self) -> NDArray[np.float64]:
-        """(n_eff, R), unitless: E[L~ J | v~], what the sources account for in the whitened data."""
+        """Compute E[L~ J | v~], (n_eff, R), what the sources account for in the whitened data."""
         axes = self.obs.leadfield.ndim - 1
         return np.asarray(np.tensordot(self.obs.leadfield, self.mean(), axes=axes))
 
     def as_sbi_posterior(self) -> Any:
-        """As sbi's diagnostics and plots take one, see ``posterior.sbi_posterior``."""
+        """Wrap it as sbi's diagnostics and plots take one, see ``posterior.sbi_posterior``."""
         from bayesesi.posterior.sbi_posterior import SbiPosterior
 
         return SbiPosterior(self)
 
     def details(self) -> dict[str, Any]:
-        """What a methods section would say of how this was computed; can be written as JSON."""
+        """Describe how this was computed, as a methods section would; can be written as JSON."""
         return {}
 
     def findings(self, level: float) -> dict[str, Any]:
-        """What a family has to say beside regions and maps, at a level of sets; can be written as
-        JSON."""
+        """Describe what a family has beside regions and maps; can be written as JSON.
+
+        ``level`` is the probability of sets, 0.5 to 0.99.
+        """
         return {}
 
     def latents(self, n: int, seed: int = 0) -> dict[str, NDArray[Any]]:
-        """(n,) each, by name: what a family knows of the draws of ``sample(n, seed)`` besides them.
+        """Describe draws of ``sample`` of ``n`` and ``seed`` by what a family knows of each, (n,).
 
         For instance the ``count`` of patches, the ``log_likelihood``, the number of the ``head``.
         """
         return {}
 
     def energy(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(D, S) A² m²: squared moments of draws, summed over the samples of the window."""
+        """Sum squared moments of ``draws`` (D, S[, 3], R) A m over the window: (D, S) A² m²."""
         functions = self.obs.time_basis.functions
         n_times, r = functions.shape
         # an orthogonal turn keeps squares: R numbers do for T samples
@@ -171,7 +177,9 @@ class Posterior(ABC):
         parcellation: Parcellation | None = None,
         progress: bool = False,
     ) -> Summary:
-        """n draws summed up, a few at a time; ``share`` of the energy makes a region active.
+        """Summarise ``n`` draws of ``seed``, a few at a time; ``progress`` shows a bar.
+
+        ``share`` (0 to 1) of the energy makes a region of ``parcellation`` active.
 
         Raises
         ------
@@ -203,7 +211,10 @@ class Posterior(ABC):
         parcellation: Parcellation | None = None,
         latents: Mapping[str, NDArray[Any]] | None = None,
     ) -> Summary:
-        """Draws (n, S[, 3], R), or fields from elsewhere, on the sources of this observation."""
+        """Summarise ``draws`` (n, S[, 3], R) A m, or fields from elsewhere on the same sources.
+
+        ``share`` and ``parcellation`` as in ``summarise``; ``latents`` are (n,) each, by name.
+        """
         regions = parcellation or self._regions
         energy = self.energy(draws)
         densities = np.sqrt(energy) / self._source_areas
@@ -286,13 +297,19 @@ class Posterior(ABC):
         share: float = ACTIVE_SHARE,
         parcellation: Parcellation | None = None,
     ) -> NDArray[np.bool_]:
-        """(n, P) which regions are active in each draw, by the one definition of that."""
+        """Find (n, P) which regions are active in each draw, by the one definition of that.
+
+        ``n``, ``seed``, ``share`` (0 to 1) and ``parcellation`` as in ``summarise``.
+        """
         return self.summarise(n, seed, share, parcellation).active
 
     def region_probability(
         self, n: int = 1000, seed: int = 0, share: float = ACTIVE_SHARE
     ) -> NDArray[np.float64]:
-        """(P,) share of draws in which each region is active."""
+        """Compute (P,) the share of draws in which each region is active.
+
+        ``n``, ``seed`` and ``share`` (0 to 1) as in ``summarise``.
+        """
         return np.asarray(self.active(n, seed, share).mean(axis=0))
 
     @property
@@ -304,7 +321,8 @@ class Posterior(ABC):
         return template_parcellation(5).on(space)
 
     def source_estimate(self, which: Literal["mean", "sd"] = "mean") -> mne.SourceEstimate:
-        """``mne.SourceEstimate`` of the mean, or of the standard deviation of J(t), over time.
+        """Convert to ``mne.SourceEstimate``, A m over time: ``which`` is ``"mean"`` or ``"sd"`` of
+        J(t).
 
         Free sources as the norm over their three axes.
 
@@ -332,7 +350,10 @@ class Posterior(ABC):
         return mne.SourceEstimate(values, vertices, float(times[0]), step, space.subject)
 
     def to_arviz(self, n: int = 200, seed: int = 0) -> az.InferenceData:
-        """n draws as an ArviZ group, dims (chain, draw, source[, orient], function)."""
+        """Convert ``n`` draws of ``seed`` to an ArviZ group.
+
+        Dims are (chain, draw, source[, orient], function).
+        """
         import arviz as az
 
         draws = self.sample(n, seed)

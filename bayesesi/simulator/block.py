@@ -23,9 +23,10 @@ class DrawnBlock:
     Attributes
     ----------
     first : number of its first case. draws : site -> (256, ...).
-    patterns : (256 K, S) patterns of K slots a case on S sources. tangents, volume : the same of
-        dipoles along the cortex (256 K, 3 S) and in the volume (256 K, 3 V), where there are any.
-    courses : (256, K, T) A m. snr : (256,) dB, where it is declared.
+    patterns : (256 K, S) A m, patterns of K slots a case on S sources. tangents, volume : the same
+        of dipoles along the cortex (256 K, 3 S) and in the volume (256 K, 3 V), where there are
+        any.
+    courses : (256, K, T) at most 1. snr : (256,) dB, where it is declared.
     noise_heads, noise : site -> (n_sessions, ...).
     """
 
@@ -41,7 +42,7 @@ class DrawnBlock:
 
 
 def single(rows: sp.csr_array | None) -> sp.csr_array | None:
-    """Cast rows to single precision where there are any."""
+    """Cast ``rows`` (n, S) to single precision where there are any."""
     return None if rows is None else rows.astype(np.float32)
 
 
@@ -90,11 +91,16 @@ def noise_scale(
     rows: slice,
     before: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n,) factors on the noise, and (n,) SNR in dB that cases then have.
+    """Compute (n,) factors on the noise, and (n,) SNR in dB that cases then have.
 
-    ``expected`` (n,) V² is the mean square of the noise of each case, level changes included.
-    Where an SNR is declared, noise takes its size from the event; a case without one takes that
-    of the case before it, so that the size of noise does not tell whether there is an event.
+    Where an SNR is declared, noise takes its size from the event; a case without one takes that of
+    the case before it, so that the size of noise does not tell whether there is an event.
+
+    Parameters
+    ----------
+    event : (n, C, T) V. expected : (n,) V², mean square of the noise of each case, level changes
+        included. snr_db : (256,) of the block, or None. rows : of the block, that the cases are.
+    before : factor of the last case before these.
     """
     power = (event.astype(float) ** 2).mean(axis=(1, 2))
     with np.errstate(divide="ignore"):

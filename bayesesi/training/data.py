@@ -43,7 +43,7 @@ class Cases(ABC, Generic[Asked]):
 
     @abstractmethod
     def microbatches(self, batch: Batch, rng: np.random.Generator) -> list[Asked]:
-        """The cases of a session, each microbatch of up to ``MICROBATCH``.
+        """Cut a session into microbatches of up to ``MICROBATCH`` cases.
 
         Parameters
         ----------
@@ -55,12 +55,12 @@ class Cases(ABC, Generic[Asked]):
         """
 
     def session(self, number: int) -> list[Asked]:
-        """The microbatches of session ``number``."""
+        """Make the microbatches of session ``number``."""
         block, place = divmod(number, BLOCK // SESSION)
         return self._session(block, place, self._batches(block, 1.0)[place])
 
     def block(self, block: int, along: float = 1.0) -> list[list[Asked]]:
-        """The sessions of a block of 256 cases, all of one simulator of those that have begun.
+        """Make the sessions of a block of 256 cases, all of one simulator of those that have begun.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class Cases(ABC, Generic[Asked]):
 
 
 def cases_of(recipe: Recipe, namespace: str = "train") -> Cases[Case]:
-    """What a recipe of any family trains on, see ``training.cases``.
+    """Choose what a recipe of any family trains on, see ``training.cases``.
 
     Parameters
     ----------

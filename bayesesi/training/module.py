@@ -38,7 +38,7 @@ class LearnedModule(pl.LightningModule):
         self.seconds, self._since = 0.0, time.time()
 
     def total(self, case: Case, number: int) -> Tensor:
-        """() the weighted sum of the losses of one microbatch, each the mean over its cases.
+        """Sum the losses of one microbatch by their weights, each the mean over its cases: ().
 
         Parameters
         ----------
@@ -67,9 +67,11 @@ class LearnedModule(pl.LightningModule):
         return sum((self.recipe.loss_weight(name) * v for name, v in each.items()), nothing)
 
     def training_step(self, case: Case, number: int) -> Tensor:
+        """Compute the loss of ``case``, microbatch ``number``, by the strategy."""
         return self.how.step(self, case, number)
 
     def validation_step(self, case: Case, number: int) -> None:
+        """Record every loss of ``case``, microbatch ``number``, and its details."""
         question, n = Question(case, self.network), len(case)
         found = {}
         for name, loss in self.losses.items():
@@ -84,7 +86,7 @@ class LearnedModule(pl.LightningModule):
                 self.log(f"held_out_{name}", value, batch_size=n)
 
     def contexts(self, case: Case) -> Tensor:
-        """(B', C) contexts of the cases that tell what the network met, see ``TrainingRange``."""
+        """Take contexts (B', C) of ``case`` that a ``TrainingRange`` is made of."""
         found: Any = self.network
         contexts: Tensor = found.contexts(case.inputs)
         return contexts
@@ -113,7 +115,7 @@ class LearnedModule(pl.LightningModule):
         checkpoint["seconds"] = self.seconds + time.time() - self._since
 
     def load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The weights of a checkpoint, outside of training."""
+        """Load the weights of ``checkpoint``, outside of training."""
         self.on_load_checkpoint(checkpoint)
         self.load_state_dict(checkpoint["state_dict"])
 

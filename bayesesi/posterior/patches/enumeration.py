@@ -73,8 +73,7 @@ class Enumeration:
     def draw(
         self, n: int, rng: np.random.Generator, n_sources: int | None = None
     ) -> tuple[PatchStates, NDArray[np.float64]]:
-        """Draw ``n`` states and their log-likelihoods by ``rng``; of ``n_sources`` 0 or 1 if
-        given."""
+        """Draw ``n`` states and log-likelihoods by ``rng``; of ``n_sources`` 0 or 1 if given."""
         flat = self.probability.ravel()
         cumulative = np.cumsum(flat) / flat.sum()
         chosen = np.searchsorted(cumulative, rng.random(n)).clip(max=len(flat) - 1)

@@ -27,7 +27,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def stream(self, cases: Cases[Case], start: int) -> IterableDataset[Case]:
-        """Microbatches without end.
+        """Yield microbatches without end.
 
         Parameters
         ----------
@@ -40,11 +40,12 @@ class Strategy(ABC):
         return 1
 
     def step(self, module: Any, case: Case, number: int) -> Tensor:
-        """The loss () of one microbatch.
+        """Compute the loss () of one microbatch.
 
         Parameters
         ----------
-        module : the ``LearnedModule`` that is trained. number : of the microbatch in its session.
+        module : the ``LearnedModule`` that is trained. case : the microbatch. number : of it in its
+            session.
         """
         total: Tensor = module.total(case, number)
         return total
