@@ -12,6 +12,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bayesesi.deprecated import install as _install
+
+_install()
+
 __version__ = "0.1.0.dev0"
 
 # name -> module that defines it; loaded on first use, so that the import is quick

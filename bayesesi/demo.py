@@ -147,7 +147,7 @@ def run_demo(
     with atomic_folder(folder, True, (FILE, PICTURE)) as draft:
         patient.evoked.save(draft / FILE, overwrite=True, verbose="error")
         read = read_recording(draft / FILE)
-        forward = template_forward(read.info, level=level)
+        forward = template_forward(read.info, ico=level)
         obs = observe(
             read,
             forward,

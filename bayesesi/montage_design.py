@@ -205,7 +205,7 @@ def plans(montages: Sequence[str], progress: bool = False, **options: float | st
 @cache
 def _patch_modes(extent_mm: float) -> NDArray[np.float32]:
     """(P, B) patches at every place in the bank's source modes."""
-    prior = read_prior("focal", level=_SOURCES)
+    prior = read_prior("focal", ico=_SOURCES)
     assert isinstance(prior, PatchPrior)
     centres = template_source_space(PLACES).index_in(template_source_space(_SOURCES))
     n = len(centres)

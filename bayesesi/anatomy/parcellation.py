@@ -167,7 +167,7 @@ class Parcellation:
         the source in whose cell they lie.
         """
         mine = self.source_space
-        on_fsaverage = mine.level is not None and other.level is not None
+        on_fsaverage = mine.ico is not None and other.ico is not None
         if mine.mesh is not None and (other.mesh is mine.mesh or on_fsaverage):
             right = other.hemisphere == 1  # a finer fsaverage has more vertices on the left
             offset = other.mesh.n_left - mine.mesh.n_left if other.mesh is not None else 0

@@ -60,9 +60,9 @@ class Parcels:
 
 
 @cache
-def template_parcels(n: int, level: int = 4) -> Parcels:
+def template_parcels(n: int, ico: int = 4) -> Parcels:
     """Cut the template's regions into about ``n`` pieces of about equal area, each region into one
-    at least; sources are those of the template at ``level`` 1 to 5.
+    at least; sources are those of the template at ``ico`` 1 to 5.
 
     Pieces are clusters by straight distance, weighted by area (k-means). A source counts against
     its region if its normal points against the direction along which those of the region point most
@@ -71,7 +71,7 @@ def template_parcels(n: int, level: int = 4) -> Parcels:
     """
     from sklearn.cluster import KMeans
 
-    space, regions = template_source_space(level), template_parcellation(level)
+    space, regions = template_source_space(ico), template_parcellation(ico)
     assert space.normals is not None
     labels = np.full(space.n_sources, -1)
     signs = np.ones(space.n_sources, np.int64)

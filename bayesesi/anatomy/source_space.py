@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from bayesesi.deprecated import warn
 from bayesesi.errors import InputError
 
 #: Sources on both hemispheres together at each icosahedral level of a fsaverage surface.
@@ -120,7 +121,7 @@ class SourceSpace:
     normals : (S, 3) outward unit normals of the cortex; None in a volume.
     mesh, vertices : the cortical mesh and the (S,) vertices of it that carry sources; None in a
         volume.
-    level : icosahedral level on a fsaverage mesh (4 for 5,124 sources), else None.
+    ico : icosahedral level on a fsaverage mesh (4 for 5,124 sources), else None.
     subject : name of the anatomy. spacing : m between points of a grid; None on a cortex.
     """
 
@@ -128,27 +129,33 @@ class SourceSpace:
     normals: NDArray[np.float64] | None = None
     mesh: CorticalMesh | None = None
     vertices: NDArray[np.int64] | None = None
-    level: int | None = None
+    ico: int | None = None
     subject: str = ""
     spacing: float | None = field(default=None)
 
     @classmethod
     def on_mesh(
-        cls, mesh: CorticalMesh, vertices: NDArray[np.int64], level: int | None = None
+        cls, mesh: CorticalMesh, vertices: NDArray[np.int64], ico: int | None = None
     ) -> SourceSpace:
-        """Put sources on the ``vertices`` (S,) of ``mesh``; ``level`` may be None."""
+        """Put sources on the ``vertices`` (S,) of ``mesh``; ``ico`` may be None."""
         return cls(
             positions=mesh.positions[vertices],
             normals=mesh.normals[vertices],
             mesh=mesh,
             vertices=vertices,
-            level=level,
+            ico=ico,
             subject=mesh.subject,
         )
 
     def __repr__(self) -> str:
-        level = f", level {self.level}" if self.level is not None else ""
+        level = f", level {self.ico}" if self.ico is not None else ""
         return f"<SourceSpace | {self.n_sources} sources, {self.kind}{level}, {self.subject}>"
+
+    @property
+    def level(self) -> int | None:
+        """Return ``ico``: its old name, which warns."""
+        warn("SourceSpace.level", "SourceSpace.ico", above=2)
+        return self.ico
 
     @property
     def n_sources(self) -> int:
@@ -216,8 +223,8 @@ class SourceSpace:
             faces.append(chosen[hull])
         return np.vstack(faces)
 
-    def at_level(self, level: int) -> SourceSpace:
-        """Make the coarser source space of ``level`` on the same cortex: a subset of these sources.
+    def at_level(self, ico: int) -> SourceSpace:
+        """Make the coarser source space of level ``ico`` on this cortex: a subset of these sources.
 
         On a fsaverage mesh the first 2,562 / 642 / 162 / 42 vertices of a hemisphere are the
         coarser icospheres (levels 4, 3, 2, 1).
@@ -226,20 +233,20 @@ class SourceSpace:
         ------
         InputError : a finer level, or sources that are no level of a fsaverage mesh.
         """
-        if self.level is None:
+        if self.ico is None:
             raise InputError(
-                f"level {level} was asked of sources that are no level of a fsaverage mesh; "
-                "keep them as they are or use template_source_space(level)"
+                f"level {ico} was asked of sources that are no level of a fsaverage mesh; "
+                "keep them as they are or use template_source_space(ico)"
             )
-        if level not in SOURCES_AT_LEVEL or level > self.level:
+        if ico not in SOURCES_AT_LEVEL or ico > self.ico:
             raise InputError(
-                f"level {level} of a source space of level {self.level} does not exist; allowed "
-                f"are levels {min(SOURCES_AT_LEVEL)} to {self.level} of a fsaverage source space"
+                f"level {ico} of a source space of level {self.ico} does not exist; allowed "
+                f"are levels {min(SOURCES_AT_LEVEL)} to {self.ico} of a fsaverage source space"
             )
         mesh = self._cortex()
-        keep = SOURCES_AT_LEVEL[level] // 2
+        keep = SOURCES_AT_LEVEL[ico] // 2
         coarse = SourceSpace.on_mesh(
-            mesh, np.r_[np.arange(keep), mesh.n_left + np.arange(keep)], level
+            mesh, np.r_[np.arange(keep), mesh.n_left + np.arange(keep)], ico
         )
         if self.normals is None:
             return coarse

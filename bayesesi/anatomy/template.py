@@ -147,16 +147,16 @@ def template_mesh() -> CorticalMesh:
 
 
 @cache
-def template_source_space(level: int = 4) -> SourceSpace:
-    """Make the template's sources at ``level`` 1 to 5: 5,124 at 4, all 20,484 vertices at 5."""
+def template_source_space(ico: int = 4) -> SourceSpace:
+    """Make the template's sources at ``ico`` 1 to 5: 5,124 at 4, all 20,484 vertices at 5."""
     mesh = template_mesh()
     finest = SourceSpace.on_mesh(mesh, np.arange(mesh.n_vertices), max(SOURCES_AT_LEVEL))
-    return finest if level == finest.level else finest.at_level(level)
+    return finest if ico == finest.ico else finest.at_level(ico)
 
 
 @cache
-def template_parcellation(level: int = 4) -> Parcellation:
-    """Label the template's sources at ``level`` 1 to 5 with the regions of Desikan and Killiany.
+def template_parcellation(ico: int = 4) -> Parcellation:
+    """Label the template's sources at ``ico`` 1 to 5 with the regions of Desikan and Killiany.
 
     (Desikan et al. 2006, doi:10.1016/j.neuroimage.2006.01.021.) The labels come from an asset of a
     few kB; its NOTICE names their source and licence.
@@ -166,7 +166,7 @@ def template_parcellation(level: int = 4) -> Parcellation:
     asset = files("bayesesi") / "assets" / "desikan-killiany.safetensors"
     labels = load_file(str(asset))["labels"].astype(np.int16)
     finest = Parcellation(template_source_space(5), tuple(map(Region.named, REGIONS)), labels)
-    return finest if level == 5 else finest.on(template_source_space(level))
+    return finest if ico == 5 else finest.on(template_source_space(ico))
 
 
 def radii_along(

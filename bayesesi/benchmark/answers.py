@@ -63,7 +63,7 @@ def answer_of(found: Any, obs: Observation, seed: int, sizes: bool = False) -> A
     if hasattr(found, "draws") and hasattr(found, "mean"):
         return _of_draws(obs, found.draws(SCORE_DRAWS, seed), np.asarray(found.mean), None, sizes)
     values = _finite(found)
-    field, level = (*obs.leadfield.shape[1:], obs.n_functions), obs.source_space.level
+    field, level = (*obs.leadfield.shape[1:], obs.n_functions), obs.source_space.ico
     if values.shape[1:] == field and len(values) >= SCORE_DRAWS:
         return _of_draws(obs, values, values.mean(axis=0), None, sizes)
     if values.shape in (field, field[:1]):
@@ -91,7 +91,7 @@ def _of_draws(
     size = np.sqrt(power_of(obs, mean))
     if sizes:
         size = np.mean([np.sqrt(power_of(obs, draw)) for draw in draws], axis=0)
-    level = obs.source_space.level
+    level = obs.source_space.ico
     if level is None:
         return Answer(size, mean, draws, np.zeros(0), None)
     summary = (posterior or DrawsPosterior(obs, draws)).sum_up(draws)

@@ -187,13 +187,13 @@ def _loud_block(simulator: str, block: int, seed: int) -> tuple[Batch, ...]:
     """Those of 256 cases that have an event, a session each."""
     spec = read_spec(simulator)
     assert isinstance(spec, SimulatorSpec)
-    found = Simulator(spec, session=1).block(block, seed, NAMESPACE)
+    found = Simulator(spec, group_size=1).block(block, seed, NAMESPACE)
     return tuple(batch for batch in found if batch.active.any())
 
 
 @lru_cache(maxsize=1)
 def _parcel_prior(name: str) -> ParcelPrior:
-    prior = make_prior(read_spec(name), level=5)
+    prior = make_prior(read_spec(name), ico=5)
     assert isinstance(prior, ParcelPrior)
     return prior
 

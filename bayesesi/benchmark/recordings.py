@@ -189,7 +189,7 @@ def _mat(path: Path, key: str) -> NDArray[Any]:
 
 def _seizure_case(folder: Path, level: int) -> Case:
     raw = _filtered(folder)
-    obs = observe(raw, template_forward(raw.info, level=level), "adhoc", scale="unknown")
+    obs = observe(raw, template_forward(raw.info, ico=level), "adhoc", scale="unknown")
     parcels, removed = _resected_parcels(folder)
     vertices, where = obs.source_space.vertices, template_source_space(5).positions
     assert vertices is not None
@@ -209,7 +209,7 @@ def _filtered(folder: Path) -> mne.io.RawArray:
 
 def _visual_case(condition: str, side: str, folder: Path, level: int) -> Case:
     evoked = read_recording(folder / "visual-ave.fif", condition)
-    forward = template_forward(evoked.info, level=level)
+    forward = template_forward(evoked.info, ico=level)
     cov = read_noise_cov(folder / "sample-cov.fif")
     obs = observe(evoked, forward, cov, tmin=0.08, tmax=0.12, baseline=(None, 0))
     atlas = template_parcellation(5)

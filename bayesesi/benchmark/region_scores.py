@@ -29,7 +29,7 @@ def linear_scores(
     ------
     InputError : sources that are not a level of the template's cortex.
     """
-    level = obs.source_space.level
+    level = obs.source_space.ico
     if level is None:
         raise InputError("scores of regions are on the template's cortex; use template_forward")
     return region_sizes(np.sqrt(power_map(obs, method, lambda2)), level)

@@ -224,7 +224,7 @@ def _block(spec_json: str, folder: str, block: int, seed: int, namespace: str) -
 def _simulator(spec_json: str, folder: str) -> Simulator:
     spec = SimulatorSpec.model_validate_json(spec_json)
     spec._folder = Path(folder)
-    return Simulator(spec, session=1)
+    return Simulator(spec, group_size=1)
 
 
 def _manifest(

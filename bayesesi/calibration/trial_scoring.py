@@ -50,7 +50,7 @@ def trial_of(
     ------
     InputError : a solver that fails, or gives neither a posterior nor draws nor scores.
     """
-    if obs.source_space.level is None:
+    if obs.source_space.ico is None:
         raise InputError("trials are on the template's cortex; use a forward of that")
     began = time.perf_counter()
     try:
@@ -151,8 +151,8 @@ def _said(posterior: Posterior, batch: Batch, k: int, seed: int) -> dict[str, An
     obs, regions = posterior.obs, posterior.parcellation
     rng = np.random.default_rng([seed, 7])
     draws, summary = scored(posterior, seed)
-    assert obs.source_space.level is not None
-    field = batch.field(k, obs.source_space.level)
+    assert obs.source_space.ico is not None
+    field = batch.field(k, obs.source_space.ico)
     coefficients = (field @ obs.time_basis.projector)[None]
     truth = posterior.sum_up(coefficients)
     energy, true_energy = posterior.energy(draws), posterior.energy(coefficients)

@@ -40,7 +40,7 @@ def specs_show(
 
     spec = read_spec(name)
     if isinstance(spec, FocalSpec):
-        prior = make_prior(spec, level=1)
+        prior = make_prior(spec, ico=1)
         assert isinstance(prior, FocalPrior)
         _ = prior.weights  # region names are checked by the atlas
     console.print_json(data=spec.resolved())

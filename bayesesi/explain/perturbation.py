@@ -139,5 +139,5 @@ def _reruns(obs: Observation, model: Model) -> Iterator[tuple[str, str, Observat
             setting = HeadSetting(0, Conductivities(skull=skull), thickness)
             yield "head", words, obs.in_head(setting), model
     other = model_family(model.family).alternative
-    if other and obs.source_space.level == 4:
+    if other and obs.source_space.ico == 4:
         yield "prior", other[1], obs, load_model(other[0])

@@ -191,7 +191,7 @@ class LeadfieldBank:
         """Compute (C, n) V/(A m), average reference, of n dipoles in the head ``setting``.
 
         ``electrodes`` are (C, 3) m on the template's scalp, or their ``scalp_operator`` (C, V).
-        ``sources`` (n,) index the bank's dipoles; ``cortex(level)`` and ``volume`` give them.
+        ``sources`` (n,) index the bank's dipoles; ``cortex(ico)`` and ``volume`` give them.
         """
         rows = self.electrode_modes(setting, electrodes)
         return (rows @ self.source_modes[:, sources]) * self.source_norm[sources]
@@ -208,9 +208,9 @@ class LeadfieldBank:
         return np.asarray(rows - rows.mean(axis=0))
 
     @cache  # noqa: B019  (a bank lives as long as the program)
-    def cortex_modes(self, level: int) -> NDArray[np.float32]:
-        """Compute (modes, S): topographies of the cortex at ``level`` 1 to 5."""
-        sources = self.cortex(level)
+    def cortex_modes(self, ico: int) -> NDArray[np.float32]:
+        """Compute (modes, S): topographies of the cortex at ``ico`` 1 to 5."""
+        sources = self.cortex(ico)
         return np.ascontiguousarray(self.source_modes[:, sources] * self.source_norm[sources])
 
     @cached_property
@@ -218,23 +218,23 @@ class LeadfieldBank:
         """(modes, 3 V): those of the volume's free dipoles."""
         return np.ascontiguousarray(self._dipole_modes[self.volume].T)
 
-    def cortex(self, level: int = 4) -> NDArray[np.int64] | slice:
-        """Find where the fixed cortical dipoles of ``level`` 1 to 5 stand among the bank's."""
-        if level == self.recipe["cortex_level"]:
-            return slice(0, template_source_space(level).n_sources)
+    def cortex(self, ico: int = 4) -> NDArray[np.int64] | slice:
+        """Find where the fixed cortical dipoles of ``ico`` 1 to 5 stand among the bank's."""
+        if ico == self.recipe["cortex_level"]:
+            return slice(0, template_source_space(ico).n_sources)
         fine = template_source_space(self.recipe["cortex_level"])
-        return template_source_space(level).index_in(fine)
+        return template_source_space(ico).index_in(fine)
 
     @property
     def volume(self) -> slice:
         """Where the free dipoles of the volume stand, x, y, z a point."""
         return slice(template_source_space(self.recipe["cortex_level"]).n_sources, None)
 
-    def source_space(self, shape: int, level: int | None) -> SourceSpace:
-        """Carry the template's sources into head ``shape``; ``level`` is None for the volume."""
+    def source_space(self, shape: int, ico: int | None) -> SourceSpace:
+        """Carry the template's sources into head ``shape``; ``ico`` is None for the volume."""
         from dataclasses import replace
 
-        space = template_volume() if level is None else template_source_space(level)
+        space = template_volume() if ico is None else template_source_space(ico)
         if shape == 0:
             return space
         warp = self.shapes[shape]
@@ -245,7 +245,7 @@ class LeadfieldBank:
             positions=warp.warp(space.mesh.positions),
             normals=warp.warp_normals(space.mesh.positions, space.mesh.normals),
         )
-        return SourceSpace.on_mesh(mesh, space.vertices, space.level)
+        return SourceSpace.on_mesh(mesh, space.vertices, space.ico)
 
 
 _ARRAYS = (

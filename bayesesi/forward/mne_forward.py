@@ -92,11 +92,11 @@ def source_space_from_mne(src: Any, name: str) -> SourceSpace:
     subject = str(src[0].get("subject_his_id") or "")
     if kinds == {"surf"} and len(src) == 2:
         mesh, vertices = _cortex(src, subject)
-        level = _fsaverage_level(mesh, vertices)
-        if level is not None and mesh.n_vertices == template_mesh().n_vertices:
+        ico = _fsaverage_level(mesh, vertices)
+        if ico is not None and mesh.n_vertices == template_mesh().n_vertices:
             # the same vertices, hence the same registration
             mesh = replace(mesh, sphere=template_mesh().sphere)
-        return SourceSpace.on_mesh(mesh, vertices, level)
+        return SourceSpace.on_mesh(mesh, vertices, ico)
     if "surf" in kinds:
         raise InputError(
             f"{name} mixes cortical and volume sources, or has one hemisphere; give both "
@@ -124,10 +124,10 @@ def _fsaverage_level(mesh: CorticalMesh, vertices: NDArray[np.int64]) -> int | N
     fsaverage5 (10,242), whose vertices are the first of it."""
     if "fsaverage" not in mesh.subject or mesh.n_vertices not in (2 * 10_242, 2 * 163_842):
         return None
-    for level, n in SOURCES_AT_LEVEL.items():
+    for ico, n in SOURCES_AT_LEVEL.items():
         wanted = np.r_[np.arange(n // 2), mesh.n_left + np.arange(n // 2)]
         if np.array_equal(vertices, wanted):
-            return level
+            return ico
     return None
 
 

@@ -27,14 +27,15 @@ class BankedHead:
     Attributes
     ----------
     bank : where heads come from. setting : the head that is assumed.
-    electrodes : (C, 3) m on the template's scalp. level : of the sources, None in the volume.
+    electrodes : (C, 3) m on the template's scalp. ico : icosahedral level of the
+        sources, None in the volume.
     scale : the subject's head over the template's, a ratio (potentials fall with its square).
     """
 
     bank: LeadfieldBank
     setting: HeadSetting
     electrodes: NDArray[np.float64]
-    level: int | None
+    ico: int | None
     scale: float = 1.0
 
     def leadfield(
@@ -45,9 +46,9 @@ class BankedHead:
         ``electrodes`` (C, 3) m, if given, sit there instead.
         """
         rows = self.electrode_modes(setting, electrodes)
-        if self.level is None:
+        if self.ico is None:
             return np.asarray(rows @ self.bank.volume_modes, np.float32).reshape(len(rows), -1, 3)
-        return np.asarray(rows @ self.bank.cortex_modes(self.level), np.float32)
+        return np.asarray(rows @ self.bank.cortex_modes(self.ico), np.float32)
 
     def electrode_modes(
         self, setting: HeadSetting, electrodes: NDArray[np.float64] | None = None
@@ -61,7 +62,7 @@ class BankedHead:
 
     def in_volume(self) -> BankedHead:
         """Return the same head for free sources in its volume."""
-        return replace(self, level=None)
+        return replace(self, ico=None)
 
     def pick(self, chosen: NDArray[np.int64]) -> BankedHead:
         """Keep the electrodes with indices ``chosen`` (n,)."""
@@ -214,11 +215,11 @@ class ForwardOperator:
             raise InputError("fixed sources have no tangential part; read the forward as free")
         return replace(self, loose=loose)
 
-    def at_level(self, level: int) -> ForwardOperator:
-        """Keep the columns of a coarser ``level`` of the same cortex."""
-        space = self.source_space.at_level(level)
+    def at_level(self, ico: int) -> ForwardOperator:
+        """Keep the columns of a coarser level ``ico`` of the same cortex."""
+        space = self.source_space.at_level(ico)
         columns = space.index_in(self.source_space)
-        banked = None if self.banked is None else replace(self.banked, level=level)
+        banked = None if self.banked is None else replace(self.banked, ico=ico)
         return replace(
             self, leadfield=self.leadfield[:, columns], source_space=space, banked=banked
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesesi.deprecated import renamed
 from bayesesi.errors import InputError
 from bayesesi.forward.bank import LeadfieldBank, template_bank
 from bayesesi.forward.electrodes import place_electrodes
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     import mne
 
 
+@renamed(level="ico")
 def template_forward(
     info: mne.Info,
     setting: HeadSetting | None = None,
-    level: int = 4,
+    ico: int = 4,
     source_space: str = "cortex",
     bank: LeadfieldBank | None = None,
 ) -> ForwardOperator:
@@ -30,7 +32,7 @@ def template_forward(
     info : of any MNE recording. Positions are taken from it, else by channel name from the 10-05
         system; ``forward.sensors.origin`` says which.
     setting : head shape, conductivities (S/m), skull thickness; the template's by default.
-    level : icosahedral level of the cortex: 4 gives 5,124 fixed sources.
+    ico : icosahedral level of the cortex: 4 gives 5,124 fixed sources.
     source_space : ``"cortex"`` (fixed along the normals) or ``"volume"`` (free, about 3,000).
     bank : another bank than the one that ships.
 
@@ -57,7 +59,7 @@ def template_forward(
         "head_size_over_template": round(size, 4),
         "electrode_to_scalp_mm": round(float(np.median(alignment.distance)) * 1e3, 2),
     }
-    within = level if source_space == "cortex" else None
+    within = ico if source_space == "cortex" else None
     banked = BankedHead(bank, setting, sensors.positions, within, size)
     return ForwardOperator(
         banked.leadfield(setting),

@@ -213,7 +213,7 @@ def _why_not(obs: Observation, model: Model, card: CalibrationCard | None) -> st
         )
     if set(obs.sensors.kinds) != {"eeg"}:
         return "the calibration card applies to EEG only, and this recording has other sensors"
-    if obs.source_space.level != 4 or obs.forward.banked is None:
+    if obs.source_space.ico != 4 or obs.forward.banked is None:
         return (
             "calibration applies to the template cortex with random head models, not to your own "
             "forward model"

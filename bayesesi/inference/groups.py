@@ -146,7 +146,7 @@ def _anatomy(obs: Observation) -> str:
 
 def _template_level(obs: Observation) -> int:
     """Of the template's cortex, -1 for other sources."""
-    level = obs.source_space.level
+    level = obs.source_space.ico
     return -1 if level is None else level
 
 

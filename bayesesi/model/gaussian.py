@@ -56,7 +56,7 @@ class GaussianModel(Model):
         if self.prior != AUTO:
             return cast("Shape", self.prior)
         fixed = obs.forward.orientation == "fixed"
-        return "smooth" if fixed and obs.source_space.level is not None else "identity"
+        return "smooth" if fixed and obs.source_space.ico is not None else "identity"
 
     def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
         return gaussian_posterior(obs, self._shape(obs))

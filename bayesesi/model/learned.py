@@ -177,7 +177,7 @@ class CorticalModel(LearnedModel):
         ------
         InputError : others.
         """
-        if obs.source_space.level != self.ico:
+        if obs.source_space.ico != self.ico:
             raise InputError(
                 f"{self.name} was trained on the template's {template_source_space(self.ico)!r} "
                 f"and this forward has {obs.source_space!r}; use template_forward(info), or the "

@@ -96,8 +96,8 @@ def patch_prior(spec: PatchSpec, space: SourceSpace) -> PatchPrior:
     InputError : sources in a volume, or none near a region that the prior allows.
     """
     _check_cortex(space)
-    if space.level is not None:
-        return PatchPrior(spec, template_parcellation(space.level))
+    if space.ico is not None:
+        return PatchPrior(spec, template_parcellation(space.ico))
     return PatchPrior(spec, template_parcellation(5).on(space))
 
 

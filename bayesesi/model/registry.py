@@ -82,7 +82,7 @@ def fitting_model(forward: ForwardOperator, prior: str | Path | None = None) -> 
     known = "atoms" in list_models() and prior is None and forward.banked is not None
     if known:
         atoms = _shipped("atoms")
-        if forward.source_space.level == atoms.recipe.ico:
+        if forward.source_space.ico == atoms.recipe.ico:
             return atoms
     return load_model("patches", prior)
 

@@ -316,8 +316,8 @@ class Posterior(ABC):
     def parcellation(self) -> Parcellation:
         """The template's regions on this source space."""
         space = self.obs.source_space
-        if space.level is not None:
-            return template_parcellation(space.level)
+        if space.ico is not None:
+            return template_parcellation(space.ico)
         return template_parcellation(5).on(space)
 
     def source_estimate(self, which: Literal["mean", "sd"] = "mean") -> mne.SourceEstimate:

@@ -297,7 +297,7 @@ def _prior_shape(obs: Observation, prior: Shape, smoothness: float) -> PriorShap
     n = leadfield.shape[1]
     axes = 1 if leadfield.ndim == 2 else 3
     if prior == "smooth":
-        if axes == 3 or space.level is None or space.vertices is None:
+        if axes == 3 or space.ico is None or space.vertices is None:
             raise InputError(
                 "smooth fields live on the template's cortex along its normals; use 'identity' or "
                 "'depth' for these sources"

@@ -124,7 +124,7 @@ def _halved(obs: Observation, seed: int) -> dict[str, float]:
     turned = turn.astype(np.float32) @ rows
     one = _Covariances.of(turned, patches.reshape(-1, 1, patches.shape[2]), turn)
     all_over = _Covariances.of(turned, fields, turn)
-    focal, smooth = read_prior("focal", level=_LEVEL), _smooth_prior()
+    focal, smooth = read_prior("focal", ico=_LEVEL), _smooth_prior()
     assert isinstance(focal, PatchPrior)
     scenes = []
     for held, prior in ((one, focal), (all_over, smooth)):

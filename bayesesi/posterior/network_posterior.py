@@ -30,7 +30,7 @@ def field_inputs(obs: Observation, level: int) -> tuple[FieldForward, FieldInput
     """
     if obs.leadfield.ndim != 2:
         raise InputError("this network knows sources along the cortex' normal; use forward.fixed()")
-    if obs.source_space.level != level:
+    if obs.source_space.ico != level:
         raise InputError(
             f"this network knows level {level} of the template's sources, not {obs.source_space!r}"
         )

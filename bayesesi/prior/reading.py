@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bayesesi.anatomy import template_modes, template_parcellation
+from bayesesi.deprecated import renamed
 from bayesesi.errors import InputError
 from bayesesi.prior.focal import DipolePrior, PatchPrior
 from bayesesi.prior.head import HeadPrior
@@ -30,39 +31,40 @@ from bayesesi.spec import (
 Prior = SourcePrior | HeadPrior | NoisePrior
 
 
-def read_prior(name_or_path: str | Path, level: int = 5, folder: Path | None = None) -> Prior:
+@renamed(level="ico")
+def read_prior(name_or_path: str | Path, ico: int = 5, folder: Path | None = None) -> Prior:
     """Read a prior of sources, heads or noise; ``name_or_path`` is its name or a TOML file.
 
-    ``level`` of the template's cortex on which events live: 5 has 20,484 sources. ``folder`` is
-    that of a spec which names this one.
+    ``ico`` 1 to 5: level of the template's cortex on which events live, 5 has 20,484 sources.
+    ``folder`` is that of a spec which names this one.
 
     Raises
     ------
     InputError : a spec with mistakes, or of another kind.
     """
-    return make_prior(read_spec(name_or_path, folder), level)
+    return make_prior(read_spec(name_or_path, folder), ico)
 
 
-def make_prior(spec: Spec, level: int = 5) -> Prior:
-    """Make the prior that ``spec`` declares, of sources at ``level`` 1 to 5 of the template.
+def make_prior(spec: Spec, ico: int = 5) -> Prior:
+    """Make the prior that ``spec`` declares, of sources at ``ico`` 1 to 5 of the template.
 
     Raises
     ------
     InputError : a spec of another kind.
     """
     if isinstance(spec, DipoleSpec):
-        return DipolePrior(spec, template_parcellation(level))
+        return DipolePrior(spec, template_parcellation(ico))
     if isinstance(spec, PatchSpec):
-        return PatchPrior(spec, template_parcellation(level))
+        return PatchPrior(spec, template_parcellation(ico))
     if isinstance(spec, ParcelSpec):
-        return ParcelPrior(spec, template_parcellation(level))
+        return ParcelPrior(spec, template_parcellation(ico))
     if isinstance(spec, SmoothSpec):
-        return SmoothPrior(spec, template_parcellation(level), template_modes())
+        return SmoothPrior(spec, template_parcellation(ico), template_modes())
     if isinstance(spec, VolumeDipoleSpec):
-        return VolumeDipolePrior(spec, template_parcellation(level))
+        return VolumeDipolePrior(spec, template_parcellation(ico))
     if isinstance(spec, MixtureSpec):
-        parts = tuple(read_source_prior(part.spec, level, spec.folder) for part in spec.components)
-        return MixturePrior(spec, template_parcellation(level), parts)
+        parts = tuple(read_source_prior(part.spec, ico, spec.folder) for part in spec.components)
+        return MixturePrior(spec, template_parcellation(ico), parts)
     if isinstance(spec, HeadSpec):
         return HeadPrior(spec)
     if isinstance(spec, NoiseSpec):
@@ -80,15 +82,15 @@ def heads_around(origin: str) -> HeadPrior:
 
 
 def read_source_prior(
-    name_or_path: str | Path, level: int = 5, folder: Path | None = None
+    name_or_path: str | Path, ico: int = 5, folder: Path | None = None
 ) -> SourcePrior:
-    """Read a prior of sources: ``name_or_path``, ``level`` and ``folder`` as in ``read_prior``.
+    """Read a prior of sources: ``name_or_path``, ``ico`` and ``folder`` as in ``read_prior``.
 
     Raises
     ------
     InputError : a spec with mistakes, or of another kind.
     """
-    prior = read_prior(name_or_path, level, folder)
+    prior = read_prior(name_or_path, ico, folder)
     if not isinstance(prior, SourcePrior):
         raise InputError(f"{name_or_path!r} is no source prior; see `bayesesi specs` for those")
     return prior

@@ -63,7 +63,7 @@ def _plot_case(figure: Figure, cells: list[Any], simulation: Simulation, k: int)
     butterfly.set_title(f"case {k}, SNR {truth.snr_db:+.0f} dB", fontsize=9)
     topography = figure.add_subplot(cells[1])
     plot_topography(topography, obs)
-    field = simulation.field(k, level=5)
+    field = simulation.field(k, ico=5)
     density = field / template_source_space(5).areas[:, None]  # A m / m²
     peak = int((density**2).sum(axis=0).argmax())
     limit = float(np.abs(density[:, peak]).max()) or 1.0

@@ -189,7 +189,7 @@ def _write_field(batch: Batch, k: int, path: Path) -> None:
 
     session, half = batch.session, template_source_space(4).n_sources // 2
     estimate = mne.SourceEstimate(
-        batch.field(k, level=4),
+        batch.field(k, ico=4),
         [np.arange(half), np.arange(half)],
         float(session.times[0]),
         1 / session.sfreq,

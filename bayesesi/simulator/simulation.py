@@ -17,6 +17,7 @@ from bayesesi.anatomy import (
     template_parcellation,
     template_source_space,
 )
+from bayesesi.deprecated import renamed
 from bayesesi.errors import InputError
 from bayesesi.forward import ForwardOperator, HeadSetting, HeadSettings
 from bayesesi.noise import NoiseCovariance
@@ -180,18 +181,19 @@ class Batch:
         name = f"{self.spec.name} {self.first + k}"
         return self.session.observe(self.volts[k], float(self.noise_scale[k]), name)
 
-    def patterns_at(self, level: int) -> sp.csr_array:
-        """Sum the moments over the cells of a coarser ``level`` 1 to 5, (n K, S) A m."""
-        return sp.csr_array(self.patterns @ _cells(level))
+    def patterns_at(self, ico: int) -> sp.csr_array:
+        """Sum the moments over the cells of a coarser level ``ico`` 1 to 5, (n K, S) A m."""
+        return sp.csr_array(self.patterns @ _cells(ico))
 
-    def field(self, k: int, level: int = 4) -> NDArray[np.float64]:
+    @renamed(level="ico")
+    def field(self, k: int, ico: int = 4) -> NDArray[np.float64]:
         """Compute the event of case ``k`` along the normals, (S, T) A m.
 
-        A fixed model should find this; ``level`` 1 to 5 is of the sources.
+        A fixed model should find this; ``ico`` 1 to 5 is of the sources.
         """
         self._check(k)
         slots = self.courses.shape[1]
-        rows = self.patterns_at(level)[k * slots : (k + 1) * slots]
+        rows = self.patterns_at(ico)[k * slots : (k + 1) * slots]
         return np.asarray(rows.T @ self.courses[k])
 
     @cached_property
@@ -296,10 +298,11 @@ class Simulation:
         batch, row = self._find(k)
         return batch.truth(row)
 
-    def field(self, k: int, level: int = 4) -> NDArray[np.float64]:
-        """Compute the event of case ``k`` on ``level`` 1 to 5 of the cortex, (S, T) A m."""
+    @renamed(level="ico")
+    def field(self, k: int, ico: int = 4) -> NDArray[np.float64]:
+        """Compute the event of case ``k`` on ``ico`` 1 to 5 of the cortex, (S, T) A m."""
         batch, row = self._find(k)
-        return batch.field(row, level)
+        return batch.field(row, ico)
 
     @property
     def active(self) -> NDArray[np.bool_]:
@@ -325,11 +328,11 @@ def _squares(patterns: sp.csr_array, courses: NDArray[np.float64]) -> sp.csr_arr
     return sp.csr_array(total)
 
 
-def _cells(level: int) -> sp.csr_array:
+def _cells(ico: int) -> sp.csr_array:
     """(20484, S): to which source of a level each of the finest belongs."""
-    if level == 5:
+    if ico == 5:
         return sp.eye_array(template_source_space(5).n_sources, format="csr")
-    coarse = template_source_space(level)
+    coarse = template_source_space(ico)
     cell = coarse.nearest_source
     rows = np.arange(len(cell))
     return sp.csr_array((np.ones(len(cell)), (rows, cell)), (len(cell), coarse.n_sources))

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import template_source_space
+from bayesesi.deprecated import renamed
 from bayesesi.errors import InputError, some
 from bayesesi.forward import (
     BankedHead,
@@ -47,10 +48,11 @@ _SESSIONS = tuple(2**i for i in range(BLOCK.bit_length()))
 _BAD = 20.0
 
 
-def read_simulator(name_or_path: str | Path, session: int = SESSION) -> Simulator:
+@renamed(session="group_size")
+def read_simulator(name_or_path: str | Path, group_size: int = SESSION) -> Simulator:
     """Read a simulator; ``name_or_path`` is a name that ships or a TOML file of your own.
 
-    ``session`` is how many cases share a recording: see ``Simulator``. Protocols on a volume of
+    ``group_size`` is how many cases share a recording: see ``Simulator``. Protocols on a volume of
     free dipoles are read by ``read_volume_simulator``.
 
     Raises
@@ -69,27 +71,27 @@ def read_simulator(name_or_path: str | Path, session: int = SESSION) -> Simulato
             f"{spec.name!r} is no simulator but a prior of {spec.kind}; draw from it with "
             f"bayesesi.read_prior({spec.name!r})"
         )
-    return Simulator(spec, session)
+    return Simulator(spec, group_size)
 
 
 @dataclass(frozen=True, eq=False)
 class Simulator:
     """v = L(true head) J + noise, then referenced as the recording is.
 
-    Every case has a head and a misplaced cap of its own; every ``session`` cases share montage,
+    Every case has a head and a misplaced cap of its own; every ``group_size`` cases share montage,
     assumed head, noise and its estimated covariance. 64 make training quick; cases of one session
-    err together, so that calibration and conformal sets want ``session=1``. Case k depends on seed,
-    namespace, session size and k alone. ``spec`` names its priors.
+    err together, so that calibration and conformal sets want ``group_size=1``. Case k depends on
+    seed, namespace, group size and k alone. ``spec`` names its priors.
     """
 
     spec: SimulatorSpec
-    session: int = SESSION
+    group_size: int = SESSION
 
     def __post_init__(self) -> None:
-        if self.session not in _SESSIONS:
+        if self.group_size not in _SESSIONS:
             raise InputError(
-                f"session is a power of 2 up to {BLOCK}, not {self.session!r}: how many cases "
-                "share a montage and a noise covariance"
+                f"group_size is a power of 2 up to {BLOCK}, not {self.group_size!r}: how many "
+                "cases share a montage and a noise covariance"
             )
 
     def __repr__(self) -> str:
@@ -170,7 +172,7 @@ class Simulator:
             if "correlation" in event:
                 courses = correlate(courses, event["correlation"])
             heads = self.head.draw(BLOCK)
-            sessions = range(0, BLOCK, self.session)
+            sessions = range(0, BLOCK, self.group_size)
             drawn = DrawnBlock(
                 block * BLOCK,
                 {**event, **{f"course/{k}": v for k, v in sites.items()}, **heads},
@@ -185,7 +187,7 @@ class Simulator:
             topographies = scalp_topographies(drawn, self.head, self.source.n_slots)
             batches, scale = [], 1.0
             for i, first in enumerate(sessions):
-                rows = slice(first, first + self.session)
+                rows = slice(first, first + self.group_size)
                 batches.append(self._batch(drawn, topographies, i, rows, scale))
                 scale = float(batches[-1].noise_scale[-1])
             return tuple(batches)

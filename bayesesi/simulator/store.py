@@ -146,7 +146,7 @@ def _manifest(
         "seed": seed,
         "namespace": namespace,
         "shard": shard,
-        "session": simulator.session,
+        "session": simulator.group_size,
     }
 
 

@@ -83,7 +83,7 @@ class Cases(ABC, Generic[Asked]):
     @cached_property
     def prior(self) -> SourcePrior:
         """The prior that the recipe names, on the network's sources."""
-        return read_source_prior(self.recipe.beside(self.recipe.prior), level=self.recipe.ico)
+        return read_source_prior(self.recipe.beside(self.recipe.prior), ico=self.recipe.ico)
 
     def _simulator(self, share: MixtureShare) -> Simulator:
         name = share.simulator

@@ -261,7 +261,7 @@ def accuracy_table(
 
 def _scores(model: AtomModel, found: list[Case], step: Callable[[str], None]) -> list[Finding]:
     """Negative log score of the true centre given one patch, against exact posteriors."""
-    prior = read_prior(SPECS / "one.toml", level=4)
+    prior = read_prior(SPECS / "one.toml", ico=4)
     heads = read_prior("template-nominal")
     assert isinstance(prior, PatchPrior)
     assert isinstance(heads, HeadPrior)

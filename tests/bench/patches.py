@@ -31,7 +31,7 @@ SEED, N_CASES, ESS = 7, 5, 200.0
 
 
 def measure(step: Callable[[str], None]) -> Outcome:
-    prior, heads = read_prior("spike", level=4), read_prior("template-nominal")
+    prior, heads = read_prior("spike", ico=4), read_prior("template-nominal")
     assert isinstance(prior, PatchPrior)
     assert isinstance(heads, HeadPrior)
     atoms = make_atoms(prior)
@@ -84,7 +84,7 @@ def measure(step: Callable[[str], None]) -> Outcome:
 
 
 def _cases() -> list[tuple[Observation, int]]:
-    simulation = read_simulator("spike-64", session=1).simulate(2 * N_CASES, SEED, "bench")
+    simulation = read_simulator("spike-64", group_size=1).simulate(2 * N_CASES, SEED, "bench")
     active = [k for k in range(2 * N_CASES) if simulation.truth(k).count]
     return [(simulation.observation(k), simulation.truth(k).count) for k in active[:N_CASES]]
 

@@ -53,7 +53,7 @@ CONTRAST = """() => {
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole page: a set with a guarantee, re-runs, a target of a hostile name."""
-    simulation = read_simulator("event-any-cap", session=1).simulate(20, 5, "validate")
+    simulation = read_simulator("event-any-cap", group_size=1).simulate(20, 5, "validate")
     loud = int(np.flatnonzero(simulation.snr_db > 12)[0])
     result = infer(simulation.observation(loud), "atoms", draws=200, sensitivity=True)
     target = target_regions("<img src=x onerror=alert(1)>", ["precentral-lh"])

@@ -150,7 +150,7 @@ def test_a_card_speaks_of_its_own_weights_alone(card: CalibrationCard) -> None:
 
 
 def test_a_recording_like_the_simulated_ones_earns_a_set() -> None:
-    simulation = read_simulator("frame-measured-cap", session=1).simulate(20, 5, "validate")
+    simulation = read_simulator("frame-measured-cap", group_size=1).simulate(20, 5, "validate")
     loud = int(np.flatnonzero(simulation.snr_db > 12)[0])
     obs = simulation.observation(loud)
     result = infer(obs, "atoms", draws=200)
@@ -179,7 +179,9 @@ def test_a_recording_like_the_simulated_ones_earns_a_set() -> None:
 
 def test_a_model_without_a_card_has_no_set_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bayesesi.inference.apply_card.card_of", lambda model: None)
-    obs = read_simulator("frame-measured-cap", session=1).simulate(1, 5, "validate").observation(0)
+    obs = (
+        read_simulator("frame-measured-cap", group_size=1).simulate(1, 5, "validate").observation(0)
+    )
     result = infer(obs, "gaussian", draws=100)
     assert result.region_set is None
     if result.has_regions:
@@ -191,7 +193,9 @@ def test_a_model_without_a_card_has_no_set_and_says_so(monkeypatch: pytest.Monke
 def test_a_recording_of_another_kind_earns_nothing() -> None:
     from bayesesi.inference.apply_card import apply_card
 
-    obs = read_simulator("frame-measured-cap", session=1).simulate(1, 5, "validate").observation(0)
+    obs = (
+        read_simulator("frame-measured-cap", group_size=1).simulate(1, 5, "validate").observation(0)
+    )
     atoms = load_model("atoms")
     from dataclasses import replace
 
@@ -243,7 +247,7 @@ def test_the_documented_examples_of_solvers_run() -> None:
     blocks = [part.split("```")[0] for part in section.split("```python")[1:]][:3]
     assert ["eloreta" in blocks[0], "NPE" in blocks[1], "held" in blocks[2]] == [True] * 3
     code = "\n".join(blocks).replace("1000", "40").replace("2000", "80").replace("=100)", "=3)")
-    obs = read_simulator("frame-any-cap", session=1).simulate(1, 5, "validate").observation(0)
+    obs = read_simulator("frame-any-cap", group_size=1).simulate(1, 5, "validate").observation(0)
     space: dict[str, object] = {"bayesesi": bayesesi, "obs": obs}
     with torch.random.fork_rng():
         exec(code, space)
@@ -355,7 +359,7 @@ def test_a_place_for_the_card_is_looked_for_first(tmp_path: Path) -> None:
 
 def test_probabilities_that_were_measured_to_be_off_are_said_to_be() -> None:
     """Of `parcels`, whose own are far too sure; the headline takes the calibrated one."""
-    obs = read_simulator("frame-any-field", session=1).simulate(20, 5, "validate")
+    obs = read_simulator("frame-any-field", group_size=1).simulate(20, 5, "validate")
     loud = int(np.flatnonzero(obs.snr_db > 12)[0])
     result = infer(obs.observation(loud), "parcels", draws=100)
     assert result.about["calibration"]["off"]

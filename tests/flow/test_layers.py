@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "bayesesi"
 
 # "bayesesi" itself gathers everything public, so only the demo and the command line stand below it.
 ROWS = (
-    "errors lazy parallel io registry spec anatomy forward noise observation dynamics prior "
-    "simulator operator features network estimator posterior metrics loss training model "
+    "errors deprecated lazy parallel io registry spec anatomy forward noise observation dynamics "
+    "prior simulator operator features network estimator posterior metrics loss training model "
     "conformal trust calibration explain montage_design result inference roi report cohort "
     "benchmark bayesesi demo cli"
 ).split()

@@ -53,7 +53,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("patient")
     patient = simulate_patient()
     patient.evoked.save(folder / "spike-ave.fif", verbose="error")
-    forward = template_forward(patient.evoked.info, level=LEVEL).to_mne()
+    forward = template_forward(patient.evoked.info, ico=LEVEL).to_mne()
     mne.write_forward_solution(folder / "small-fwd.fif", forward, verbose="error")
     noise = patient.noise
     covariance = mne.Covariance(noise.matrix, list(noise.ch_names), [], [], nfree=100_000)
@@ -138,7 +138,7 @@ def test_the_peak_is_found_and_its_finding_confessed(
 
 def test_a_peak_window_is_about_the_largest_field_power() -> None:
     patient = simulate_patient()
-    forward = template_forward(patient.evoked.info, level=LEVEL)
+    forward = template_forward(patient.evoked.info, ico=LEVEL)
     window = peak_window(patient.evoked, forward)
     assert window.peak == pytest.approx(0.02, abs=0.005)  # where the simulated course peaks
     assert (window.tmin, window.tmax) == pytest.approx((window.peak - 0.02, window.peak + 0.02))
@@ -263,7 +263,7 @@ def test_no_subject_is_named(files: dict[str, Path], tmp_path: Path) -> None:
         evoked.info["subject_info"] = {"last_name": "Doe", "his_id": "MRN-1234"}
         evoked.info["experimenter"] = "Dr Who"
     patient = simulate_patient()
-    forward = template_forward(evoked.info, level=LEVEL)
+    forward = template_forward(evoked.info, ico=LEVEL)
     obs = observe(evoked, forward, patient.noise, tmin=0.0, tmax=0.05)
     said = json.dumps(infer(obs, "gaussian", draws=20).about)
     assert not any(word in said for word in ("Doe", "MRN", "Who"))

@@ -95,7 +95,7 @@ def simulated(comment: str = "spike", nave: int = 40) -> mne.EvokedArray:
     """32 channels over 40 ms of a dipole in the left precentral gyrus, with white noise."""
     montage = mne.channels.make_standard_montage("biosemi32")
     info = mne.create_info(montage.ch_names, 500.0, "eeg").set_montage(montage)
-    forward = template_forward(info, level=3)
+    forward = template_forward(info, ico=3)
     rng = np.random.default_rng(0)
     volts = np.outer(forward.leadfield[:, true_source()], 80e-9 * np.hanning(20))
     volts += 1e-6 * rng.standard_normal(volts.shape)
@@ -108,7 +108,7 @@ def true_source() -> int:
 
 def observed(comment: str = "spike", nave: int = 40) -> Observation:
     evoked = simulated(comment, nave)
-    forward = template_forward(evoked.info, level=3)
+    forward = template_forward(evoked.info, ico=3)
     covariance = mne.Covariance(
         nave * 1e-12 * np.eye(32), evoked.ch_names, [], [], nfree=10_000, verbose="error"
     )

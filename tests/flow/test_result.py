@@ -252,7 +252,7 @@ def test_patches_want_free_sources_along_the_normals() -> None:
 def test_patches_live_on_another_cortex_too() -> None:
     """Sources that are no level of the template take its regions from the nearest ones."""
     obs = observation()
-    space = replace(obs.source_space, level=None, subject="somebody")
+    space = replace(obs.source_space, ico=None, subject="somebody")
     own = replace(obs, forward=replace(obs.forward, source_space=space))
     result = infer(own, "patches", draws=50)
     assert (
@@ -287,7 +287,7 @@ def test_hostile_names_are_text(name: str, tmp_path: Path) -> None:
 
 def test_nobodys_name_is_kept(tmp_path: Path) -> None:
     obs = observation()
-    space = replace(obs.source_space, subject="Doe_Jane_1980", level=None)
+    space = replace(obs.source_space, subject="Doe_Jane_1980", ico=None)
     own = replace(obs, forward=replace(obs.forward, source_space=space))
     result = infer(own, "gaussian", draws=20)
     file = result.save(tmp_path / "x-post.nc")

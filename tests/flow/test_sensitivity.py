@@ -22,7 +22,7 @@ from bayesesi.simulator import Batch
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    simulation = read_simulator("frame-measured-cap", session=1).simulate(30, 5, "validate")
+    simulation = read_simulator("frame-measured-cap", group_size=1).simulate(30, 5, "validate")
     loud = np.flatnonzero((simulation.snr_db > 12) & (simulation.active.sum(axis=1) == 1))
     return simulation.batches[int(loud[0])]
 
@@ -97,7 +97,7 @@ def epochs_of(n: int, field: bool, seed: int = 0) -> Observation:
     or without."""
     montage = mne.channels.make_standard_montage("biosemi32")
     info = mne.create_info(montage.ch_names, 250.0, "eeg").set_montage(montage)
-    forward = template_forward(info, level=3)
+    forward = template_forward(info, ico=3)
     rng = np.random.default_rng(seed)
     volts = 5e-6 * rng.standard_normal((n, 32, 40))
     source = int(template_parcellation(3).sources_of("precentral-lh")[3])

@@ -21,7 +21,7 @@ from bayesesi.roi import read_target, target_at, target_mask, with_targets
 
 @pytest.fixture(scope="module")
 def result() -> Result:
-    simulation = read_simulator("frame-measured-cap", session=1).simulate(20, 5, "validate")
+    simulation = read_simulator("frame-measured-cap", group_size=1).simulate(20, 5, "validate")
     loud = int(np.flatnonzero(simulation.snr_db > 12)[0])
     return infer(simulation.observation(loud), "atoms", draws=100)
 

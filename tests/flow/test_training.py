@@ -167,14 +167,14 @@ def test_what_should_come_next_is_the_truth_strongest_first(recipe: Path) -> Non
 
 
 def test_the_same_posterior_comes_back_from_the_file(model: AtomModel, tmp_path: Path) -> None:
-    obs = bayesesi.read_simulator("single-frame", session=1).simulate(1, 3).observation(0)
+    obs = bayesesi.read_simulator("single-frame", group_size=1).simulate(1, 3).observation(0)
     post = model.posterior(obs)
     again = bayesesi.load_model(model.write(tmp_path / "again.safetensors")).posterior(obs)
     assert (post.sample(20) == again.sample(20)).all()
     result = bayesesi.infer(obs, model, draws=50)
     assert result.about["model"]["name"] == "tiny"
     assert result.about["checks"]["outside"] == []
-    long = bayesesi.read_simulator("event-any-cap", session=1).simulate(1, 3).observation(0)
+    long = bayesesi.read_simulator("event-any-cap", group_size=1).simulate(1, 3).observation(0)
     assert "functions of time" in model.posterior(long).outside
 
 

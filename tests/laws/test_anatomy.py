@@ -70,7 +70,7 @@ def test_a_level_has_its_sources_and_nests_in_the_finer_one(level: int) -> None:
     space, mesh = template_source_space(level), template_mesh()
     half = SOURCES_AT_LEVEL[level] // 2
     assert space.n_sources == 2 * half
-    assert space.level == level
+    assert space.ico == level
     np.testing.assert_array_equal(space.vertices[:half], np.arange(half))
     np.testing.assert_array_equal(space.vertices[half:], mesh.n_left + np.arange(half))
     for finer in range(level, 6):
@@ -350,7 +350,7 @@ def test_on_another_level_keeps_labels() -> None:
     np.testing.assert_array_equal(back, medium.labels)
     assert np.mean(finer.labels == template_parcellation(4).labels) > 0.7
     other = replace(template_mesh(), positions=1.1 * template_mesh().positions)
-    elsewhere = SourceSpace.on_mesh(other, template_source_space(4).vertices, level=4)
+    elsewhere = SourceSpace.on_mesh(other, template_source_space(4).vertices, ico=4)
     np.testing.assert_array_equal(fine.on(elsewhere).labels, template_parcellation(4).labels)
 
 

@@ -20,7 +20,7 @@ from bayesesi.trust.predictive_check import held_out_channels, held_out_trials, 
 
 @pytest.fixture(scope="module")
 def simulation() -> Simulation:
-    return read_simulator("frame-measured-cap", session=1).simulate(40, 0, "validate")
+    return read_simulator("frame-measured-cap", group_size=1).simulate(40, 0, "validate")
 
 
 def dense(obs: Observation, power: float) -> np.ndarray:
@@ -54,7 +54,7 @@ def test_held_out_ranks_are_uniform_under_the_model() -> None:
     each: chi-square, which sees a wrong width, at 0.1 %. Data with four times the noise fail it,
     in five of five tries by 1e-8 or less with half as many."""
     right, wrong = [], []
-    simulation = read_simulator("frame-measured-cap", session=1).simulate(30, 1, "validate")
+    simulation = read_simulator("frame-measured-cap", group_size=1).simulate(30, 1, "validate")
     rng = np.random.default_rng(0)
     for k in range(30):
         obs = simulation.observation(k)
@@ -86,7 +86,7 @@ def test_other_trials_are_foreseen_by_a_posterior_that_is_right() -> None:
     """The Gaussian posterior of one average foresees another of the same event: 40 recordings, one
     number each, Kolmogorov and Smirnov's test at 0.1 %. One of which the noise is taken for a
     quarter of what it is does not."""
-    simulation = read_simulator("frame-measured-cap", session=1).simulate(40, 2, "validate")
+    simulation = read_simulator("frame-measured-cap", group_size=1).simulate(40, 2, "validate")
     rng, right, wrong = np.random.default_rng(0), [], []
     for k in range(40):
         obs = simulation.observation(k)

@@ -187,7 +187,7 @@ def test_values_that_are_not_finite_are_refused(free: ForwardOperator, value: fl
 
 @pytest.fixture(scope="module")
 def template() -> ForwardOperator:
-    return template_forward(mne.create_info(list(TEN_TWENTY), 100.0, "eeg"), level=2)
+    return template_forward(mne.create_info(list(TEN_TWENTY), 100.0, "eeg"), ico=2)
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def test_round_trip_through_a_file(
         scale = np.abs(forward.leadfield).max()
         np.testing.assert_allclose(again.leadfield, forward.leadfield, atol=1e-6 * scale)
         space = again.source_space
-        assert (space.kind, space.level) == (forward.source_space.kind, forward.source_space.level)
+        assert (space.kind, space.ico) == (forward.source_space.kind, forward.source_space.ico)
         np.testing.assert_allclose(space.positions, forward.source_space.positions, atol=1e-7)
         np.testing.assert_allclose(again.sensors.positions, forward.sensors.positions, atol=1e-6)
         assert again.sensors.origin == "nominal"
@@ -299,7 +299,7 @@ def test_a_cortical_forward_of_mne(
     free = ForwardOperator.from_mne(made)
     assert 100 < free.n_sources < 324, "those outside the sphere are dropped"
     assert free.source_space.kind == "cortex"
-    assert free.source_space.level is None
+    assert free.source_space.ico is None
     np.testing.assert_allclose(free.source_space.positions, made["source_rr"], atol=1e-7)
     surface, fixed = (
         mne.convert_forward_solution(
@@ -382,7 +382,7 @@ def test_template_forward_from_names(template: ForwardOperator) -> None:
     assert template.source_space is template_source_space(2)
     assert np.abs(template.leadfield.sum(axis=0)).max() < 1e-4 * np.abs(template.leadfield).max()
     assert template.provenance["electrodes"] == "nominal"
-    finer = template_forward(mne.create_info(list(TEN_TWENTY), 100.0, "eeg"), level=3)
+    finer = template_forward(mne.create_info(list(TEN_TWENTY), 100.0, "eeg"), ico=3)
     np.testing.assert_allclose(
         finer.at_level(2).leadfield, template.leadfield, rtol=1e-5, atol=1e-3
     )
@@ -391,7 +391,7 @@ def test_template_forward_from_names(template: ForwardOperator) -> None:
 def test_only_the_eeg_channels_of_a_recording() -> None:
     kinds = ["eeg", "eog", "mag", "eeg", "stim"]
     info = mne.create_info(["Cz", "EOG", "MEG 001", "Oz", "STI"], 100.0, kinds)
-    assert template_forward(info, level=1).ch_names == ("Cz", "Oz")
+    assert template_forward(info, ico=1).ch_names == ("Cz", "Oz")
     with pytest.raises(InputError, match="no EEG channels"):
         template_forward(mne.create_info(["MEG 001"], 100.0, "mag"))
 
@@ -402,7 +402,7 @@ def test_volume_is_free(volume: ForwardOperator) -> None:
     assert volume.leadfield.shape == (len(TEN_TWENTY), space.n_sources, 3)
     assert volume.orientation == "free"
     assert volume.banked is not None
-    assert volume.banked.level is None
+    assert volume.banked.ico is None
     again = volume.banked.leadfield(volume.banked.setting)
     np.testing.assert_allclose(again, volume.leadfield, rtol=1e-4, atol=1e-6 * abs(again).max())
     bank, setting = template_bank(), HeadSetting(shape=1)
@@ -421,7 +421,7 @@ def test_a_volume_source_at_a_cortical_one_sees_the_same(volume: ForwardOperator
     Measured: half of them to 2 %. Twins: the next point of the grid (9 %), and axes exchanged.
     """
     info = mne.create_info(list(TEN_TWENTY), 100.0, "eeg")
-    cortex = template_forward(info, level=3)
+    cortex = template_forward(info, ico=3)
     gap = volume.source_space.positions[:, None] - cortex.source_space.positions
     point, source = np.nonzero(np.linalg.norm(gap, axis=2) < 0.002)
     assert len(point) > 50
@@ -442,7 +442,7 @@ def test_crowns_are_positive_above_themselves() -> None:
     Of the sources within 35 mm of an electrode that point to it within 25°, nine in ten have
     their largest potential within 45 mm. A sign or an order of channels gone wrong gives none.
     """
-    template = template_forward(mne.create_info(list(TEN_TWENTY), 100.0, "eeg"), level=3)
+    template = template_forward(mne.create_info(list(TEN_TWENTY), 100.0, "eeg"), ico=3)
     space, where = template.source_space, template.sensors.positions
     gap = where[:, None] - space.positions
     distance = np.linalg.norm(gap, axis=2)
@@ -474,7 +474,7 @@ def test_the_head_can_be_redrawn(template: ForwardOperator) -> None:
 def test_settings_reach_the_bank() -> None:
     info = mne.create_info(list(TEN_TWENTY), 100.0, "eeg")
     setting = HeadSetting(2, Conductivities(skull=0.005), 0.8)
-    forward = template_forward(info, setting, level=1)
+    forward = template_forward(info, setting, ico=1)
     bank = template_bank()
     expected = bank.leadfield(setting, forward.sensors.positions, bank.cortex(1))
     np.testing.assert_allclose(forward.leadfield, expected, atol=1e-5 * np.abs(expected).max())
@@ -488,14 +488,14 @@ def test_settings_reach_the_bank() -> None:
 def test_potentials_fall_with_the_square_of_head_size() -> None:
     """Digitised on heads of 94 % and 106 % of one size: potentials in the inverse square."""
     rng = np.random.default_rng(0)
-    nominal = template_forward(mne.create_info(list(TEN_TWENTY), 100.0, "eeg"), level=1)
+    nominal = template_forward(mne.create_info(list(TEN_TWENTY), 100.0, "eeg"), ico=1)
     worn = nominal.sensors.positions + rng.normal(0, 0.004, (len(TEN_TWENTY), 3))
     sizes, levels = [], []
     for factor in (0.94, 1.06):
         info = mne.create_info(list(TEN_TWENTY), 100.0, "eeg")
         places = dict(zip(TEN_TWENTY, factor * worn, strict=True))
         info.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"))
-        forward = template_forward(info, level=1)
+        forward = template_forward(info, ico=1)
         assert forward.sensors.origin == "measured"
         size = forward.provenance["head_size_over_template"]
         assert size == pytest.approx(factor, rel=0.03)
@@ -555,7 +555,7 @@ def test_source_spaces_come_to_the_head_frame(template: ForwardOperator, tmp_pat
     moved = read_source_space(path, trans)
     np.testing.assert_allclose(moved.positions, template.source_space.positions, atol=1e-6)
     np.testing.assert_allclose(moved.normals, template.source_space.normals, atol=1e-6)
-    assert moved.level == 2
+    assert moved.ico == 2
     assert moved.mesh.n_vertices == template_mesh().n_vertices
 
     for side in src:
@@ -595,6 +595,6 @@ def test_a_level_of_another_head_stays_on_that_head() -> None:
 def test_nobody_measures_a_head_by_a_nominal_cap() -> None:
     montage = mne.channels.make_standard_montage("GSN-HydroCel-128")
     info = mne.create_info(montage.ch_names, 100.0, "eeg").set_montage(montage)
-    forward = template_forward(info, level=1)
+    forward = template_forward(info, ico=1)
     assert forward.provenance["electrodes"] == "nominal"
     assert forward.provenance["head_size_over_template"] == 1.0

@@ -40,7 +40,7 @@ QUANTITIES = [
 
 @pytest.fixture(scope="module")
 def focal() -> FocalPrior:
-    return read_prior("focal", level=3)
+    return read_prior("focal", ico=3)
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +273,7 @@ def test_patches_end_where_their_profile_says(
 
 
 def test_a_dipole_is_one_source() -> None:
-    prior = read_prior("cortical-dipole", level=3)
+    prior = read_prior("cortical-dipole", ico=3)
     draws = prior.draw(64)
     assert (np.diff(prior.fields(draws).indptr) == draws["count"]).all()
 

@@ -69,7 +69,7 @@ def test_volts_are_those_of_the_true_head(loud: Simulation) -> None:
     batch = loud.batches[0]
     for k in np.flatnonzero(batch.draws["count"])[:12]:
         leadfield = BANK.leadfield(batch.heads[k], batch.electrodes[k], BANK.cortex(5))
-        event = leadfield @ batch.field(k, level=5) / batch.draws["size"][k] ** 2
+        event = leadfield @ batch.field(k, ico=5) / batch.draws["size"][k] ** 2
         event -= event.mean(axis=0)
         off = np.linalg.norm(batch.volts[k] - event) / np.linalg.norm(event)
         assert off == pytest.approx(1e-3, rel=0.2)
@@ -79,7 +79,7 @@ def test_the_assumed_head_explains_them_less(loud: Simulation) -> None:
     """The twin: with the template instead of the true head much is left."""
     batch, left = loud.batches[0], []
     for k in np.flatnonzero(batch.draws["count"])[:12]:
-        field = batch.field(k, level=5)
+        field = batch.field(k, ico=5)
         where = batch.session.forward.sensors
         assert where is not None
         event = BANK.leadfield(HeadSetting(), where.positions, BANK.cortex(5)) @ field
@@ -97,7 +97,7 @@ def test_snr_is_as_declared(tmp_path: Path) -> None:
     noise = np.diag(batch.session.true_covariance).mean() / 10 * batch.noise_scale**2
     for k in active[:10]:
         leadfield = BANK.leadfield(batch.heads[k], batch.electrodes[k], BANK.cortex(5))
-        event = leadfield @ batch.field(k, level=5) / batch.draws["size"][k] ** 2
+        event = leadfield @ batch.field(k, ico=5) / batch.draws["size"][k] ** 2
         got = 10 * np.log10((event**2).mean() / noise[k])
         assert got == pytest.approx(batch.snr_db[k], abs=0.02)
 
@@ -186,7 +186,7 @@ def test_truth_names_the_active_regions(loud: Simulation) -> None:
     parcellation = template_parcellation(5)
     area = template_source_space(5).areas
     for k in range(40):
-        density = (loud.field(k, level=5) / area[:, None]) ** 2 * area[:, None]
+        density = (loud.field(k, ico=5) / area[:, None]) ** 2 * area[:, None]
         total = np.array([density[parcellation.labels == r].sum() for r in range(68)])
         want = (total >= 0.1 * total.sum()) & (total > 0)
         names = tuple(np.array(parcellation.names)[want])
@@ -214,7 +214,7 @@ def test_energy_is_that_of_the_moment_density() -> None:
 
 
 def test_moments_are_kept_on_coarser_levels(loud: Simulation) -> None:
-    fine, coarse = loud.field(3, level=5), loud.field(3, level=4)
+    fine, coarse = loud.field(3, ico=5), loud.field(3, ico=4)
     assert coarse.shape == (5124, 51)
     assert np.allclose(fine.sum(axis=0), coarse.sum(axis=0), rtol=1e-5)
 
@@ -580,7 +580,7 @@ def test_snr_counts_changes_of_level(tmp_path: Path) -> None:
     per_trial = np.diag(batch.session.true_covariance).mean()
     for k in np.flatnonzero(batch.draws["count"])[:8]:
         leadfield = BANK.leadfield(batch.heads[k], batch.electrodes[k], BANK.cortex(5))
-        event = leadfield @ batch.field(k, level=5) / batch.draws["size"][k] ** 2
+        event = leadfield @ batch.field(k, ico=5) / batch.draws["size"][k] ** 2
         size = batch.noise_scale[k] * batch.draws["level_change"][k]
         got = 10 * np.log10((event**2).mean() / (per_trial * size**2))
         assert got == pytest.approx(5.0, abs=0.02)
@@ -588,7 +588,7 @@ def test_snr_counts_changes_of_level(tmp_path: Path) -> None:
 
 def test_sessions_of_one_case_are_independent(tmp_path: Path) -> None:
     """Every case has electrodes and noise of its own; the same seed gives the same cases."""
-    made = read_simulator("single-frame", session=1)
+    made = read_simulator("single-frame", group_size=1)
     simulation = made.simulate(20, seed=2)
     assert len(simulation.batches) == 20
     levels = [np.trace(b.session.true_covariance) for b in simulation]
@@ -596,7 +596,7 @@ def test_sessions_of_one_case_are_independent(tmp_path: Path) -> None:
     again = made.simulate(3, seed=2, start=5)
     assert np.array_equal(again.observation(0).values, simulation.observation(5).values)
     with pytest.raises(InputError, match="power of 2 up to 256, not 3"):
-        read_simulator("single-frame", session=3)
+        read_simulator("single-frame", group_size=3)
 
 
 @pytest.mark.parametrize("family", ["drift", "line"])
@@ -642,7 +642,7 @@ def leaning(folder: Path, family: str) -> Simulation:
 def moments_of(batch: Batch, k: int) -> np.ndarray:
     """(20484, 3, T) A m along x, y, z of the head: the event of case k."""
     normals, slots = template_source_space(5).normals, batch.courses.shape[1]
-    field = normals[:, :, None] * batch.field(k, level=5)[:, None]
+    field = normals[:, :, None] * batch.field(k, ico=5)[:, None]
     across = batch.tangents[k * slots : (k + 1) * slots].T @ batch.courses[k]
     return np.asarray(field + np.asarray(across).reshape(field.shape))
 
@@ -659,7 +659,7 @@ def test_what_leans_is_seen_through_the_volume(tmp_path: Path, family: str) -> N
     nearest = KDTree(template_volume().positions).query(cortex.positions)[1]
     for k in range(6):
         electrodes, head = batch.electrodes[k], batch.heads[k]
-        along = BANK.leadfield(head, electrodes, BANK.cortex(5)) @ batch.field(k, level=5)
+        along = BANK.leadfield(head, electrodes, BANK.cortex(5)) @ batch.field(k, ico=5)
         free = BANK.leadfield(head, electrodes, BANK.volume).reshape(64, -1, 3)
         moments = moments_of(batch, k) - cortex.normals[:, :, None] * batch.field(k, 5)[:, None]
         where = np.flatnonzero(np.abs(moments).any(axis=(1, 2)))

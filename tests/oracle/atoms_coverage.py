@@ -88,7 +88,7 @@ def run(name: str, n_cases: int = N_CASES) -> None:
     kept = rows(name, shipped.fingerprint)
     path.write_text("".join(json.dumps(r) + "\n" for r in kept))
     own = SPECS / f"{name}.toml"
-    simulator = read_simulator(own if own.is_file() else name, session=1)
+    simulator = read_simulator(own if own.is_file() else name, group_size=1)
     simulation = simulator.simulate(n_cases, SEED, "diagnose")
     done = {r["case"] for r in kept}
     for k in range(n_cases):

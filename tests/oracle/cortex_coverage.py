@@ -83,7 +83,7 @@ def run(name: str, n_cases: int) -> None:
     path, shipped = HERE / f"cortex-{name}.jsonl", model()
     kept = rows(name, shipped.fingerprint)
     path.write_text("".join(json.dumps(r) + "\n" for r in kept))
-    simulation = read_simulator(name, session=1).simulate(n_cases, SEED, "diagnose")
+    simulation = read_simulator(name, group_size=1).simulate(n_cases, SEED, "diagnose")
     done = {r["case"] for r in kept}
     for k in range(n_cases):
         if k not in done:
@@ -162,7 +162,7 @@ def draws() -> None:
     )
 
     space, shipped = template_source_space(4), model()
-    simulation = read_simulator(SIMULATORS[0], session=1).simulate(40, SEED, "diagnose")
+    simulation = read_simulator(SIMULATORS[0], group_size=1).simulate(40, SEED, "diagnose")
     truths = [simulation.truth(k) for k in range(40)]
     kinds = {
         "one patch": lambda t: n_patches(t) == 1,

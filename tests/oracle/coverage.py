@@ -42,7 +42,7 @@ WIDTH = 0.010
 
 @cache
 def beliefs(arm: str, most: str) -> tuple[PatchPrior, HeadPrior, Atoms]:
-    prior, heads = read_prior(SPECS / f"spike-of-{most}.toml", level=4), read_prior(ARMS[arm])
+    prior, heads = read_prior(SPECS / f"spike-of-{most}.toml", ico=4), read_prior(ARMS[arm])
     assert isinstance(prior, PatchPrior)
     assert isinstance(heads, HeadPrior)
     return prior, heads, make_atoms(prior)
@@ -114,7 +114,7 @@ def run(arm: str, most: str, n_cases: int = N_CASES) -> None:
     HERE.mkdir(parents=True, exist_ok=True)
     path = HERE / f"{most}-{arm}.jsonl"
     done = {r["case"] for r in rows(arm, most)}
-    simulator = read_simulator(SPECS / f"spike-64-of-{most}.toml", session=1)
+    simulator = read_simulator(SPECS / f"spike-64-of-{most}.toml", group_size=1)
     simulation = simulator.simulate(n_cases, SEED, "diagnose")
     for k in range(n_cases):
         if k in done:

@@ -31,7 +31,7 @@ NOISE, MOMENT, EXTENT, TIMES = 1.5e-6, 60e-9, 10.0, 3
 def measured(montage: str, places: np.ndarray) -> np.ndarray:
     """(n,) mm, mean over draws, from the most probable place of `atoms` to the true one."""
     forward = template_forward_of(montage_sensors(montage))
-    heads, prior = read_prior("template-nominal"), read_prior("focal", level=4)
+    heads, prior = read_prior("template-nominal"), read_prior("focal", ico=4)
     assert isinstance(heads, HeadPrior)
     assert isinstance(prior, PatchPrior)
     n, names = len(places), forward.ch_names

@@ -24,7 +24,7 @@ def recorded(loose: float) -> tuple[mne.Evoked, mne.Forward, mne.Covariance, Obs
     evoked.set_eeg_reference("average", projection=True, verbose="error")
     evoked.apply_proj(verbose="error")
     cov = mne.Covariance(mixing @ mixing.T, montage.ch_names, [], [], 1000)
-    forward = template_forward(info, level=3)
+    forward = template_forward(info, ico=3)
     if loose:
         along = forward.source_space.normals
         assert along is not None

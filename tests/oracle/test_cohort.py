@@ -23,7 +23,7 @@ N = 48
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As BIDS would have them: 12 patients with four spikes each."""
     made = tmp_path_factory.mktemp("made") / "fif"
-    write_fif(read_simulator("spike-64", session=4).simulate(N, 7, "bench"), made, "evoked")
+    write_fif(read_simulator("spike-64", group_size=4).simulate(N, 7, "bench"), made, "evoked")
     root = tmp_path_factory.mktemp("bids")
     files = sorted(made.glob("*/eeg/*_ave.fif"))
     assert len(files) == N

@@ -231,7 +231,7 @@ def test_smooth_fields_on_the_template() -> None:
     """The mean explains as sources allow; draws vary about it as sd says; regions get a share."""
     montage = mne.channels.make_standard_montage("biosemi32")
     info = mne.create_info(montage.ch_names, 250.0, "eeg").set_montage(montage)
-    forward = template_forward(info, level=3)
+    forward = template_forward(info, ico=3)
     rng = np.random.default_rng(5)
     volts = forward.leadfield[:, [300]] * 3e-8 + 3e-7 * rng.standard_normal((32, 1))
     noise = NoiseCovariance(9e-14 * np.eye(32), tuple(montage.ch_names))

@@ -456,7 +456,7 @@ def recording() -> Observation:
     """A patch in the right temporal lobe under 32 electrodes, 20 samples, on the template."""
     montage = mne.channels.make_standard_montage("biosemi32")
     info = mne.create_info(montage.ch_names, 250.0, "eeg").set_montage(montage)
-    forward = template_forward(info, level=3)
+    forward = template_forward(info, ico=3)
     rng = np.random.default_rng(4)
     course = np.sin(np.arange(20) / 4)
     volts = np.outer(forward.leadfield[:, 900], 1e-7 * course)
@@ -543,6 +543,6 @@ def test_mistakes_get_a_sentence(obs: Observation, prior: PatchPrior, atoms: Ato
         patch_posterior(obs, patch_prior(3, (1.0,)))
     with pytest.raises(InputError, match="at least once"):
         patch_posterior(obs, prior, atoms=atoms).sample(0)
-    smooth = read_prior("distributed", level=LEVEL)
+    smooth = read_prior("distributed", ico=LEVEL)
     with pytest.raises(InputError, match="family patch or dipole"):
         make_atoms(smooth)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.shared
 @pytest.fixture(scope="module")
 def batches(shared_data: Path) -> list[Batch]:
     spec = read_simulator("frame-any-cap").spec
-    return list(Simulator(spec, session=8).block(0, 3, "bench"))[:6]
+    return list(Simulator(spec, group_size=8).block(0, 3, "bench"))[:6]
 
 
 def test_noise_alone_is_white_and_a_taller_one_is_not(
@@ -37,7 +37,7 @@ def test_events_are_as_loud_as_drawn_whatever_the_head(
     batches: list[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Noise takes its size from the event: a head that conducts ten times less shows the same."""
-    own = np.asarray(template_forward(person._info(), level=5).leadfield, float)
+    own = np.asarray(template_forward(person._info(), ico=5).leadfield, float)
     found = []
     for factor in (1.0, 0.1):
         monkeypatch.setattr(person, "person_leadfield", lambda factor=factor: factor * own)

@@ -53,7 +53,7 @@ class HeadSamples:
             raise InputError(f"at least one head, not {n}")
         block = ("validate", seed, 2)
         draws, rows = heads.whitened_rows(banked, obs.whitener.matrix, n, block)
-        modes = np.asarray(banked.bank.cortex_modes(banked.level), np.float32)
+        modes = np.asarray(banked.bank.cortex_modes(banked.ico), np.float32)
         return cls(draws, rows, modes)
 
     def modes(self, weights: sp.csr_array) -> NDArray[np.float32]:

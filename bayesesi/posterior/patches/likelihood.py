@@ -231,7 +231,7 @@ def make_problem(
             extent, n = int(atoms.n_extents * _SPREAD_EXTENT), atoms.n_centres
             banked = obs.forward.banked
             assert banked is not None
-            variants = _variants(prior, atoms, extent, banked.bank, banked.level)
+            variants = _variants(prior, atoms, extent, banked.bank, banked.ico)
             means = topographies[0, extent * n : (extent + 1) * n]
             spread = spread_about(means, views, variants)
     projector = obs.time_basis.projector

@@ -41,7 +41,7 @@ class AtomCases(Cases[AtomCase]):
 
     @cached_property
     def prior(self) -> PatchPrior:
-        prior = read_prior(self.recipe.beside(self.recipe.prior), level=self.recipe.ico)
+        prior = read_prior(self.recipe.beside(self.recipe.prior), ico=self.recipe.ico)
         if not isinstance(prior, PatchPrior):
             raise InputError(f"the prior of atoms is of the family patch, {prior!r} is not")
         return prior
