@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError
+from bayesesi.features.network_inputs import NetworkInputs, Tokens
 from bayesesi.loss import Loss, Question
 from bayesesi.loss.base import make_losses
 from bayesesi.posterior import Posterior
@@ -58,9 +59,10 @@ def backbone_out(net: nn.Module, n: int) -> tuple[Tensor, Tensor]:
     sources = torch.arange(template_source_space(LEVEL).n_sources)
     features = torch.randn(3, len(sources), of.N_FEATURES, generator=generator)
     context = torch.randn(3, of.N_CONTEXT, generator=generator)
+    inputs = NetworkInputs(context[:n], sources, source_features=lambda: features[:n])
     with torch.inference_mode():
-        found: tuple[Tensor, Tensor] = net(features[:n], context[:n], sources)
-    return found
+        tokens = net(inputs)
+    return tokens.sources, tokens.whole
 
 
 def cases_are_apart(net: nn.Module) -> bool:
@@ -89,9 +91,9 @@ class _Mixing(nn.Module):
         super().__init__()
         self.inside = inside
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        each, whole = self.inside(*inputs)
-        return each - each.mean(0), whole
+    def forward(self, x: NetworkInputs) -> Tokens:
+        found = self.inside(x)
+        return Tokens(found.sources - found.sources.mean(0), found.whole)
 
 
 def test_a_backbone_that_mixes_cases_is_noticed() -> None:
