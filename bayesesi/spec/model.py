@@ -83,5 +83,5 @@ MODEL_FAMILIES: dict[str, ModelFamily] = {
 
 
 def model_family(name: str) -> ModelFamily:
-    """The record of a family; one with its name alone where it is not listed."""
+    """Return the record of the family ``name``; one with its name alone where it is not listed."""
     return MODEL_FAMILIES.get(name, ModelFamily(name, name))

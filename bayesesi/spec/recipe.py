@@ -55,7 +55,14 @@ class Optimiser(Table):
 
 
 class Recipe(Spec):
-    """How a network is trained."""
+    """How a network is trained.
+
+    Attributes
+    ----------
+    mixture : simulators that cases come from. seed : of weights and cases, a whole number from 0.
+    losses : terms that are summed, at least one. strategy : how cases are met.
+    optimiser : how weights are fitted.
+    """
 
     kind: ClassVar[str] = "recipes"
 
@@ -108,21 +115,21 @@ class Recipe(Spec):
         return int(getattr(self.network, "ico", 5))
 
     def loss_weight(self, family: str) -> float:
-        """What a loss is multiplied by; 0 for one that the recipe does not have."""
+        """Return the weight of the loss of ``family``; 0 for one that the recipe has not."""
         return {loss.name: loss.weight for loss in self.losses}.get(family, 0.0)
 
     def beside(self, name: str) -> str | Path:
-        """The file beside the recipe that it names, else the name."""
+        """Find the file beside the recipe that ``name`` stands for, else return the name."""
         file = name if self.folder is None else self.folder / name
         return file if name.endswith(".toml") and Path(file).is_file() else name
 
     def mixture_at(self, along: float) -> tuple[MixtureShare, ...]:
-        """What cases come from when a share ``along`` of the training is over."""
+        """List what cases come from when a share ``along`` (0 to 1) of the training is over."""
         return tuple(each for each in self.mixture if each.start <= along)
 
     @classmethod
     def of_tables(cls, raw: Mapping[str, Any]) -> type[Recipe]:
-        """The recipe class whose tables are those of the families that a file names.
+        """Make the recipe class whose tables are those of the families that ``raw``, a file, names.
 
         Raises
         ------
@@ -139,7 +146,7 @@ class Recipe(Spec):
 
     @classmethod
     def of_every_family(cls) -> type[Recipe]:
-        """The recipe class that takes tables of any family, for a schema."""
+        """Make the recipe class that takes tables of any family, for a schema."""
         return _recipe_class(*map(families, ("network", "estimator", "loss", "strategy")))
 
 

@@ -47,7 +47,7 @@ FAMILIES = tuple(_ESTIMATOR)
 
 
 def upgrade_recipe(raw: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The tables of schema 2 of a recipe of schema 1, or of the part of one that extends another.
+    """Convert a recipe of schema 1, or the part of one that extends another, to tables of schema 2.
 
     Parameters
     ----------

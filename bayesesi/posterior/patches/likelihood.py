@@ -202,7 +202,7 @@ def make_problem(
     seed: int = 0,
     atoms: Atoms | None = None,
 ) -> PatchLikelihood:
-    """State what ``patch_posterior`` weighs; its parameters and errors.
+    """Prepare what ``patch_posterior`` weighs; its parameters and errors.
 
     Parameters
     ----------
