@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bayesesi.anatomy.parcellation import REGIONS, Parcellation, Region
 from bayesesi.anatomy.source_space import SOURCES_AT_LEVEL, CorticalMesh, SourceSpace
 from bayesesi.anatomy.surfaces import HeadSurfaces, contains, icosphere
+from bayesesi.anatomy.triangles import vertex_normals
 from bayesesi.errors import InputError
 
 SUBJECT = "fsaverage"
@@ -123,8 +124,6 @@ def _surface(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 @cache
 def template_mesh() -> CorticalMesh:
     """Make the 20,484-vertex cortex: midthickness of fsaverage5, normals of its white surface."""
-    import trimesh
-
     points: list[NDArray[np.float64]] = []
     normals, faces, spheres = [], [], []
     for side in ("left", "right"):
@@ -132,8 +131,7 @@ def template_mesh() -> CorticalMesh:
         pial, _ = _surface(f"pial_{side}")
         sphere, _ = _surface(f"sphere_{side}")
         points.append(to_head_frame((white + pial) / 2000))
-        mesh = trimesh.Trimesh(white, tris, process=False)
-        normals.append(np.asarray(mesh.vertex_normals) @ head_to_mri()[:3, :3])
+        normals.append(vertex_normals(white, tris) @ head_to_mri()[:3, :3])
         faces.append(tris + len(white) * (len(points) - 1))
         spheres.append(sphere / np.linalg.norm(sphere, axis=1, keepdims=True))
     return CorticalMesh(

@@ -16,7 +16,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from bayesesi.errors import InputError, some
 
@@ -142,6 +141,8 @@ def coverage(
     ------
     InputError : no cases, masses or levels outside [0, 1], a confidence outside (0, 1).
     """
+    from scipy import stats
+
     mass, nominal = _unit(mass, "mass"), _unit(np.atleast_1d(levels), "levels")
     if not 0 < confidence < 1:
         raise InputError(f"confidence lies between 0 and 1, not {confidence!r}")
@@ -199,6 +200,8 @@ def uniformity(
     ------
     InputError : an unknown test, fewer than 20 values, values outside [0, 1].
     """
+    from scipy import stats
+
     values = _unit(pit, "PIT")
     if test not in get_args(Test):
         raise InputError(f"test is 'chi-square' or 'ks', not {some([test])}")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from sbi.neural_nets.estimators import ConditionalDensityEstimator
-
-from bayesesi.estimator.one_pass import OnePass
 
 if TYPE_CHECKING:
+    from sbi.neural_nets.estimators import ConditionalDensityEstimator
+
     from bayesesi.spec.estimator import Density
 
 _SPLINES, _BOUND = 8, 5.0
@@ -29,6 +28,8 @@ def flow_of(
         build_zuko_maf,
         build_zuko_nsf,
     )
+
+    from bayesesi.estimator.one_pass import OnePass
 
     if estimator in ("gaussian", "evidential"):
         return OnePass(estimator, hidden, n, n_context)

@@ -14,16 +14,18 @@ Gaussian. The density is exact, in metres and scores.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
-from sbi.neural_nets.estimators import ConditionalDensityEstimator
 from torch import Tensor, nn
 
 from bayesesi.estimator.density import flow_of
 from bayesesi.features.dipole_scan import FEATURES, DipoleSummary, n_features
 from bayesesi.registry import implements
 from bayesesi.spec import DipolesSpec, Recipe, Spec
+
+if TYPE_CHECKING:
+    from sbi.neural_nets.estimators import ConditionalDensityEstimator
 
 #: Numbers of a component that its flow is given.
 _CONTEXT = 16
@@ -104,9 +106,7 @@ class DipoleEstimator(nn.Module):
         return found.log_softmax(1)
 
     def _flow(self, k: int) -> ConditionalDensityEstimator:
-        found = self.flows[k - 1]
-        assert isinstance(found, ConditionalDensityEstimator)
-        return found
+        return cast("ConditionalDensityEstimator", self.flows[k - 1])
 
     def _components(self, summary: DipoleSummary, k: int) -> tuple[Tensor, Tensor]:
         """(B, M) log w and (B, M, C) of each."""

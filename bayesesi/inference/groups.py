@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,8 @@ from bayesesi.anatomy import Parcellation, template_mesh
 from bayesesi.inference.apply_card import CardReading
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary
+from bayesesi.result import Group
 from bayesesi.trust import Trust, Verdict
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 #: Characters of a text from outside.
 _LONGEST = 10_000
@@ -24,14 +22,13 @@ _MOMENTS = 300
 _COURSES, _LEAST_COURSE = 3, 0.1
 
 
-def posterior_group(summary: Summary, posterior: Posterior, trust: Trust) -> xr.Dataset:
+def posterior_group(summary: Summary, posterior: Posterior, trust: Trust) -> Group:
     """Store draws as one chain; of regions only where a map is given.
 
     Parameters
     ----------
     summary : of the draws. posterior : that they are of. trust : the verdict.
     """
-    import xarray as xr
 
     def chain(values: NDArray[Any], unit: str) -> tuple[tuple[str, ...], NDArray[Any], Any]:
         dims = ("chain", "draw", "region")[: values.ndim + 1]
@@ -48,18 +45,16 @@ def posterior_group(summary: Summary, posterior: Posterior, trust: Trust) -> xr.
         group["region_active"] = chain(summary.active.astype(np.int8), "1")
         group["region_peak"] = chain(summary.region_peak.astype(np.float32), "A m")
         coords["region"] = _words(posterior.parcellation.names)
-    return xr.Dataset(group, coords)
+    return Group(group, coords)
 
 
-def recording_group(obs: Observation, explained: NDArray[np.float64]) -> xr.Dataset:
+def recording_group(obs: Observation, explained: NDArray[np.float64]) -> Group:
     """Store measured and explained volts in the reference in which they were compared.
 
     Parameters
     ----------
     obs : the data. explained : (n_eff, R), whitened.
     """
-    import xarray as xr
-
     whitener, sensors = obs.whitener, obs.sensors
     measured = whitener.colorer @ whitener(obs.recording.values)
     modelled = whitener.colorer @ explained @ obs.time_basis.functions.T
@@ -71,32 +66,28 @@ def recording_group(obs: Observation, explained: NDArray[np.float64]) -> xr.Data
         "kind": ("channel", _words(sensors.kinds)),
     }
     coords = {"channel": _words(sensors.names), "time": ("time", obs.time_basis.times)}
-    return xr.Dataset(group, coords)
+    return Group(group, coords)
 
 
-def observed_group(obs: Observation, explained: NDArray[np.float64]) -> xr.Dataset:
+def observed_group(obs: Observation, explained: NDArray[np.float64]) -> Group:
     """Store the whitened data and what is explained of them.
 
     Parameters
     ----------
     obs : the data. explained : (n_eff, R), whitened.
     """
-    import xarray as xr
-
     dims = ("component", "function")
     white = {"units": "standard deviations of the noise"}
-    return xr.Dataset({"values": (dims, obs.values, white), "explained": (dims, explained, white)})
+    return Group({"values": (dims, obs.values, white), "explained": (dims, explained, white)})
 
 
-def maps_group(posterior: Posterior, summary: Summary, level: float) -> xr.Dataset:
+def maps_group(posterior: Posterior, summary: Summary, level: float) -> Group:
     """Store mean, sd and probability of every source.
 
     Parameters
     ----------
     posterior : of the data. summary : of its draws. level : of the set that holds the peak, 0 to 1.
     """
-    import xarray as xr
-
     obs = posterior.obs
     moments = slice(None, None, -(-len(obs.time_basis.times) // _MOMENTS))
     space, functions = obs.source_space, obs.time_basis.functions[moments]
@@ -126,7 +117,7 @@ def maps_group(posterior: Posterior, summary: Summary, level: float) -> xr.Datas
         "peak_probability": ("source", peak, share),
         "peak_set": ("source", _peak_set(peak, level).astype(np.int8), share),
     }
-    return xr.Dataset(maps, coords, {"subject": _anatomy(obs), "level": _template_level(obs)})
+    return Group(maps, coords, {"subject": _anatomy(obs), "level": _template_level(obs)})
 
 
 def _peak_set(probability: NDArray[np.float64], level: float) -> NDArray[np.bool_]:
@@ -156,7 +147,7 @@ def regions_group(
     inside: NDArray[np.bool_],
     level: float,
     earned: CardReading,
-) -> xr.Dataset:
+) -> Group:
     """Store probability and moment of every region.
 
     Parameters
@@ -164,8 +155,6 @@ def regions_group(
     regions : P of them. summary : of the draws. inside : (P,) the credible set.
     level : of central intervals, 0 to 1. earned : the card's columns.
     """
-    import xarray as xr
-
     peaks = np.where(summary.active, summary.region_peak, np.nan)
     tails = np.array([0.5, (1 - level) / 2, (1 + level) / 2])
     quantiles = np.full((3, len(regions.regions)), np.nan)
@@ -183,12 +172,10 @@ def regions_group(
         "lobe": ("region", _words(r.lobe for r in regions.regions)),
         "side": ("region", _words(r.side for r in regions.regions)),
     }
-    return xr.Dataset(group, {"region": _words(regions.names)})
+    return Group(group, {"region": _words(regions.names)})
 
 
-def courses_group(
-    obs: Observation, regions: Parcellation, summary: Summary, level: float
-) -> xr.Dataset:
+def courses_group(obs: Observation, regions: Parcellation, summary: Summary, level: float) -> Group:
     """Store (region, time) summed moments of the likeliest regions, given that each is active.
 
     Out of the cortex above 0, or their size where sources are free to turn.
@@ -197,8 +184,6 @@ def courses_group(
     ----------
     obs : the data. regions : P of them. summary : of the draws. level : of intervals, 0 to 1.
     """
-    import xarray as xr
-
     moments = slice(None, None, -(-len(obs.time_basis.times) // _MOMENTS))
     probability = summary.active.mean(axis=0)
     shown = np.argsort(-probability, kind="stable")[:_COURSES]
@@ -216,7 +201,7 @@ def courses_group(
         for k, name in enumerate(("low", "median", "high"))
     }
     names = _words(regions.names[region] for region in shown)
-    return xr.Dataset(group, {"region": names, "time": obs.time_basis.times[moments]})
+    return Group(group, {"region": names, "time": obs.time_basis.times[moments]})
 
 
 def _words(values: Any) -> NDArray[Any]:

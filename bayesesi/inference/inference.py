@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from bayesesi.anatomy import Parcellation
 from bayesesi.calibration import SCORE_DRAWS
 from bayesesi.conformal import GUARANTEES, Guarantee
 from bayesesi.errors import InputError, some
-from bayesesi.explain.perturbation import perturbations
 from bayesesi.inference.apply_card import apply_card
 from bayesesi.inference.groups import (
     courses_group,
@@ -28,13 +27,10 @@ from bayesesi.inference.groups import (
 )
 from bayesesi.model import LearnedModel, Model, load_model
 from bayesesi.observation import Observation
-from bayesesi.posterior import Posterior, Summary, compare_priors
-from bayesesi.result import ATTRIBUTE, SCHEMA, Result
+from bayesesi.posterior import Posterior, Summary
+from bayesesi.result import ATTRIBUTE, SCHEMA, Group, Groups, Result
 from bayesesi.trust import Trust, Verdict, VerdictInputs, assess, at_even_odds
 from bayesesi.trust.predictive_check import PredictiveCheck, held_out_channels, held_out_trials
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 #: Levels that a set may have, and draws that an answer may rest on.
 LEVELS, DRAWS = (0.5, 0.99), (20, 100_000)
@@ -123,11 +119,17 @@ def infer(
         by_draws = _explained_by_draws(posterior, seed)
     about["foreseen"] = _foreseen(obs, model, by_draws, seed, trials=sensitivity)
     if compare:
+        from bayesesi.posterior import compare_priors
+
         about["evidence"] = compare_priors(obs, seed=seed).to_dict()
     if trust.verdict is not Verdict.ABSTAIN:
         maps = maps_group(posterior, summary, level)
         if earned.mask is not None:
-            maps["conformal_mask"] = ("source", earned.mask.astype(np.int8), {"units": "1"})
+            maps.variables["conformal_mask"] = (
+                "source",
+                earned.mask.astype(np.int8),
+                {"units": "1"},
+            )
         groups["maps"] = maps
         credible: dict[str, Any] = {"level": float(level), **_peak_area(obs, maps)}
         about |= {"credible": credible, "alternatives": [], **posterior.findings(level)}
@@ -141,6 +143,8 @@ def infer(
             credible |= _set_area(regions, inside)
             about["alternatives"] = _alternatives(regions, summary)
             if sensitivity:
+                from bayesesi.explain.perturbation import perturbations
+
                 found = perturbations(obs, model, posterior, seed, progress)
                 about["sensitivity"] = [change.to_dict() for change in found]
     return _result(groups, about)
@@ -256,11 +260,11 @@ def _rise(
     return found
 
 
-def _peak_area(obs: Observation, maps: xr.Dataset) -> dict[str, Any]:
+def _peak_area(obs: Observation, maps: Group) -> dict[str, Any]:
     """Cortex that holds the peak; nothing of it off the cortex."""
-    if "area" not in maps.coords:
+    if "area" not in maps:
         return {}
-    area, inside = maps["area"].values, maps["peak_set"].values > 0
+    area, inside = maps["area"], maps["peak_set"] > 0
     total = float(area.sum())
     return {
         "peak_area_m2": float(area[inside].sum()),
@@ -325,12 +329,8 @@ def _about(
     }
 
 
-def _result(groups: dict[str, xr.Dataset], about: dict[str, Any]) -> Result:
-    import arviz as az
-
-    text = json.dumps(_plain(about))
-    data: Any = az.InferenceData  # its signature has no room for groups of one's own
-    return Result(data(attrs={ATTRIBUTE: text}, **groups))
+def _result(groups: dict[str, Group], about: dict[str, Any]) -> Result:
+    return Result(Groups(groups, {ATTRIBUTE: json.dumps(_plain(about))}))
 
 
 def _plain(value: Any) -> Any:

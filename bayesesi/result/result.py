@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from bayesesi.conformal import RegionSet
 from bayesesi.errors import InputError, some
 from bayesesi.io.atomic import atomic_file
 from bayesesi.result import tables
+from bayesesi.result.groups import Groups
 from bayesesi.trust import Trust, Verdict
 
 if TYPE_CHECKING:
@@ -62,12 +63,13 @@ class Result:
 
     Attributes
     ----------
+    held : ``arviz.InferenceData``, or the arrays of it before ArviZ is loaded.
     inference_data : ``arviz.InferenceData`` in SI units: ``posterior`` (chain, draw[, region]);
         ``maps`` (source[, time]) and ``regions``, which are missing where nothing can be
         localised; ``recording`` (channel, time); ``observed_data``, whitened.
     """
 
-    inference_data: az.InferenceData
+    held: az.InferenceData | Groups
 
     def __repr__(self) -> str:
         name = self.about["observation"].get("condition") or "recording"
@@ -77,9 +79,13 @@ class Result:
         return f"<Result | {name[:40]!r}, {self.trust.verdict}{of}>"
 
     @cached_property
+    def inference_data(self) -> az.InferenceData:
+        return self.held.to_inference_data() if isinstance(self.held, Groups) else self.held
+
+    @cached_property
     def about(self) -> dict[str, Any]:
         """All that is no array: version, level, seed, model, observation, checks, trust, head..."""
-        return dict(json.loads(self.inference_data.attrs[ATTRIBUTE]))
+        return dict(json.loads(self.held.attrs[ATTRIBUTE]))
 
     @property
     def level(self) -> float:
@@ -98,13 +104,12 @@ class Result:
     @property
     def has_regions(self) -> bool:
         """Whether there is a table of regions: something is localised, on a cortex."""
-        return self.localisable and "regions" in self.inference_data.groups()
+        return self.localisable and "regions" in self.held.groups()
 
     @property
     def on_cortex(self) -> bool:
         """Whether sources are vertices of a cortex, so that maps can be drawn on it."""
-        groups = self.inference_data.groups()
-        return "maps" in groups and "vertex" in self.inference_data["maps"].coords
+        return "maps" in self.held.groups() and "vertex" in self.held["maps"]
 
     @property
     def region_set(self) -> RegionSet | None:
@@ -112,9 +117,9 @@ class Result:
         found = self.about.get("region_set")
         if not found or not self.has_regions:
             return None
-        regions = self._group("regions")
-        inside = regions["in_region_set"].values > 0
-        names, order = regions["region"].values[inside], regions["probability"].values[inside]
+        inside = self._array("regions", "in_region_set") > 0
+        names = self._array("regions", "region")[inside]
+        order = self._array("regions", "probability")[inside]
         return RegionSet(
             float(found["level"]),
             tuple(str(names[i]) for i in np.argsort(-order, kind="stable")),
@@ -141,12 +146,12 @@ class Result:
         ------
         InputError : nothing can be localised, or the sources are in no named regions.
         """
-        regions, found = self._group("regions"), self.about["credible"]
-        inside = regions["region"].values[regions["in_credible_set"].values > 0]
-        order = np.argsort(-regions["probability"].values[regions["in_credible_set"].values > 0])
+        inside, found = self._array("regions", "in_credible_set") > 0, self.about["credible"]
+        names = self._array("regions", "region")[inside]
+        order = np.argsort(-self._array("regions", "probability")[inside])
         return CredibleSet(
             float(found["level"]),
-            tuple(str(name) for name in inside[order]),
+            tuple(str(name) for name in names[order]),
             float(found["area_m2"]) * 1e4,
             float(found["share_of_cortex"]),
         )
@@ -187,7 +192,7 @@ class Result:
     @property
     def _active(self) -> NDArray[np.bool_]:
         """(D, P) which regions are active in each draw."""
-        active = self.inference_data["posterior"]["region_active"].values
+        active = self._array("posterior", "region_active")
         return np.asarray(active.reshape(-1, active.shape[-1]) > 0)
 
     @property
@@ -315,8 +320,11 @@ class Result:
         ----------
         key : its name. value : plain data.
         """
-        data = self.inference_data.copy()
-        data.attrs = {ATTRIBUTE: json.dumps({**self.about, key: value})}
+        attrs = {ATTRIBUTE: json.dumps({**self.about, key: value})}
+        if isinstance(self.held, Groups):
+            return Result(replace(self.held, attrs=attrs))
+        data = self.held.copy()
+        data.attrs = attrs
         return Result(data)
 
     def save(self, path: str | Path) -> Path:
@@ -335,8 +343,19 @@ class Result:
         return Path(path)
 
     def _group(self, name: str) -> xr.Dataset:
-        if name in self.inference_data.groups():
-            return self.inference_data[name]
+        self._check_group(name)
+        return self.inference_data[name]
+
+    def _array(self, group: str, name: str) -> NDArray[Any]:
+        """Values of one array, without ArviZ where it is not loaded yet."""
+        self._check_group(group)
+        held = self.held[group][name]
+        return held if isinstance(held, np.ndarray) else np.asarray(held.values)
+
+    def _check_group(self, name: str) -> None:
+        """Raise an InputError where the result has no such group."""
+        if name in self.held.groups():
+            return
         if not self.localisable:
             raise InputError(f"{self.trust.reasons[0].sentence}; there is no map and no table")
         raise InputError("these sources are on no cortex with named regions; look at the maps")
