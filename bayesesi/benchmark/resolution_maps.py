@@ -149,6 +149,10 @@ def responses(
     ----------
     name : of the method. obs : that is changed. sources : K indices.
     snr_db : dB of the source's power over the noise's.
+
+    Raises
+    ------
+    InputError : a method without a map.
     """
     method = methods()[name]
 

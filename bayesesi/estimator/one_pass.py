@@ -61,7 +61,7 @@ class OnePass(ConditionalDensityEstimator):
         return -self.log_prob(input[None], condition)[0]
 
     def sample(self, sample_shape: torch.Size, condition: Tensor, **_: Any) -> Tensor:
-        """Draw (*sample_shape, B, n) given ``condition`` (B, n_context), for ``sample_shape``."""
+        """Draw (..., B, n) given ``condition`` (B, n_context), for ``sample_shape``."""
         found = self._of(condition)
         drawn: Tensor = found.sample(torch.Size(sample_shape))
         return drawn

@@ -211,5 +211,5 @@ class Scaled(ConditionalDensityEstimator):
         return -self.log_prob(input, condition)[0]
 
     def sample(self, sample_shape: torch.Size, condition: Tensor, **_: Any) -> Tensor:
-        """Draw (*sample_shape, B, n) given ``condition`` (B, C), for ``sample_shape``."""
+        """Draw (..., B, n) given ``condition`` (B, C), for ``sample_shape``."""
         return self.factor * self.net.sample(sample_shape, condition)

@@ -41,7 +41,7 @@ class SbiPosterior:
     def sample(
         self, sample_shape: Any = (1,), x: Tensor | None = None, seed: int | None = None, **_: Any
     ) -> Tensor:
-        """Draw (*sample_shape, S R) nA m.
+        """Draw (..., S R) nA m.
 
         Parameters
         ----------
@@ -59,7 +59,7 @@ class SbiPosterior:
         return torch.from_numpy(draws.reshape(*shape, -1)).float()
 
     def sample_batched(self, sample_shape: Any, x: Tensor, **_: Any) -> Tensor:
-        """Draw (*sample_shape, B, S R) nA m.
+        """Draw (..., B, S R) nA m.
 
         Parameters
         ----------

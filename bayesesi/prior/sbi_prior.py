@@ -67,7 +67,7 @@ class SbiPrior:
     batch_shape = torch.Size([])
 
     def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
-        """Draw (*sample_shape, d) from the generator of torch, for ``sample_shape``."""
+        """Draw (..., d) from the generator of torch, (...) being ``sample_shape``."""
         shape = torch.Size(sample_shape)
         n = max(shape.numel(), 1)
         trace = poutine.trace(self.prior.pyro_program).get_trace(n)

@@ -142,7 +142,7 @@ class Places(dist.TorchDistribution):
         return Places(self.count.expand(batch_shape), self.min_distance)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        """Draw places (*sample_shape, n, 2, 3) m for ``sample_shape``."""
+        """Draw places (..., n, 2, 3) m for ``sample_shape``."""
         shape = (*sample_shape, *self.batch_shape)
         value = _anywhere(shape)
         while True:
