@@ -1,4 +1,4 @@
-"""bayesesi: EEG source imaging that says where, how sure, and why that sureness is earned.
+"""bayesesi: Bayesian EEG source imaging with calibrated uncertainty.
 
 forward = bayesesi.template_forward(evoked.info)
 obs = bayesesi.observe(evoked, forward, noise_cov, tmin=0.07, tmax=0.13)

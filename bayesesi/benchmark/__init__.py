@@ -1,1 +1,1 @@
-"""How well a method does: what is measured, and the methods it is measured against."""
+"""Benchmarks: tasks, measures, and the methods that are compared."""

@@ -1,4 +1,4 @@
-"""The inverses of MNE-Python whose weights hang on the data: beamformer, sparse estimates, MUSIC.
+"""Data-dependent inverses of MNE-Python: beamformer, sparse estimates, MUSIC.
 
 All are computed by MNE on the whitened components of an observation, as the linear ones are, and
 give (S[, 3], R): signed moments of fixed sources, or those along the axes of the head. Sparse ones

@@ -1,4 +1,4 @@
-"""What a method may answer, made comparable: a map, and where there are draws, scores of regions.
+"""Convert a method's answer to one form: a map, and where there are draws, scores of regions.
 
 Anything that a callable of an observation and a seed returns is one of: a ``Posterior``; draws
 (D, S[, 3], R) of the field; moments or a statistic (S[, 3], R); a map (S,) not below 0; scores (P,)

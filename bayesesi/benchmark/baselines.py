@@ -1,4 +1,4 @@
-"""The inverses of MNE-Python, computed by it on what every other method here is given.
+"""Linear inverses of MNE-Python, computed by it on the data that every other method is given.
 
 The whitened components of an observation stand for channels whose noise has the covariance I, so
 that fixed, loose and free sources of any recording, on a cortex or in a volume, are the same to

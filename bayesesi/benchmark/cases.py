@@ -1,4 +1,4 @@
-"""Cases that every method is given: an observation, and the truth on its sources.
+"""Cases of a benchmark: an observation, and the truth on its sources.
 
 Of a cortex the truth is made on 20,484 sources, in a head that is not the assumed one, and each
 source of the assumed cortex has the moments of its cell; of a volume it is on the assumed grid.
@@ -93,7 +93,7 @@ class Condition:
 
     @property
     def fingerprint(self) -> str:
-        """What the cases hang on beside the seed."""
+        """Hash of all that makes the cases beside the seed."""
         return spec_hash(self.spec)
 
     def case(self, i: int, seed: int, level: int = 4) -> Case:

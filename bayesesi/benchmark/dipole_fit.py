@@ -1,4 +1,4 @@
-"""MNE-Python's dipole fit, on what every other method here is given.
+"""Fit a dipole by MNE-Python to the data that every other method is given.
 
 One equivalent current dipole of free orientation at the sample of most field power, by its
 boundary element model of three shells of the template (642 vertices each, the conductivities of

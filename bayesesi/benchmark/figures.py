@@ -1,4 +1,4 @@
-"""Pictures of a benchmark."""
+"""Plot a benchmark."""
 
 from __future__ import annotations
 

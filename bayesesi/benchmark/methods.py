@@ -1,4 +1,4 @@
-"""What is compared: a name, a callable of an observation and a seed, and what its answer is.
+"""Methods of a benchmark: a name, a callable of an observation and a seed, its kind of answer.
 
 Methods of others join by an entry point of the group ``bayesesi.methods``: the name, and a callable
 that takes an observation and a seed (see ``answers``). What is installed runs; nothing is imported
@@ -65,7 +65,7 @@ class Method:
 
     @property
     def fingerprint(self) -> str:
-        """What an answer hangs on beside the case."""
+        """Name of all that makes an answer beside the case."""
         own = solver_name(self.model) if self.model else f"{self.name} {__version__}"
         return f"{own}, sizes" if self.sizes else own
 

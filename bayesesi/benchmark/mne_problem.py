@@ -1,4 +1,4 @@
-"""An observation as MNE sees it: magnetometers whose noise has the covariance I, v~ = L~ j + e.
+"""Convert an observation for MNE: magnetometers with noise of covariance I, v~ = L~ j + e.
 
 So fixed, loose and free sources of any recording, on a cortex or in a volume, are the same to it.
 """

@@ -1,4 +1,4 @@
-"""A benchmark as a page and as files: HTML with pictures inside, Markdown, JSON, Parquet."""
+"""Render a benchmark as a page and as files: HTML with pictures, Markdown, JSON, Parquet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings of which it is known where they came from, as cases of a benchmark.
+"""Recordings with known source locations, as cases of a benchmark.
 
 Two public sets, read from a folder that the user names; no array of them is kept.
 
@@ -38,7 +38,7 @@ _SAMPLES, _CHANNELS, _PARCELS = 500, 75, 994
 
 @dataclass(frozen=True)
 class Recording:
-    """A condition of one case.
+    """Hold a condition of one case.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Recording:
 
     @property
     def fingerprint(self) -> str:
-        """What the case hangs on: the files' bytes."""
+        """Name with a checksum of the files."""
         crc = 0
         for name in self.files:
             crc = zlib.crc32((self.folder / name).read_bytes(), crc)

@@ -1,4 +1,4 @@
-"""Linear inverses as solvers of regions: what conformal sets of theirs are cut from."""
+"""Score regions by linear inverses, for conformal sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an estimate puts one source, and what an estimate at one place is made of.
+"""Resolution of an inverse: point-spread and cross-talk functions and their widths.
 
 Of a linear inverse K and noise-free data, j^ = K L~ j: column s of the resolution matrix K L~ is
 the point-spread function (PSF) of source s, row s the cross-talk function (CTF) of an estimate at

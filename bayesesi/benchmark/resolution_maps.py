@@ -1,4 +1,4 @@
-"""What becomes of single sources: maps of peak error and spread of any method, on one head.
+"""Map the peak error and spread of single sources for any method, on one head.
 
 The response of a method at source s to source k alone is
 
@@ -46,7 +46,7 @@ _PIECE = 18
 
 @dataclass(frozen=True, eq=False)
 class SingleSources:
-    """What was found.
+    """Hold the widths of all methods.
 
     Attributes
     ----------

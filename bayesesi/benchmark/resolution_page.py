@@ -1,4 +1,4 @@
-"""Single sources as a page: widths of point-spread and cross-talk functions, as maps."""
+"""Render single sources as a page: widths of point-spread and cross-talk functions, as maps."""
 
 from __future__ import annotations
 

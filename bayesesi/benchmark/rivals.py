@@ -1,4 +1,4 @@
-"""Others that answer with a posterior: CaliBrain and SESAME, of the extra ``rivals``.
+"""Other Bayesian solvers: CaliBrain and SESAME, of the extra ``rivals``.
 
 Both are shown the whitened components of an observation with the noise variance 1, which is theirs
 by construction, and answer in A m. CaliBrain's Bayesian minimum norm and sFLEX gamma-MAP (package

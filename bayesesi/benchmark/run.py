@@ -1,4 +1,4 @@
-"""A task, method by method, case by case: kept where it stopped, one reason where one fails."""
+"""Run a task, method by method, case by case: resumed where it stopped, one reason a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked: which cases, how many, and what has to be said beside their numbers."""
+"""Tasks of a benchmark: which cases, how many, and the caveats of their numbers."""
 
 from __future__ import annotations
 

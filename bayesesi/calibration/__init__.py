@@ -1,4 +1,4 @@
-"""Is a posterior's sureness earned? Diagnosis by simulated truths, which changes no posterior."""
+"""Calibration: diagnosis by simulated truths, repair, and the cards that keep both."""
 
 from typing import TYPE_CHECKING
 

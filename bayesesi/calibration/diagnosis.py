@@ -1,4 +1,4 @@
-"""What trials say of a posterior: coverage, tests, scores, all by the kind of case.
+"""Diagnose a posterior from trials: coverage, tests and scores, by the kind of case.
 
 Every quantity is one that the posterior itself selects or that depends on the data, so that its
 rank is uniform under the exact posterior (nearly, where draws select and are then ranked: within

@@ -14,7 +14,7 @@ _INTERVAL = 0.9
 
 
 class Scores(Table):
-    """Of forecasts: smaller is better.
+    """Hold scores of forecasts: smaller is better.
 
     Attributes
     ----------

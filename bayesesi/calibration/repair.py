@@ -1,4 +1,4 @@
-"""What simulated cases can put right: probabilities of regions, and intervals of moments.
+"""Repair probabilities of regions and intervals of moments by simulated cases.
 
 Probabilities by isotonic regression (Zadrozny & Elkan 2002). Intervals by conformalized quantiles
 (Romano, Patterson & Candes 2019, arXiv:1905.03222), each end by itself and on a logarithmic scale:

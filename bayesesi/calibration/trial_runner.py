@@ -1,4 +1,4 @@
-"""Trials by the hundred: in pieces that are kept, on many cores, resumed where they stopped."""
+"""Run trials by the hundred: in pieces that are kept, on many cores, resumed where they stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One case scored by a solver's posterior, beside what was true."""
+"""Score a solver's posterior on one case against the truth."""
 
 from __future__ import annotations
 

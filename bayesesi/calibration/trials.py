@@ -106,7 +106,7 @@ class Trials:
 
     @property
     def peak_region(self) -> NDArray[np.int64]:
-        """(n,) that of the largest moment density; where it lies in no region, the active one of
+        """(n,) the region of the largest moment density; where it lies in none, the active one of
         the most energy; -1 where nothing is active."""
         energy = np.where(self.active, np.nan_to_num(self.true_energy, nan=1.0), -1.0)
         other = np.where(self.loud, energy.argmax(axis=1), -1)

@@ -1,4 +1,4 @@
-"""How often a verdict errs, on cases whose truth is known.
+"""Measure how often a verdict errs, on cases whose truth is known.
 
 Checks of chains and of weighted draws are not among them: trials do not keep their numbers.
 """

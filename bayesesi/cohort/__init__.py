@@ -1,4 +1,4 @@
-"""Many recordings: one row each, patients pooled, beside what surgery found."""
+"""Cohorts: one row a recording, patients pooled, compared with what surgery removed."""
 
 from __future__ import annotations
 

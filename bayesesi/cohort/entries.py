@@ -1,4 +1,4 @@
-"""What a cohort is made of: a table, or a folder in which recordings lie as BIDS wants them."""
+"""Read the recordings of a cohort from a table, or from a folder in BIDS layout."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Entry:
 
     @property
     def folder(self) -> str:
-        """A name that nothing from outside can make dangerous, the same for the same entry."""
+        """A harmless name, the same for the same entry."""
         slug = re.sub(r"[^A-Za-z0-9]+", "-", self.recording)[:40].strip("-") or "recording"
         return f"{slug}-{zlib.crc32(json.dumps(asdict(self)).encode()):08x}"
 

@@ -1,4 +1,4 @@
-"""A cohort as a page: patients, recordings, what failed, and how answers lie beside surgery."""
+"""Render a cohort as a page: patients, recordings, failures, and distances from the resection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cohort, recording by recording: kept where it stopped, one row each whatever happens."""
+"""Run a cohort, recording by recording: resumed where it stopped, one row each in any case."""
 
 from __future__ import annotations
 

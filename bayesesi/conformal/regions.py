@@ -9,14 +9,14 @@ each gives the threshold it would have needed,
 q the k-th largest of e_1..e_n, k = ceil((n + 1) level). Where the new case and the n are
 exchangeable, the set holds what it must with probability level or more, and below level +
 1 / (n + 1) where thresholds do not tie. Scores that are shares of draws do tie, most of them at 0:
-they are told apart by lot, at less than half of a step, so that a threshold among zeros takes in
+ties are broken by lot, at less than half of a step, so that a threshold among zeros takes in
 some of them and not the whole cortex. The lot of a recording follows from its scores.
 
 Guarantees are given that something is active; a case without an active region has no threshold.
 
 For a declared shift each case counts by how much likelier it is there (weighted exchangeability;
 Tibshirani et al. 2019, arXiv:1904.06019): k becomes the share ``level`` of all weight, the new
-case's own included. Weights are never known exactly, so that such a set says "approximately".
+case's own included. Weights are never known exactly, so that such a set is approximate.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class ConformalRule:
 
     @property
     def words(self) -> str:
-        """What is guaranteed."""
+        """The guarantee in words."""
         said = _WORDS[self.guarantee].format(level=f"{self.level:.0%}") + _OVER.format(n=self.n)
         if self.confidence is not None:
             said += _SURE.format(confidence=self.confidence)

@@ -1,4 +1,4 @@
-"""The cases that guarantees of a solver rest on, and the rules they give at any level."""
+"""Cases of a conformal split, and the rules they give at any level."""
 
 from __future__ import annotations
 

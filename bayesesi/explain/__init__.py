@@ -1,1 +1,1 @@
-"""Why this answer, and what would change it."""
+"""Sensitivity of an answer to data and assumptions."""

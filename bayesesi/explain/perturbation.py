@@ -1,7 +1,7 @@
-"""What would change the answer: the same recording with something else assumed, or left out.
+"""Run a recording again with something else assumed or left out, and compare the answers.
 
-Nothing is learned of the truth by it. An answer that moves when a quarter of the channels is left
-out, or when the skull is a little thicker, hangs on that.
+That does not test the answer against the truth. An answer that moves when a quarter of the channels
+is left out, or when the skull is a little thicker, depends on that.
 """
 
 from __future__ import annotations

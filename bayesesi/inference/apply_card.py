@@ -32,7 +32,7 @@ class CardReading:
 
     Attributes
     ----------
-    card : None where none speaks; ``about`` then says why.
+    card : None where none applies; ``about`` then has the reason.
     region_set : with its guarantee. mask : (S,) sources that hold ``level`` of the active ones, on
         average over cases. set_share : of the cortex, of the set that verdicts look at, whatever
         was asked for. unusual, odd : p-value and words, see ``trust.VerdictInputs``. off : a
@@ -88,7 +88,7 @@ class CardReading:
 def apply_card(
     posterior: Posterior, model: Model, level: float, seed: int = 0, guarantee: Guarantee = "every"
 ) -> CardReading:
-    """Read what the model's card says of its posterior.
+    """Apply the model's card to its posterior.
 
     Parameters
     ----------

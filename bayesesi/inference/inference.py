@@ -1,4 +1,4 @@
-"""From an observation and a model to a result: draws, summed up and stored."""
+"""Infer a result from an observation and a model: draws, summed up and stored."""
 
 from __future__ import annotations
 

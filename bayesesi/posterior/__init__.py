@@ -1,4 +1,4 @@
-"""What is known of the sources once a recording is seen: p(j | v)."""
+"""Posteriors of the sources given a recording, p(j | v)."""
 
 from typing import TYPE_CHECKING
 

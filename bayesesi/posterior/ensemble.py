@@ -1,4 +1,4 @@
-"""Several posteriors of one observation as one: their mixture, and how far they disagree.
+"""Combine several posteriors of one observation: their mixture, and how far they disagree.
 
 With q(j | v) = mean_i q_i(j | v) the variance of a moment falls in two (law of total variance),
 

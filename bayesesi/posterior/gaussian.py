@@ -197,7 +197,7 @@ class GaussianPosterior(Posterior):
 
     @cached_property
     def null_probability(self) -> float:
-        """That nothing is active, whatever ``scale`` is: see the module."""
+        """Probability that nothing is active, whatever ``scale`` is: see the module."""
         power = (self.obs.values**2).sum()
         nothing = -0.5 * (_NOISE_DOF + self.obs.values.size) * np.log(_NOISE_DOF + power)
         something = np.array([self._log_student(scale) for scale in self._event_scales])

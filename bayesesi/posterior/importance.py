@@ -1,4 +1,4 @@
-"""Importance weights: a proposal's draws made to answer for the exact posterior.
+"""Weigh a proposal's draws for the exact posterior.
 
 For states x_d drawn from any q with a density, over the states of a joint density p(v~, x),
 
@@ -77,7 +77,7 @@ class ImportanceWeights:
 
     @property
     def normalised(self) -> NDArray[np.float64]:
-        """(D,) smoothed, summing to 1."""
+        """(D,) smoothed weights, summing to 1."""
         return np.asarray(np.exp(self._smoothed[0]))
 
     def resample(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Which belief describes a recording: a few patches, a smooth field, or nothing; by evidence.
+"""Compare source priors by evidence: a few patches, a smooth field, or nothing.
 
 Under each prior the data are a mixture of Gaussians, heads that are not known included
 (``features.covariance_likelihood``; P is what an event shows of a moment of size 1, averaged over
@@ -64,7 +64,7 @@ class PriorEvidence:
 
     @property
     def best(self) -> str:
-        """The most probable."""
+        """Name of the most probable prior."""
         return max(self.probability, key=lambda name: self.probability[name])
 
     def to_dict(self) -> dict[str, object]:

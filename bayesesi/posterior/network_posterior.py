@@ -1,4 +1,4 @@
-"""What a network of fields sees of one observation, and what its posteriors have in common."""
+"""Inputs of a network of fields, and what its posteriors have in common."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def field_inputs(obs: Observation, level: int) -> tuple[FieldForward, FieldInput
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NetworkPosterior(Posterior):
-    """Of fields on the template's cortex, in heads that training marginalised.
+    """Hold a posterior of fields on the template's cortex; training marginalised the head.
 
     Attributes
     ----------

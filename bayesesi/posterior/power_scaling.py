@@ -1,4 +1,4 @@
-"""Does an answer come from the data or from the prior: each raised to a power, and what changes.
+"""Measure whether an answer comes from the data or the prior, by raising each to a power.
 
 For draws x_d of p(x | v) ~ p(x) p(v | x), those of p(x)^a p(v | x)^b have the weights
 
@@ -48,7 +48,7 @@ class PowerSensitivity:
 
     @property
     def source(self) -> Literal["data", "prior", "both", "neither"]:
-        """What the probabilities of regions move with."""
+        """The part that the probabilities of regions depend on."""
         by_prior, by_data = (np.abs(c).max() >= NOTABLE for c in (self.prior, self.likelihood))
         if by_prior and by_data:
             return "both"

@@ -1,4 +1,4 @@
-"""A posterior of one observation as sbi's diagnostics and plots take one."""
+"""Wrap a posterior of one observation for sbi's diagnostics and plots."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SbiPosterior:
 
     @property
     def default_x(self) -> Tensor:
-        """(1, n_eff R)"""
+        """(1, n_eff R) the whitened data."""
         return torch.from_numpy(self.posterior.obs.values.reshape(1, -1)).float()
 
     def sample(

@@ -175,7 +175,7 @@ class Candidates:
 
     @cached_property
     def probability(self) -> NDArray[np.float64]:
-        """Of the likely ones, sum 1."""
+        """Probabilities of the likely options, of sum 1."""
         return np.asarray(np.exp(self.log_weight[self.likely] - self.log_evidence))
 
     def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:

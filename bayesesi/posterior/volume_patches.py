@@ -212,7 +212,7 @@ class BlobPosterior(Posterior):
 
     @property
     def count_probability(self) -> NDArray[np.float64]:
-        """(K + 1,) of no blob, one, two..."""
+        """(K + 1,) probability of no blob, one, two..."""
         return self.run.count_probability
 
     @property

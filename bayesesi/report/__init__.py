@@ -1,4 +1,4 @@
-"""What a reader sees. Nothing is computed here that is not drawn or worded."""
+"""Reports: pages, figures and files from a result. Nothing is computed that is not shown."""
 
 from __future__ import annotations
 

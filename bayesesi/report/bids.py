@@ -1,4 +1,4 @@
-"""Where a report lies in a folder of BIDS derivatives, and what stands beside it."""
+"""Name a report in a folder of BIDS derivatives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A calibration card as a picture: what was measured, by the kind of case."""
+"""Plot a calibration card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to cite: the sources of what ran for a result, and of nothing else."""
+"""List what to cite: the sources of what ran for a result, and of nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cortex as a picture: colours on the inflated surface of a hemisphere."""
+"""Draw the cortex: colours on the inflated surface of a hemisphere."""
 
 from __future__ import annotations
 

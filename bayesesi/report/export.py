@@ -1,4 +1,4 @@
-"""What ``localize`` leaves on disk: one folder, whole or not at all."""
+"""Write a result as one folder, whole or not at all."""
 
 from __future__ import annotations
 

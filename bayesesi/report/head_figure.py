@@ -1,4 +1,4 @@
-"""The head model as a picture: shells in three cuts, electrodes on the scalp, regions of cortex."""
+"""Plot the head model: shells in three cuts, electrodes on the scalp, regions of cortex."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the answer lies, in the vocabulary that EEG reports share (HED-SCORE, version 1)."""
+"""Name the location in the vocabulary that EEG reports share (HED-SCORE, version 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page as data: what a database or another program reads, with a schema that is published.
+"""Convert the page to data for a database or another program, with a published schema.
 
 ``reports/report.schema.json`` is ``Twin``'s; every number that a page shows is in here.
 """

@@ -1,4 +1,4 @@
-"""A number for each source as a picture of the cortex: what notebooks and own pages draw with."""
+"""Plot a number for each source on the cortex, for notebooks and own pages."""
 
 from __future__ import annotations
 

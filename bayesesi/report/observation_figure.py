@@ -1,4 +1,4 @@
-"""A recording as it came and as a posterior sees it."""
+"""Plot a recording in its unit and whitened."""
 
 from __future__ import annotations
 

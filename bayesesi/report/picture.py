@@ -1,4 +1,4 @@
-"""A picture with its words, drawn when a page shows it."""
+"""Pictures with captions, drawn when a page shows them."""
 
 from __future__ import annotations
 

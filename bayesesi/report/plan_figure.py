@@ -1,4 +1,4 @@
-"""What montages can see, as maps beside each other."""
+"""Plot the expected error of montages, as maps beside each other."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Reading:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What the result says of itself beside its arrays."""
+        """The result's attributes beside its arrays."""
         return dict(plain_tree(self.result.about, _SENTENCE))
 
     @property
@@ -56,17 +56,17 @@ class Reading:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """Of the recording and its forward model, names in it shortened."""
+        """Provenance of the recording and its forward model, names in it shortened."""
         return dict(plain_tree(self.about["observation"]))
 
     @cached_property
     def truth(self) -> dict[str, Any] | None:
-        """Of a simulated patient: the regions that were active, and where (m, head frame)."""
+        """The active regions of a simulated patient and their places (m, head frame)."""
         return self.about.get("truth") or None
 
     @property
     def true_positions(self) -> NDArray[np.float64]:
-        """(n, 3) m, of a simulated patient; none where the truth is not known."""
+        """(n, 3) m, true places in a simulated patient; none where the truth is not known."""
         return np.asarray((self.truth or {}).get("position", []), float).reshape(-1, 3)
 
     @property
@@ -104,13 +104,13 @@ class Reading:
 
     @property
     def best_set(self) -> RegionSet | CredibleSet:
-        """The set with a guarantee, else what the model believes."""
+        """The set with a guarantee, else the credible set."""
         return self.result.region_set or self.result.credible_set
 
     @property
     def first_probability(self) -> str:
-        """Of the most probable region, in words: calibrated where the model's own was measured to
-        be off."""
+        """Probability of the first region, in words; calibrated where the model's is known to be
+        off."""
         top = self.regions.iloc[0]
         if self.about["calibration"].get("off") and np.isfinite(top.calibrated):
             return f"{chance(float(top.calibrated))} calibrated"

@@ -1,4 +1,4 @@
-"""From a result to a page: sections filled into templates, pictures inside."""
+"""Make a page of a result: sections filled into templates, pictures inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of a result. None of them holds text from outside: names stand in the page beside."""
+"""Plot a result. No picture holds text from outside: names stand in the page beside."""
 
 from __future__ import annotations
 

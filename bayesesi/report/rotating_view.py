@@ -1,4 +1,4 @@
-"""A cortex that a reader can turn: what the page's own script draws, as numbers inside the page.
+"""Prepare a cortex that a reader can turn: numbers that the page's own script draws.
 
 Colours, threshold and hover are the script's (``templates/turning.js``); here are the surfaces, the
 probability of every place, and the region it lies in.

@@ -1,4 +1,4 @@
-"""A page on a simulation: what its recordings look like, and what made them."""
+"""Plot a simulation: its recordings, and what made them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page on simulated free dipoles in the volume."""
+"""Plot simulated free dipoles in the volume."""
 
 from __future__ import annotations
 

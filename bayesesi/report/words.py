@@ -1,4 +1,4 @@
-"""Numbers and names in a reader's words; text from outside made harmless to read."""
+"""Format numbers and names for a reader; make text from outside harmless."""
 
 from __future__ import annotations
 

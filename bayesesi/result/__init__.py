@@ -1,4 +1,4 @@
-"""What a recording's posterior was summed up to, as it is stored."""
+"""Results: the summary of a recording's posterior, as it is stored."""
 
 from bayesesi.result.groups import Group, Groups
 from bayesesi.result.reading import read_result

@@ -1,4 +1,4 @@
-"""What the arrays of a stored result must hold, checked when it is read."""
+"""Check the arrays of a stored result when it is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an inference found, in one object that a file can hold: a report needs nothing else."""
+"""Hold the result of an inference in one object that a file can hold: a report needs no more."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Result:
 
     @property
     def region_set(self) -> RegionSet | None:
-        """The set with a guarantee; None where none was earned: ``no_region_set`` says why."""
+        """The set with a guarantee; None without one: ``no_region_set`` has the reason."""
         found = self.about.get("region_set")
         if not found or not self.has_regions:
             return None
@@ -140,7 +140,7 @@ class Result:
 
     @property
     def credible_set(self) -> CredibleSet:
-        """The model's belief; no guarantee.
+        """The credible set of the model; no guarantee.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What the file of a result must hold, checked when it is read: a page reads nothing else.
+"""Check the attributes of a stored result when it is read: a page reads nothing else.
 
 Files come from anywhere. What has another type or shape, or is no possible number, is found before
 anything is worded or drawn; texts may hold whatever they like, pages make them harmless.
@@ -226,7 +226,7 @@ class _Rise(_Part):
 
 
 class Target(_Part):
-    """How far the peak lies from what a reader asked about."""
+    """Distance of the peak from a target of the user."""
 
     name: Text = Field(description="as the user called it")
     said: Text = Field(description="what was asked about, in words")
@@ -269,7 +269,7 @@ class _Truth(_Part):
 
 
 class About(_Part):
-    """See the module; what is not named here is not read by a page but in tables of texts."""
+    """All attributes of a result; a page reads others only in tables of texts."""
 
     version: Text = Field(description="of bayesesi")
     created: Text | None = Field(None, description="day on which it was inferred")

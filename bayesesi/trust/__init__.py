@@ -1,4 +1,4 @@
-"""Is this recording one that a guarantee speaks about? A verdict, with its reasons."""
+"""Trust: the verdict on a result with its reasons, and the checks behind it."""
 
 from bayesesi.trust.verdict import (
     Reason,

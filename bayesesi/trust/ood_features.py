@@ -1,7 +1,7 @@
-"""Numbers that tell a recording a posterior was made for from one that it was not.
+"""Features that separate recordings like the simulated ones from others.
 
-None needs the truth. They are of the whitened data, of how well channels foresee each other, and of
-what the posterior says; their joint law over simulated cases is what is usual.
+None needs the truth. They describe the whitened data, how well channels predict each other, and
+the posterior; their joint distribution over simulated cases is the reference.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is believed of dipoles before the data, and the exact joint density of all."""
+"""Prior of dipoles, and the exact joint density of all."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class DipoleBelief:
 
     @cached_property
     def extent(self) -> NormalScore:
-        """Of mm."""
+        """Normal score of extents in mm."""
         return NormalScore(self.spec.extent_mm)
 
     @cached_property
     def skull(self) -> NormalScore:
-        """Of S/m."""
+        """Normal score of the skull's conductivity in S/m."""
         return NormalScore(heads_around("nominal").spec.conductivity.skull_S_per_m)
 
     @cached_property
     def size(self) -> SizeBelief:
-        """Of the moment, A m."""
+        """Prior of the moment's size, A m."""
         return SizeBelief.of(self.spec.moment_nAm)
 
     @cached_property

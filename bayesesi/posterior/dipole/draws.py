@@ -69,5 +69,5 @@ class WeightedDraws:
 
     @cached_property
     def weights(self) -> ImportanceWeights:
-        """Of p(v, x | K) over q(x | v, K)."""
+        """Importance weights p(v, x | K) / q(x | v, K)."""
         return importance_weights(self.log_prior + self.log_likelihood, self.log_proposal)

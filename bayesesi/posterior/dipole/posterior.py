@@ -1,4 +1,4 @@
-"""Dipoles for one observation: draws that answer for the likelihood, volumes, fields."""
+"""Dipoles of one observation: draws weighted by the likelihood, volumes, fields."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class DipolePosterior(Posterior):
 
     @cached_property
     def count_probability(self) -> NDArray[np.float64]:
-        """(3,) of no dipole, one, two."""
+        """(3,) probability of no dipole, one, two."""
         with torch.inference_mode():
             log_count = self.estimator.log_count(self.summary)[0]
         return log_count.double().softmax(0).numpy()
@@ -121,7 +121,7 @@ class DipolePosterior(Posterior):
 
     @cached_property
     def weighed(self) -> dict[int, WeightedDraws]:
-        """By count: ``n_proposals`` draws of the flows."""
+        """``n_proposals`` draws of the flows for each count."""
         return {
             k: self.propose(self.n_proposals, k, self.seed)
             for k in range(1, MOST_DIPOLES + 1)
@@ -144,7 +144,7 @@ class DipolePosterior(Posterior):
 
     @property
     def sample_efficiency(self) -> float:
-        """Over counts, by their probability."""
+        """Mean over counts, weighted by their probability."""
         share = {k: self.count_probability[k] for k in self.weighed}
         total = sum(share.values())
         each = [share[k] * w.weights.sample_efficiency for k, w in self.weighed.items()]

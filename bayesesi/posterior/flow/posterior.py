@@ -1,4 +1,4 @@
-"""The activity of parcels for one observation, and fields of moments that agree with it."""
+"""Draw the activity of parcels of one observation, and fields of moments that agree with it."""
 
 from __future__ import annotations
 
