@@ -73,7 +73,7 @@ def counted(check: ModuleType, folder: Path, source: str) -> tuple[list[str], in
     package.mkdir(exist_ok=True)
     (package / "sample.py").write_text(source)
     (package / "_private.py").write_text("def f(x: float): ...")
-    named, verbs = check.count(package)
+    named, verbs, _ = check.count(package)
     return (
         [what for _, what in named.missing],
         named.held + len(named.missing),
@@ -113,6 +113,17 @@ def test_a_first_line_without_a_verb_is_found(
 ) -> None:
     source = SAMPLE.replace("Localise what is in", first)
     assert counted(check, tmp_path, source)[2] == [f"{first} the file at ``path``."]
+
+
+def test_an_entry_for_a_parameter_that_is_gone_is_found(check: ModuleType, tmp_path: Path) -> None:
+    entries = "Parameters\n    ----------\n    path : a file. level : probability."
+    source = SAMPLE.replace(
+        "Localise what is in the file at ``path``.", f"Localise.\n\n    {entries}"
+    )
+    assert counted(check, tmp_path, source) == ([], 10, [])
+    assert check.count(tmp_path / "package")[2].missing == []
+    counted(check, tmp_path, source.replace("path: str", "file: str"))
+    assert [what for _, what in check.count(tmp_path / "package")[2].missing] == ["path"]
 
 
 def test_a_package_below_the_shares_fails(
