@@ -47,7 +47,7 @@ def test_a_module_that_never_was_is_not_found() -> None:
 
 def test_level_of_a_prior_is_now_ico() -> None:
     with pytest.warns(DeprecationWarning, match="level of read_prior is now ico;") as caught:
-        old = bayesesi.read_prior("focal", ico=2)
+        old = bayesesi.read_prior("focal", level=2)
     assert [warning.filename for warning in caught] == [__file__]
     assert isinstance(old, PatchPrior)
     assert old.parcellation.source_space.ico == 2
@@ -55,11 +55,11 @@ def test_level_of_a_prior_is_now_ico() -> None:
 
 def test_level_of_a_field_and_session_of_a_simulator_have_new_names() -> None:
     with pytest.warns(DeprecationWarning, match="session of read_simulator is now group_size;"):
-        simulator = bayesesi.read_simulator("spike-64", group_size=1)
+        simulator = bayesesi.read_simulator("spike-64", session=1)
     assert simulator.group_size == 1
     simulation = simulator.simulate(1)
     with pytest.warns(DeprecationWarning, match="level of field is now ico;"):
-        old = simulation.field(0, ico=3)
+        old = simulation.field(0, level=3)
     assert (old == simulation.field(0, ico=3)).all()
     assert len(old) == template_source_space(3).n_sources
 
