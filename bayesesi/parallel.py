@@ -25,6 +25,7 @@ def run_jobs(
     scheduler: str | None = None,
     doing: str = "working",
     progress: bool = False,
+    done: int = 0,
 ) -> Iterator[Any]:
     """Yield ``work(*job)`` of every job, in the order in which they end.
 
@@ -33,7 +34,9 @@ def run_jobs(
     work : function that can be pickled if there are several processes. jobs : its arguments, one
         tuple a job.
     workers : processes on this machine. scheduler : address of a Dask scheduler; then ``workers``
-        is not used. doing : what a bar says, if there is ``progress``.
+        is not used.
+    doing : what a bar says, if there is ``progress``. done : jobs that an earlier run finished,
+        which the bar says.
 
     Raises
     ------
@@ -43,8 +46,10 @@ def run_jobs(
 
     if workers < 1:
         raise InputError(f"workers are 1 or more, not {workers}")
-    done = _run(work, jobs, min(workers, max(len(jobs), 1)), scheduler)
-    yield from track(done, doing, total=len(jobs), disable=not (progress and jobs))
+    if done:
+        doing = f"{doing}, {done} of {done + len(jobs)} there already"
+    ended = _run(work, jobs, min(workers, max(len(jobs), 1)), scheduler)
+    yield from track(ended, doing, total=len(jobs), disable=not (progress and jobs))
 
 
 def _run(

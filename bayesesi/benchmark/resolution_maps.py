@@ -14,7 +14,6 @@ posterior by its mean. See ``resolution``, whose kernels are the oracle of this.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -29,11 +28,11 @@ from bayesesi.benchmark.answers import answer_of
 from bayesesi.benchmark.cases import Condition
 from bayesesi.benchmark.methods import TUNED, chosen, methods
 from bayesesi.benchmark.resolution import Width, point_spreads, width
+from bayesesi.benchmark.run import slug
 from bayesesi.benchmark.tasks import RESOLUTION, SEED
 from bayesesi.errors import InputError
-from bayesesi.io.atomic import atomic_file
+from bayesesi.io.store import JsonTables, Piece, Pieces, Store
 from bayesesi.observation import Observation
-from bayesesi.parallel import run_jobs
 
 SCHEMA = 2
 #: Head, cap and noise: 64 electrodes, all as assumed.
@@ -95,18 +94,19 @@ def run_single_sources(
         raise InputError(f"single sources have no setting to choose; leave {TUNED!r} off a name")
     place, sources = Path(out).absolute() / RESOLUTION, tried()
     starts = range(0, len(sources), _PIECE)
-    jobs = [
-        (method.name, start, str(path))
-        for method in found
-        for start in starts
-        if not _whole(path := _file(place, method.name, start), _about(method.name))
-    ]
-    for _ in run_jobs(_piece, jobs, workers, scheduler, RESOLUTION, progress):
-        pass
+    store = Store(place, _Responses({slug(each.name): _about(each.name) for each in found}))
+    wanted = {
+        each.name: [
+            Piece(f"{slug(each.name)}/{start:05d}.json", 1, (each.name, start)) for start in starts
+        ]
+        for each in found
+    }
+    every = [piece for own in wanted.values() for piece in own]
+    store.run(_piece, every, workers, scheduler, f"{RESOLUTION} maps", progress)
     psf, ctf, failed = {}, {}, {}
     space = template_source_space(4)
     for method in found:
-        pieces = [json.loads(_file(place, method.name, s).read_text("utf-8")) for s in starts]
+        pieces = list(store.gather(wanted[method.name]))
         why = [piece["reason"] for piece in pieces if piece["reason"]]
         if why:
             n = sum(
@@ -124,6 +124,31 @@ def run_single_sources(
         psf[method.name] = _or_guess(spread, space.positions, where)
         ctf[method.name] = _or_guess(width(rows, where), where, where)
     return SingleSources(sources, SNR_DB, psf, ctf, failed)
+
+
+@dataclass(frozen=True)
+class _Responses(Pieces[dict[str, Any]]):
+    """Tables in a folder a method; those of methods that failed are made again.
+
+    Attributes
+    ----------
+    stamps : what tables of each folder are of.
+    """
+
+    stamps: dict[str, dict[str, Any]]
+
+    def read(self, path: Path, size: int) -> dict[str, Any] | None:
+        return self._tables(path).read(path)
+
+    def write(self, value: dict[str, Any], draft: Path) -> None:
+        self._tables(draft).write(value, draft)
+
+    def is_there(self, path: Path, size: int) -> bool:
+        table = self.read(path, size)
+        return table is not None and not table["reason"]
+
+    def _tables(self, path: Path) -> JsonTables:
+        return JsonTables(self.stamps[path.parent.name], ("reason",))
 
 
 def _or_guess(found: Width, positions: NDArray[np.float64], about: NDArray[np.float64]) -> Width:
@@ -168,7 +193,7 @@ def responses(
 
 
 def _about(name: str) -> dict[str, Any]:
-    """What a piece hangs on beside its sources."""
+    """What a piece depends on beside its sources."""
     return {
         "schema": SCHEMA,
         "case": CONDITION.fingerprint,
@@ -178,10 +203,11 @@ def _about(name: str) -> dict[str, Any]:
     }
 
 
-def _piece(name: str, start: int, path: str) -> None:
+def _piece(name: str, start: int) -> dict[str, Any]:
+    """Map a piece of the sources by one method, in whatever process."""
     sources, space = tried(), template_source_space(4)
     own = sources[start : start + _PIECE]
-    row: dict[str, Any] = {**_about(name), "reason": ""}
+    row: dict[str, Any] = {"reason": ""}
     try:
         found = responses(name, _assumed(), own.tolist())
         spread = width(found, space.positions, own)
@@ -189,33 +215,10 @@ def _piece(name: str, start: int, path: str) -> None:
         row["rows"] = found[sources].T.tolist()
     except Exception as error:  # a method that fails is a row with its reason
         row["reason"] = str(error).partition("\n")[0][:200] or type(error).__name__
-    with atomic_file(Path(path)) as draft:
-        draft.write_text(json.dumps(row), encoding="utf-8")
+    return row
 
 
 @lru_cache(maxsize=1)
 def _assumed() -> Observation:
     """Whose head, cap and covariance all responses are of; its data are replaced."""
     return CONDITION.case(0, SEED).obs
-
-
-def _file(place: Path, name: str, start: int) -> Path:
-    from bayesesi.benchmark.run import slug
-
-    return place / slug(name) / f"{start:05d}.json"
-
-
-def _whole(path: Path, about: dict[str, Any]) -> bool:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{path.parent} cannot be written ({error.strerror}); see --work"
-        ) from error
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    if not isinstance(kept, dict) or kept.get("reason"):  # what failed is tried again
-        return False
-    return all(kept.get(key) == value for key, value in about.items())

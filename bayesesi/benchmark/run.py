@@ -21,7 +21,8 @@ from bayesesi.benchmark.methods import TUNED, Method, chosen, methods
 from bayesesi.benchmark.score import MEASURES, measure
 from bayesesi.benchmark.tasks import SEED, Task, task_of
 from bayesesi.errors import InputError
-from bayesesi.io.atomic import atomic_file
+from bayesesi.io.atomic import write_text
+from bayesesi.io.store import JsonRows, JsonTables, Manifest, Piece, Store, make_folder
 from bayesesi.observation import Observation
 from bayesesi.parallel import run_jobs
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 #: Cases of a condition that are one job; those on which settings are chosen, and their seed.
 PIECE, _N_TUNED, _TUNED_SEED = 5, 16, 21
+_MANIFEST = Manifest("method.json", SCHEMA, "answers", "*.json")
 #: Characters of a reason.
 _LONGEST = 200
 
@@ -106,25 +108,23 @@ def run_benchmark(
         raise InputError(f"{task.name} has simulated cases and reads no folder: leave --data off")
     sizes[True] = min(sizes.values())
     place = Path(out).absolute() / task.name
-    jobs, kept = [], []
+    pieces: list[Piece] = []
     settings = _settings(task, found, place, workers, scheduler, progress)
     for method in found:
-        own = place / slug(method.name)
-        about = _about(task, method, settings.get(method.name))
-        _claim(own, about)
-        for c, first, size in _pieces(task, sizes[method.slow]):
-            path = own / f"{c}-{first:05d}.json"
-            kept.append((method, path, size))
-            if _read(path, size) is None:
-                setting = settings.get(method.name)
-                jobs.append((task, c, first, size, method.name, setting, str(path)))
-    jobs.sort(key=lambda job: (job[2], job[1]))  # a case is made once for all methods
-    for _ in run_jobs(_answer_piece, jobs, workers, scheduler, task.name, progress):
-        pass
-    return _gathered(task, kept, settings)
+        setting = settings.get(method.name)
+        # answers of another method, or to other cases, are begun anew
+        _MANIFEST.claim(place / slug(method.name), _about(task, method, setting), anew=True)
+        for c, first, size in _parts(task, sizes[method.slow]):
+            job = (task, c, first, size, method.name, setting)
+            pieces.append(Piece(f"{slug(method.name)}/{c}-{first:05d}.json", size, job))
+    store = Store(place, JsonRows())
+    # in this order a case is made once for all methods
+    by_case = sorted(pieces, key=lambda piece: (piece.job[2], piece.job[1]))
+    store.run(_answers, by_case, workers, scheduler, f"{task.name} answers", progress)
+    return _gathered(task, [row for rows in store.gather(pieces) for row in rows], settings)
 
 
-def _pieces(task: Task, n: int) -> Iterator[tuple[int, int, int]]:
+def _parts(task: Task, n: int) -> Iterator[tuple[int, int, int]]:
     """Condition, first case and number of cases; conditions have cases in turn."""
     conditions = len(task.conditions)
     for c in range(conditions):
@@ -145,21 +145,17 @@ def _settings(
     wanted = [method.name for method in found if method.name.endswith(TUNED)]
     path = place / "settings.json"
     about = [condition.fingerprint for condition in task.tuning]
+    make_folder(place)
+    known = JsonTables({"cases": about}).read(path) or {}
     try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{place} cannot be written ({error.strerror}); see --work") from error
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        kept = {str(k): float(v) for k, v in known["settings"].items() if known["cases"] == about}
-    except (OSError, ValueError, TypeError, LookupError, AttributeError):
-        kept = {}  # none yet, or a file that was torn
-    missing = [name for name in wanted if name not in kept]
-    jobs = [(task, name) for name in missing]
-    for name, value in run_jobs(_tune, jobs, workers, scheduler, "settings", progress):
+        kept = {str(k): float(v) for k, v in known["settings"].items()}
+    except (ValueError, TypeError, LookupError, AttributeError):
+        kept = {}  # none yet, or a damaged file
+    jobs = [(task, name) for name in wanted if name not in kept]
+    done = len(wanted) - len(jobs)
+    for name, value in run_jobs(_tune, jobs, workers, scheduler, "settings", progress, done):
         kept[name] = value
-        with atomic_file(path) as draft:
-            draft.write_text(json.dumps({"cases": about, "settings": kept}, indent=1))
+        write_text(path, json.dumps({"cases": about, "settings": kept}, indent=1))
     return {name: kept[name] for name in wanted}
 
 
@@ -182,23 +178,21 @@ def _tune(task: Task, name: str) -> tuple[str, float]:
             return name, float(BASELINES[base].grid[0])
 
 
-def _answer_piece(
+def _answers(
     task: Task,
     c: int,
     first: int,
     size: int,
     method_name: str,
     setting: float | None,
-    path: str,
-) -> None:
-    """The unit of work: it never fails, it says why."""
+) -> list[dict[str, Any]]:
+    """Answer a piece of cases, in whatever process: what fails is a row with its reason."""
     method, condition, rows = methods()[method_name], task.conditions[c], []
     n_emd = -(-task.n_emd // len(task.conditions))
     for i in range(first, first + size):
         case = condition.case(i, SEED, method.level)
         rows.append(_answered(method, setting, case, condition.name, i, i < n_emd))
-    with atomic_file(path) as draft:
-        draft.write_text(json.dumps(rows, allow_nan=True))
+    return rows
 
 
 def _answered(
@@ -235,7 +229,6 @@ def _answered(
 
 def _about(task: Task, method: Method, setting: float | None) -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
         "cases": [condition.fingerprint for condition in task.conditions],
         "seed": SEED,
         "method": method.fingerprint,
@@ -244,41 +237,9 @@ def _about(task: Task, method: Method, setting: float | None) -> dict[str, Any]:
     }
 
 
-def _claim(folder: Path, about: dict[str, Any]) -> None:
-    """A folder of answers of another method or to other cases is begun anew."""
-    path = folder / "method.json"
-    try:
-        same = json.loads(path.read_text(encoding="utf-8")) == about
-    except (OSError, ValueError):
-        same = False
-    if not same:
-        for old in folder.glob("*.json"):
-            old.unlink()
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as draft:
-            draft.write_text(json.dumps(about, indent=1))
-
-
-def _read(path: Path, size: int) -> list[dict[str, Any]] | None:
-    """Of a piece that is finished, with as many cases."""
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return rows[:size] if isinstance(rows, list) and len(rows) >= size else None
-
-
-def _gathered(
-    task: Task, kept: list[tuple[Method, Path, int]], settings: dict[str, float]
-) -> Benchmark:
+def _gathered(task: Task, rows: list[dict[str, Any]], settings: dict[str, float]) -> Benchmark:
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
-    for _, path, size in kept:
-        found = _read(path, size)
-        if found is None:
-            raise InputError(f"{path} lost its answers; run again")
-        rows += found
     regions = len(template_parcellation(4).names) if task.places == "cortex" else 0
     n = len(rows)
     scores, probability = np.full((n, regions), np.nan), np.full((n, regions), np.nan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import zlib
 from collections.abc import Callable, Sequence
@@ -19,10 +18,9 @@ from numpy.typing import NDArray
 from bayesesi.calibration.trial_scoring import Solver, trial_of
 from bayesesi.calibration.trials import SCORE_DRAWS, Trials
 from bayesesi.errors import InputError, some
-from bayesesi.io.atomic import atomic_file
+from bayesesi.io.store import Manifest, Piece, Pieces, Store
 from bayesesi.model import Model, load_model
 from bayesesi.observation import Observation
-from bayesesi.parallel import run_jobs
 from bayesesi.prior import NAMESPACES
 from bayesesi.simulator import Batch, Simulator, read_simulator
 from bayesesi.spec import SimulatorSpec, VolumeDipoleSpec, read_spec, spec_hash
@@ -33,7 +31,7 @@ SCHEMA = 1
 MOST = 1_000_000
 #: Cases a piece: a quarter of a minute of a network.
 PIECE = 32
-_MANIFEST = "trials.json"
+_MANIFEST = Manifest("trials.json", SCHEMA, "trials", "[0-9][0-9]-*.safetensors")
 #: Of case k of a batch, an observation; by default the case's own.
 View = Callable[[Batch, int], Observation]
 
@@ -154,27 +152,44 @@ def run_trials(
                 progress=progress,
             )
     place = Path(folder).absolute()
-    _claim(place, _manifest(solver, mixture, seed, namespace, view))
-    pieces = [
-        (place / f"{m:02d}-{start:06d}.safetensors", m, start, min(PIECE, count - start))
-        for m, count in enumerate(map(int, mixture.counts(n)))
-        for start in range(0, count, PIECE)
-    ]
-    # a last piece of a shorter run has fewer cases than a longer one needs
-    missing = [piece for piece in pieces if _n_cases(piece[0]) < piece[3]]
-    specs = [
-        (s.model_dump_json(by_alias=True), str(s.folder or Path())) for s in mixture.simulators
-    ]
-    jobs = [
-        (solver, *specs[m], m, start, size, 100 * seed + m, namespace, view, str(path))
-        for path, m, start, size in missing
-    ]
-    for _ in run_jobs(_write_piece, jobs, workers, scheduler, f"{namespace} cases", progress):
-        pass
-    return Trials.joined([_read(path)[:size] for path, _, _, size in pieces])
+    _MANIFEST.claim(place, _about(solver, mixture, seed, namespace, view))
+    store, pieces = Store(place, TrialPieces()), []
+    for m, (spec, count) in enumerate(zip(mixture.simulators, mixture.counts(n), strict=True)):
+        own = (solver, spec.model_dump_json(by_alias=True), str(spec.folder or Path()), m)
+        for start in range(0, int(count), PIECE):
+            size = min(PIECE, int(count) - start)
+            job = (*own, start, size, 100 * seed + m, namespace, view)
+            pieces.append(Piece(f"{m:02d}-{start:06d}.safetensors", size, job))
+    store.run(_trials, pieces, workers, scheduler, f"{namespace} cases", progress)
+    return Trials.joined(list(store.gather(pieces)))
 
 
-def _write_piece(
+class TrialPieces(Pieces[Trials]):
+    """Trials as safetensors; a piece of a shorter run is made again where a longer one needs more
+    cases."""
+
+    def read(self, path: Path, size: int) -> Trials | None:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        if not path.is_file():
+            return None
+        try:
+            trials = Trials.of_arrays(load_file(path)).checked()
+        except (SafetensorError, OSError, LookupError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} is no readable piece of trials; delete it and go on"
+            ) from error
+        return trials[:size] if len(trials) >= size else None
+
+    def write(self, value: Trials, draft: Path) -> None:
+        from safetensors.numpy import save_file
+
+        arrays = value.to_arrays()
+        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, draft)
+
+
+def _trials(
     solver: Model | str | Solver,
     spec_json: str,
     spec_folder: str,
@@ -184,11 +199,8 @@ def _write_piece(
     seed: int,
     namespace: str,
     view: View | None,
-    path: str,
-) -> None:
-    """The unit of work that goes to other processes."""
-    from safetensors.numpy import save_file
-
+) -> Trials:
+    """Run cases ``start`` to ``start + size`` of one simulator, in whatever process."""
     solve = _solve(solver)
     trials = []
     for case in range(start, start + size):
@@ -196,9 +208,7 @@ def _write_piece(
         own = 10_000 * number + case
         obs = batch.observation(0) if view is None else view(batch, 0)
         trials.append(trial_of(solve, obs, batch, 0, own, number))
-    arrays = Trials.joined(trials).to_arrays()
-    with atomic_file(path) as draft:
-        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, draft)
+    return Trials.joined(trials)
 
 
 def _solve(solver: Model | str | Solver) -> Solver:
@@ -227,11 +237,10 @@ def _simulator(spec_json: str, folder: str) -> Simulator:
     return Simulator(spec, group_size=1)
 
 
-def _manifest(
+def _about(
     solver: Model | str | Solver, mixture: Mixture, seed: int, namespace: str, view: View | None
 ) -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
         "solver": solver_name(solver),
         "simulators": mixture.said(),
         "seed": seed,
@@ -299,45 +308,3 @@ def _constant(value: Any) -> bytes:
     if isinstance(value, frozenset):  # in an order that changes from run to run
         return repr(sorted(map(repr, value))).encode()
     return repr(value).encode()
-
-
-def _claim(folder: Path, manifest: dict[str, Any]) -> None:
-    """Say what the folder is for, or see that it is for this."""
-    path = folder / _MANIFEST
-    if path.is_file():
-        try:
-            found = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise InputError(f"{path} is damaged; delete the folder and go on") from error
-        other = [key for key in manifest if found.get(key) != manifest[key]]
-        if other:
-            raise InputError(
-                f"{folder} holds trials of another {' and '.join(other)}; delete it or choose "
-                "another folder"
-            )
-        return
-    if any(folder.glob("[0-9][0-9]-*.safetensors")):
-        raise InputError(
-            f"{folder} holds pieces of trials but no {_MANIFEST} that says of what; delete it or "
-            "choose another folder"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error}); choose another folder") from error
-    with atomic_file(path) as draft:
-        draft.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-
-
-def _n_cases(path: Path) -> int:
-    return len(_read(path)) if path.is_file() else 0
-
-
-def _read(path: Path) -> Trials:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return Trials.of_arrays(load_file(path)).checked()
-    except (SafetensorError, OSError, LookupError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is no readable piece of trials; delete it and go on") from error

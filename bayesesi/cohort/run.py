@@ -15,8 +15,8 @@ import numpy as np
 from bayesesi.cohort.entries import Entry
 from bayesesi.cohort.patients import patient_table
 from bayesesi.errors import InputError, some
-from bayesesi.io.atomic import atomic_file
-from bayesesi.parallel import run_jobs
+from bayesesi.io.atomic import atomic_file, write_text
+from bayesesi.io.store import JsonTables, Piece, Store, make_folder
 from bayesesi.report.export import RESULT
 from bayesesi.result import Result, read_result
 
@@ -112,24 +112,16 @@ def run_cohort(
     options |= {"schema": SCHEMA, "version": __version__, "bootstrap": bootstrap}
     wanted = zlib.crc32(json.dumps(options, sort_keys=True).encode())
     place = out / _RECORDINGS
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror}); choose another") from error
-    alone = list(dict.fromkeys(entries))
-    missing = [entry for entry in alone if _kept(place / entry.folder, wanted) is None]
+    make_folder(place)
     how = (model, level, draws, seed, bootstrap)
-    jobs = [
-        (json.dumps(asdict(entry)), str(place / entry.folder), wanted, *how) for entry in missing
+    pieces = [
+        Piece(f"{own.folder}/{_ROW}", 1, (json.dumps(asdict(own)), str(place / own.folder), *how))
+        for own in dict.fromkeys(entries)
     ]
-    for _ in run_jobs(_localise, jobs, workers, scheduler, "recordings", progress):
-        pass
-    rows = []
-    for entry in alone:
-        row = _kept(place / entry.folder, wanted)
-        if row is None:
-            raise InputError(f"{place / entry.folder} lost its row; run again")
-        rows.append(row)
+    # a row that was made under other options is made again
+    store = Store(place, JsonTables({"job": wanted}, tuple(_empty(entries[0], ""))))
+    store.run(_localise, pieces, workers, scheduler, "recordings", progress)
+    rows = list(store.gather(pieces))
     recordings = pd.DataFrame(rows, columns=list(rows[0])).drop(columns="job")
     done = [
         (row, read_result(place / row["folder"] / RESULT))
@@ -144,36 +136,25 @@ def run_cohort(
 def _write(cohort: Cohort) -> None:
     from bayesesi.cohort.page import cohort_page
 
-    with atomic_file(cohort.folder / "cohort.html") as draft:
-        draft.write_text(cohort_page(cohort.recordings, cohort.patients), encoding="utf-8")
+    page = cohort_page(cohort.recordings, cohort.patients)
+    write_text(cohort.folder / "cohort.html", page)
     for name, table in (("recordings", cohort.recordings), ("patients", cohort.patients)):
         with atomic_file(cohort.folder / f"{name}.csv") as draft:
             table.to_csv(draft, index=False)
 
 
-def _kept(folder: Path, wanted: int) -> dict[str, Any] | None:
-    """The row of a recording that was finished under the same options."""
-    try:
-        row = dict(json.loads((folder / _ROW).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
-        return None
-    return row if row.get("job") == wanted else None
-
-
 def _localise(
     entry_json: str,
     folder: str,
-    wanted: int,
     model: str,
     level: float,
     draws: int,
     seed: int,
     bootstrap: int,
-) -> None:
-    """The unit of work: it never fails, it says why."""
+) -> dict[str, Any]:
+    """Localise one recording, in whatever process: a failure is a row with its reason."""
     entry, place = Entry(**json.loads(entry_json)), Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    row = _empty(entry, place.name, wanted)
+    row = _empty(entry, place.name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -186,8 +167,7 @@ def _localise(
     except Exception as error:  # one recording is one row, whatever it holds
         first = str(error).splitlines()[0] if str(error) else ""
         row["reason"] = f"{type(error).__name__}: {first}"[:_LONGEST]
-    with atomic_file(place / _ROW) as draft:
-        draft.write_text(json.dumps(row, indent=1), encoding="utf-8")
+    return row
 
 
 def _infer(
@@ -235,7 +215,7 @@ def _again(obs: Observation, result: Result, model: str, seed: int, times: int) 
     return {"trials_first": float(np.mean(found)), "trials_times": len(found)} if found else {}
 
 
-def _empty(entry: Entry, folder: str, wanted: int) -> dict[str, Any]:
+def _empty(entry: Entry, folder: str) -> dict[str, Any]:
     return {
         **{"recording": entry.recording, "patient": entry.patient, "status": "failed"},
         **{"reason": "", "verdict": "", "first_region": "", "probability": None},
@@ -243,7 +223,7 @@ def _empty(entry: Entry, folder: str, wanted: int) -> dict[str, Any]:
         **{"target_mm": None, "target_low_mm": None, "target_high_mm": None},
         **{"target_inside": None, "hit": None, "outcome": entry.outcome},
         **{"trials_first": None, "trials_times": None},
-        **{"folder": folder, "job": wanted},
+        "folder": folder,
     }
 
 

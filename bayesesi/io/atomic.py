@@ -141,7 +141,7 @@ def check_folder(path: str | Path, overwrite: bool = False) -> None:
     try:
         if path.exists() and not path.is_dir():
             raise InputError(f"{path} is a file; choose a folder with -o")
-        if path.is_dir() and not overwrite and any(map(_is_finished, path.iterdir())):
+        if path.is_dir() and not overwrite and not all(map(is_draft, path.iterdir())):
             raise InputError(
                 f"{path} has files in it; choose an empty or new folder, or give --overwrite"
             )
@@ -160,9 +160,9 @@ def _fill(path: Path, draft: Path, former: Sequence[str]) -> None:
         os.replace(file, path / file.name)
 
 
-def _is_finished(file: Path) -> bool:
-    """Not what a killed run left behind."""
-    return not (file.name.startswith(".") and file.suffix == _ENDING)
+def is_draft(path: Path) -> bool:
+    """Tell whether ``path`` is being written, or is what a killed run left."""
+    return path.name.startswith(".") and path.suffix == _ENDING
 
 
 def _draft_name(path: Path) -> str:

@@ -1,17 +1,14 @@
-"""Simulations on disk: a folder of shards, each written whole or not at all.
+"""Simulations on disk: a folder of shards, each written whole or not at all (see ``io.store``).
 
 `simulation.json` says what the folder holds; `shard-00000.safetensors` and so on hold whole blocks
-of cases. What is there already is not simulated again, so a run that was killed goes on.
+of cases.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import platform
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +18,8 @@ from numpy.typing import NDArray
 
 from bayesesi.errors import InputError
 from bayesesi.forward import HeadSettings, Sensors
+from bayesesi.io.store import Manifest, Piece, Pieces, Store
 from bayesesi.noise import NoiseCovariance
-from bayesesi.parallel import run_jobs
 from bayesesi.prior import BLOCK, NAMESPACES
 from bayesesi.simulator.simulation import Batch, Session, Simulation
 from bayesesi.simulator.simulator import Simulator, template_forward_of
@@ -32,9 +29,7 @@ SCHEMA = 1
 SHARD = 4 * BLOCK
 #: Cases of one folder.
 MOST = 100_000_000
-#: s after which a draft is nobody's.
-_STALE = 3600.0
-_MANIFEST = "simulation.json"
+_MANIFEST = Manifest("simulation.json", SCHEMA, "cases", derived=("spec",))
 
 
 def write_simulation(
@@ -70,13 +65,23 @@ def write_simulation(
         raise InputError(f"namespace is one of {', '.join(NAMESPACES)}, not {namespace!r}")
     folder = Path(folder).absolute()
     simulator.check()
-    _claim(folder, _manifest(simulator, n, seed, namespace, shard))
-    missing = [i for i in range(-(-n // shard)) if not _shard_path(folder, i).is_file()]
     spec = simulator.spec
-    own = (spec.model_dump_json(by_alias=True), str(spec.folder or Path()), str(folder))
-    jobs = [(*own, i) for i in missing]
-    for _ in run_jobs(write_shard, jobs, workers, scheduler, "simulating", progress):
-        pass
+    about = {
+        "spec": spec.resolved(),
+        "hash": spec_hash(spec),
+        "n": n,
+        "seed": seed,
+        "namespace": namespace,
+        "shard": shard,
+        "session": simulator.group_size,
+    }
+    _MANIFEST.claim(folder, about)
+    own = (spec.model_dump_json(by_alias=True), str(spec.folder or Path()), simulator.group_size)
+    pieces = [
+        Piece(_shard_name(i), size, (*own, seed, namespace, i * shard, size))
+        for i, size in enumerate(_sizes(n, shard))
+    ]
+    Store(folder, Shards(spec)).run(_shard, pieces, workers, scheduler, "simulated cases", progress)
     return folder
 
 
@@ -88,7 +93,7 @@ def read_simulation(folder: str | Path, n_shards: int | None = None) -> Simulati
     InputError : no such folder, shards that are missing, or files of another schema.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder)
+    manifest = _MANIFEST.read(folder)
     if manifest is None:
         raise InputError(
             f"{folder.name} holds no simulation; make one with `bayesesi simulate NAME -o FOLDER`"
@@ -97,121 +102,66 @@ def read_simulation(folder: str | Path, n_shards: int | None = None) -> Simulati
         spec = SimulatorSpec.model_validate(manifest["spec"])
         n, shard = int(manifest["n"]), int(manifest["shard"])
         seed, namespace = int(manifest["seed"]), str(manifest["namespace"])
-        every = range(-(-n // shard))
+        if not (1 <= n <= MOST and shard >= 1):
+            raise ValueError
+        sizes = list(_sizes(n, shard))
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
-            f"{_MANIFEST} of {folder.name} is damaged ({type(error).__name__}); simulate it anew"
+            f"{folder / _MANIFEST.file} is damaged ({type(error).__name__}); simulate it anew"
         ) from error
     batches: list[Batch] = []
-    for i in every[:n_shards]:
-        path = _shard_path(folder, i)
-        if not path.is_file():
+    for i, size in list(enumerate(sizes))[:n_shards]:
+        own = Shards(spec).read(folder / _shard_name(i), size)
+        if own is None:
             raise InputError(
-                f"{folder.name} lacks {path.name}; run the same `bayesesi simulate` again to "
+                f"{folder.name} lacks {_shard_name(i)}; run the same `bayesesi simulate` again to "
                 "finish it"
             )
-        own = list(_read_shard(path, spec))
-        if sum(map(len, own)) != min(shard, n - i * shard):
-            raise InputError(f"{path.name} holds another number of cases; delete it and go on")
         batches.extend(own)
     return Simulation(spec, seed, namespace, tuple(batches))
 
 
-def write_shard(spec_json: str, spec_folder: str, folder: str, i: int) -> int:
-    """Simulate shard ``i`` of ``folder``; the unit of work that goes to other processes.
+@dataclass(frozen=True)
+class Shards(Pieces[Sequence[Batch]]):
+    """Whole blocks of cases, as safetensors."""
 
-    ``spec_json`` is the simulator's spec, ``spec_folder`` where it was read from.
-    """
+    spec: SimulatorSpec
+
+    def is_there(self, path: Path, size: int) -> bool:
+        return path.is_file()  # written whole: not worth reading gigabytes
+
+    def read(self, path: Path, size: int) -> Sequence[Batch] | None:
+        if not path.is_file():
+            return None
+        batches = list(_read_shard(path, self.spec))
+        if sum(map(len, batches)) != size:
+            raise InputError(f"{path.name} holds another number of cases; delete it and go on")
+        return batches
+
+    def write(self, value: Sequence[Batch], draft: Path) -> None:
+        _write_shard(draft, value)
+
+
+def _shard(
+    spec_json: str, spec_folder: str, session: int, seed: int, namespace: str, start: int, n: int
+) -> Sequence[Batch]:
+    """Simulate cases ``start`` to ``start + n``, in whatever process."""
     spec = SimulatorSpec.model_validate_json(spec_json)
     spec._folder = Path(spec_folder)
-    manifest = _read_manifest(Path(folder))
-    assert manifest is not None
-    start = i * manifest["shard"]
-    n = min(manifest["shard"], manifest["n"] - start)
-    simulator = Simulator(spec, manifest["session"])
-    simulation = simulator.simulate(n, manifest["seed"], manifest["namespace"], start)
-    _write_shard(_shard_path(Path(folder), i), simulation.batches)
-    return i
+    return Simulator(spec, session).simulate(n, seed, namespace, start).batches
 
 
-def _manifest(
-    simulator: Simulator, n: int, seed: int, namespace: str, shard: int
-) -> dict[str, Any]:
-    spec = simulator.spec
-    return {
-        "schema": SCHEMA,
-        "spec": spec.resolved(),
-        "hash": spec_hash(spec),
-        "n": n,
-        "seed": seed,
-        "namespace": namespace,
-        "shard": shard,
-        "session": simulator.group_size,
-    }
+def _sizes(n: int, shard: int) -> Iterator[int]:
+    """Cases of each shard."""
+    for start in range(0, n, shard):
+        yield min(shard, n - start)
 
 
-def _claim(folder: Path, manifest: dict[str, Any]) -> None:
-    """Say what the folder is for, or see that it is for this."""
-    found = _read_manifest(folder)
-    if found is not None:
-        other = [k for k in manifest if k != "spec" and found.get(k) != manifest[k]]
-        if other and any(folder.glob("shard-*.safetensors")):
-            what = ", ".join(f"{k} {found.get(k)!r} and not {manifest[k]!r}" for k in other)
-            raise InputError(
-                f"{folder.name} holds another simulation, of {what}; choose an empty folder"
-            )
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{folder.name} holds other files; choose an empty folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for draft in folder.glob("*.part"):
-            if _is_abandoned(draft):
-                draft.unlink(missing_ok=True)
-        draft = _draft_of(folder / _MANIFEST)
-        draft.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        draft.replace(folder / _MANIFEST)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error}); choose another folder") from error
+def _shard_name(i: int) -> str:
+    return f"shard-{i:05d}.safetensors"
 
 
-def _draft_of(path: Path) -> Path:
-    """Where a file is written before it takes its name: each process has one of its own."""
-    return path.with_name(f"{path.name}.{_machine()}.{os.getpid()}.part")
-
-
-def _machine() -> str:
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-
-
-def _is_abandoned(draft: Path) -> bool:
-    """Whether nobody writes it any more: a dead process' of this machine, or an old one."""
-    _, machine, process, _ = ("..." + draft.name).rsplit(".", 3)
-    if machine == _machine() and process.isdecimal():
-        return not Path("/proc", process).exists() if Path("/proc").is_dir() else True
-    return time.time() - draft.stat().st_mtime > _STALE
-
-
-def _read_manifest(folder: Path) -> dict[str, Any] | None:
-    path = folder / _MANIFEST
-    if not path.is_file():
-        return None
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        known = manifest["schema"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path.name} is damaged ({error}); choose an empty folder") from error
-    if known != SCHEMA:
-        raise InputError(
-            f"{folder.name} has schema {known!r}, this version reads {SCHEMA}; simulate it anew"
-        )
-    return dict(manifest)
-
-
-def _shard_path(folder: Path, i: int) -> Path:
-    return folder / f"shard-{i:05d}.safetensors"
-
-
-def _write_shard(path: Path, batches: Iterable[Batch]) -> None:
+def _write_shard(draft: Path, batches: Iterable[Batch]) -> None:
     from safetensors.numpy import save_file
 
     arrays: dict[str, NDArray[Any]] = {}
@@ -249,10 +199,8 @@ def _write_shard(path: Path, batches: Iterable[Batch]) -> None:
                 "n_sources": batch.patterns.shape[1],
             }
         )
-    draft = _draft_of(path)
     # one entry: with more, the file's bytes would depend on a hash table's order
     save_file(arrays, draft, metadata={"shard": json.dumps({"schema": SCHEMA, "batches": header})})
-    draft.replace(path)
 
 
 def _read_shard(path: Path, spec: SimulatorSpec) -> Iterator[Batch]:

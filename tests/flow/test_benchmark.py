@@ -89,7 +89,7 @@ def test_two_runs_give_one_table_and_a_stopped_one_goes_on(
     torn.write_text('[{"method": "sLO')
     again = run_benchmark(patched, NAMES, tmp_path)
     pd.testing.assert_frame_equal(again.rows[SAME], found.rows[SAME])
-    monkeypatch.setattr(harness, "_answer_piece", lambda *_: pytest.fail("done already"))
+    monkeypatch.setattr(harness, "_answers", lambda *_: pytest.fail("done already"))
     run_benchmark(patched, NAMES, tmp_path)
 
 

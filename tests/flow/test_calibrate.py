@@ -77,7 +77,7 @@ def test_trials_are_the_same_in_pieces_and_go_on(
     def never(*job: object) -> None:
         raise AssertionError("done already")
 
-    monkeypatch.setattr("bayesesi.calibration.trial_runner._write_piece", never)
+    monkeypatch.setattr("bayesesi.calibration.trial_runner._trials", never)
     run_trials(hasty, MIXTURE, 40, 3, "validate", tmp_path / "b")
 
 
@@ -85,7 +85,9 @@ def test_a_folder_of_other_trials_is_refused(tmp_path: Path) -> None:
     run_trials(sloreta, MIXTURE, 2, 3, "validate", tmp_path)
     with pytest.raises(InputError, match="trials of another solver"):
         run_trials(hasty, MIXTURE, 2, 3, "validate", tmp_path)
-    with pytest.raises(InputError, match="another seed and namespace"):
+    with pytest.raises(
+        InputError, match=r"another seed \(3 and not 4\) and namespace \('validate'"
+    ):
         run_trials(sloreta, MIXTURE, 2, 4, "bench", tmp_path)
     piece = next(tmp_path.glob("*.safetensors"))
     piece.write_bytes(b"nothing")
@@ -279,7 +281,7 @@ def test_solvers_that_cannot_be_known_again_share_no_trials(tmp_path: Path) -> N
 def test_pieces_without_their_manifest_are_nobodys(tmp_path: Path) -> None:
     run_trials(sloreta, MIXTURE, 1, 3, "validate", tmp_path)
     (tmp_path / "trials.json").unlink()
-    with pytest.raises(InputError, match=r"pieces of trials but no trials\.json"):
+    with pytest.raises(InputError, match=r"files but no trials\.json"):
         run_trials(sloreta, MIXTURE, 1, 4, "validate", tmp_path)
     (tmp_path / "trials.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match="is damaged"):

@@ -99,9 +99,9 @@ def test_another_shard_size_holds_the_same_cases(store: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"seed": 5}, "seed 4 and not 5"),
-        ({"n": 1200}, "n 1100 and not 1200"),
-        ({"namespace": "train"}, "namespace 'bench' and not 'train'"),
+        ({"seed": 5}, r"cases of another seed \(4 and not 5\)"),
+        ({"n": 1200}, r"another n \(1100 and not 1200\)"),
+        ({"namespace": "train"}, r"another namespace \('bench' and not 'train'\)"),
         ({"shard": 100}, "multiple of 256"),
         ({"workers": 0}, "1 or more"),
         ({"namespace": "tests"}, "namespace is one of"),
