@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +11,7 @@ from numpy.typing import NDArray
 
 from bayesesi.errors import InputError
 from bayesesi.io.atomic import atomic_file
-
-
-def cache_folder() -> Path:
-    """Find the cache's folder: ``$BAYESESI_CACHE`` if set, else the platform's for this user."""
-    from platformdirs import user_cache_path
-
-    return Path(os.environ.get("BAYESESI_CACHE") or user_cache_path("bayesesi"))
+from bayesesi.io.folders import cache_folder
 
 
 def cached_arrays(

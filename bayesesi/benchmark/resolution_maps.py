@@ -31,6 +31,7 @@ from bayesesi.benchmark.resolution import Width, point_spreads, width
 from bayesesi.benchmark.run import slug
 from bayesesi.benchmark.tasks import RESOLUTION, SEED
 from bayesesi.errors import InputError
+from bayesesi.io.folders import run_folder
 from bayesesi.io.store import JsonTables, Piece, Pieces, Store
 from bayesesi.observation import Observation
 
@@ -69,18 +70,19 @@ class SingleSources:
 
 def run_single_sources(
     names: list[str] | None = None,
-    out: str | Path = "runs/benchmark",
+    out: str | Path | None = None,
     *,
     workers: int = 1,
     scheduler: str | None = None,
     progress: bool = False,
 ) -> SingleSources:
-    """Solve single sources by the methods named; resumed where it stopped.
+    """Map single sources by the methods named, all but slow and tuned ones if none.
 
     Parameters
     ----------
-    names : of methods; all but slow and tuned ones if None. out : folder of what is finished.
-    workers, scheduler : see ``parallel.run_jobs``. progress : show a bar.
+    names : of methods. out : folder of finished maps, one in the user's cache folder if not given;
+        a run that was stopped goes on. workers, scheduler : see ``parallel.run_jobs``.
+    progress : show bars, and print ``out``.
 
     Raises
     ------
@@ -92,6 +94,7 @@ def run_single_sources(
         found = [m for m in fast if not m.name.endswith(TUNED)]
     elif any(method.name.endswith(TUNED) for method in found):
         raise InputError(f"single sources have no setting to choose; leave {TUNED!r} off a name")
+    out = run_folder("benchmark", "answers", progress=progress) if out is None else out
     place, sources = Path(out).absolute() / RESOLUTION, tried()
     starts = range(0, len(sources), _PIECE)
     store = Store(place, _Responses({slug(each.name): _about(each.name) for each in found}))

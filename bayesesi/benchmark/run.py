@@ -6,7 +6,7 @@ import json
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from bayesesi.benchmark.score import MEASURES, measure
 from bayesesi.benchmark.tasks import SEED, Task, task_of
 from bayesesi.errors import InputError
 from bayesesi.io.atomic import write_text
+from bayesesi.io.folders import run_folder
 from bayesesi.io.store import JsonRows, JsonTables, Manifest, Piece, Store, make_folder
 from bayesesi.observation import Observation
 from bayesesi.parallel import run_jobs
@@ -50,6 +51,7 @@ class Benchmark:
     scores, probability, active : (n, P) of the n rows; NaN where a method has none.
     maps : of a method and a condition, (S,) in shares of its largest value, where the task keeps
         them.
+    folder : of finished answers.
     """
 
     task: Task
@@ -59,6 +61,7 @@ class Benchmark:
     active: NDArray[np.bool_] = field(repr=False)
     maps: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict, repr=False)
     settings: dict[str, float] = field(default_factory=dict)
+    folder: Path | None = None
 
     def __repr__(self) -> str:
         failed = int((self.rows["reason"] != "").sum())
@@ -68,7 +71,7 @@ class Benchmark:
 def run_benchmark(
     task: Task | str,
     names: list[str] | None = None,
-    out: str | Path = "runs/benchmark",
+    out: str | Path | None = None,
     n: int | None = None,
     n_slow: int | None = None,
     *,
@@ -77,15 +80,15 @@ def run_benchmark(
     scheduler: str | None = None,
     progress: bool = False,
 ) -> Benchmark:
-    """Run every method on the same cases; what is there already is not done again.
+    """Answer the same cases by every method; what is there already is not done again.
 
     Parameters
     ----------
-    task : or its name. progress : show a bar.
-    names : of methods; all that belong to the task if not given. out : folder of what is finished.
+    task : or its name. names : of methods; all that belong to the task if not given.
+    out : folder of finished answers, one in the user's cache folder if not given.
     n, n_slow : cases of fast methods, of slow ones; the task's own if not given.
     data : folder of recordings, of the task ``real``.
-    workers, scheduler : see ``parallel.run_jobs``.
+    workers, scheduler : see ``parallel.run_jobs``. progress : show bars, and print ``out``.
 
     Raises
     ------
@@ -107,6 +110,7 @@ def run_benchmark(
     elif data is not None:
         raise InputError(f"{task.name} has simulated cases and reads no folder: leave --data off")
     sizes[True] = min(sizes.values())
+    out = run_folder("benchmark", "answers", progress=progress) if out is None else out
     place = Path(out).absolute() / task.name
     pieces: list[Piece] = []
     settings = _settings(task, found, place, workers, scheduler, progress)
@@ -121,7 +125,8 @@ def run_benchmark(
     # in this order a case is made once for all methods
     by_case = sorted(pieces, key=lambda piece: (piece.job[2], piece.job[1]))
     store.run(_answers, by_case, workers, scheduler, f"{task.name} answers", progress)
-    return _gathered(task, [row for rows in store.gather(pieces) for row in rows], settings)
+    rows = [row for rows in store.gather(pieces) for row in rows]
+    return replace(_gathered(task, rows, settings), folder=place)
 
 
 def _parts(task: Task, n: int) -> Iterator[tuple[int, int, int]]:

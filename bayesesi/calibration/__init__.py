@@ -6,7 +6,7 @@ from bayesesi.calibration.reliability import Interval, Reliability, reliability
 from bayesesi.lazy import names_on_first_use
 
 if TYPE_CHECKING:
-    from bayesesi.calibration.calibration import calibrate, mixture_of
+    from bayesesi.calibration.calibration import calibrate, card_place, mixture_of
     from bayesesi.calibration.card import (
         CalibrationCard,
         SetCheck,
@@ -55,6 +55,7 @@ __all__ = [
     "Uniformity",
     "calibrate",
     "card_of",
+    "card_place",
     "central_mass",
     "check_sets",
     "coverage",

@@ -10,14 +10,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bayesesi.calibration.card import CalibrationCard, check_sets, scores_of, split_of
+from bayesesi.calibration.card import (
+    CalibrationCard,
+    check_sets,
+    kept_card,
+    scores_of,
+    split_of,
+)
 from bayesesi.calibration.diagnosis import diagnose, make_repair
 from bayesesi.calibration.trial_runner import MOST, Mixture, is_repeatable, run_trials, solver_name
 from bayesesi.calibration.trial_scoring import Solver
 from bayesesi.calibration.trials import SCORE_DRAWS
 from bayesesi.calibration.verdicts import trust_card
 from bayesesi.errors import InputError, some
+from bayesesi.io.folders import run_folder
 from bayesesi.model import LearnedModel, Model, load_model
+from bayesesi.model.artifact import ASSETS
 from bayesesi.spec import Recipe, SimulatorSpec, SpecError, read_spec
 from bayesesi.trust.ood import OODDetector
 
@@ -36,7 +44,7 @@ def calibrate(
     n_conformal: int | None = None,
     simulators: Sequence[str | Path | SimulatorSpec] | None = None,
     folder: str | Path | None = None,
-    store: bool = True,
+    store: bool | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     progress: bool = False,
@@ -58,10 +66,12 @@ def calibrate(
         many channels, faint or loud) wants some 2,000 behind it.
     simulators : that cases come from, alike; by default those of the model's recipe, in its
         shares, and those of ``atoms`` for models without a recipe.
-    folder : where trials are kept, ``runs/calibrate-NAME`` by default: a run that was stopped, or
-        is asked for more cases, goes on.
-    store : write the card beside the model. seed : of the cases.
-    workers, scheduler : see ``parallel.run_jobs``. progress : show bars.
+    folder : where trials are kept, one in the user's cache folder by default: a run that was
+        stopped, or is asked for more cases, goes on.
+    store : None: write the card beside weights of your own, and nowhere for a model that ships.
+        True: write it to your data folder, where it comes before the one that ships. False:
+        nowhere; see ``CalibrationCard.write``. seed : of the cases.
+    workers, scheduler : see ``parallel.run_jobs``. progress : show bars, and print ``folder``.
 
     Raises
     ------
@@ -75,10 +85,11 @@ def calibrate(
                 f"a card rests on {_LEAST} cases or more of each purpose, up to {MOST:,}, not on "
                 f"{what} = {some([size])}; 1,000 tell much"
             )
-    _check_place(found, store)
+    written = card_place(found, store) if isinstance(found, Model) else None
+    if written is not None:
+        _check_place(written)
     mixture = mixture_of(found, simulators)
     name, _, fingerprint = solver_name(found).partition(" ")
-    place = Path(folder) if folder is not None else Path("runs") / f"calibrate-{name}"
     if folder is None and not is_repeatable(found):
         # nobody could tell these trials from those of another like it
         with TemporaryDirectory() as made:
@@ -95,6 +106,10 @@ def calibrate(
                 scheduler=scheduler,
                 progress=progress,
             )
+    if folder is None:
+        key = f"{fingerprint} {mixture.said()} {seed}"
+        folder = run_folder("calibrate", name, key, progress)
+    place = Path(folder)
     counts = {"repair": n_repair or max(n // 2, _LEAST), "conformal": n_conformal or n}
     counts["diagnose"] = n
     named = str(model) if isinstance(model, str | Path) else found
@@ -124,17 +139,29 @@ def calibrate(
         usual=usual,
         trust=trust_card(new, scores_of(new), split, usual, _prior_null(found)),
     )
-    if store and isinstance(found, Model) and found.card_path is not None:
-        card.write(found.card_path)
+    if written is not None:
+        card.write(written)
     return card
 
 
-def _check_place(solver: Model | Solver, store: bool) -> None:
-    """That a card can be written, before hours are spent on it."""
-    path = solver.card_path if isinstance(solver, Model) else None
-    if not store or path is None:
-        return
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
+def card_place(model: Model, store: bool | None = None) -> Path | None:
+    """Return where ``calibrate`` writes the card of ``model``; None for nowhere.
+
+    Parameters
+    ----------
+    store : see ``calibrate``.
+    """
+    if store:
+        return kept_card(model)
+    own = model.card_path
+    shipped = own is not None and own.resolve().is_relative_to(ASSETS.resolve())
+    return None if store is False or shipped else own
+
+
+def _check_place(path: Path) -> None:
+    """Check that a card can be written, before hours are spent on it."""
+    above = next(place for place in path.parents if place.exists())
+    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
         raise InputError(
             f"the card cannot be written to {path}; make room there, copy the weights to a folder "
             "of yours, or call bayesesi.calibrate(..., store=False)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,9 @@ from bayesesi.conformal import (
     conformal_rank,
 )
 from bayesesi.errors import InputError
-from bayesesi.io.atomic import atomic_file
+from bayesesi.io.atomic import write_text
+from bayesesi.io.folders import data_folder, plain_name
+from bayesesi.io.store import make_folder
 from bayesesi.model import Model
 from bayesesi.posterior.conformity_scores import region_scores
 from bayesesi.spec.base import Table
@@ -196,9 +199,8 @@ class CalibrationCard(Table):
         ------
         InputError : a place that cannot be written.
         """
-        with atomic_file(path) as draft:
-            draft.write_text(self.model_dump_json(by_alias=True), encoding="utf-8")
-        return Path(path)
+        make_folder(Path(path).parent)
+        return write_text(path, self.model_dump_json(by_alias=True))
 
 
 def read_card(path: str | Path) -> CalibrationCard:
@@ -247,21 +249,28 @@ def _table(path: Path) -> dict[str, Any]:
 
 
 def card_of(model: Model) -> CalibrationCard | None:
-    """Read the card stored with a model; None where there is none, or it is of other weights.
+    """Read the card of a model; None where there is none, or it is of other weights.
 
     Parameters
     ----------
-    model : whose ``card_path`` is read.
+    model : whose card in the user's data folder is read, else that at its ``card_path``.
 
     Raises
     ------
     InputError : a damaged card, or one of another schema.
     """
-    path = model.card_path
-    if path is None or not path.is_file():
-        return None
-    card = read_card(path)
-    return card if card.speaks_of(model) else None
+    for path in (kept_card(model), model.card_path):
+        if path is not None and path.is_file():
+            card = read_card(path)
+            if card.speaks_of(model):
+                return card
+    return None
+
+
+def kept_card(model: Model) -> Path:
+    """Return where the card of ``model`` is kept in the user's data folder."""
+    known = zlib.crc32(f"{model.name} {model.fingerprint}".encode())
+    return data_folder() / "cards" / f"{plain_name(model.name)}-{known:08x}.card.json"
 
 
 def scores_of(trials: Trials) -> np.ndarray[Any, np.dtype[np.float64]]:

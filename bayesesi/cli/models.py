@@ -40,9 +40,11 @@ def train(
     `bayesesi localize DATA --model OUT/RECIPE.safetensors` uses them.
     """
     import bayesesi
+    from bayesesi.spec import read_spec
     from bayesesi.training import is_first
 
-    model = bayesesi.train(recipe, out, device, steps, workers)
+    folder = out or Path("runs") / read_spec(recipe).name
+    model = bayesesi.train(recipe, folder, device, steps, workers)
     if not is_first():
         return
     history = model.history
@@ -50,7 +52,7 @@ def train(
         "trained": f"{history['cases']:,} cases in {history['seconds'] / 60:.0f} min on "
         f"{history['device']}",
         **{name: f"{value:.3f}" for name, value in history["validation"].items()},
-        "written": str((out or Path("runs") / model.name) / f"{model.name}.safetensors"),
+        "written": str(model.path),
     }
     show(rows, model.name)
 
@@ -144,6 +146,13 @@ def calibrate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Picture of the card to write (PNG).")
     ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the card, MODEL.card.json. (default: that of the weights; your data "
+            "folder for a shipped model)"
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes on this machine (with Dask).")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler whose workers share the folder.")
@@ -155,23 +164,36 @@ def calibrate(
 
     The card contains coverage, reliability, conformal sets and verdicts, before
     and after recalibration. It is stored next to the weights in
-    MODEL.card.json; `bayesesi models show MODEL` prints it, and `bayesesi
-    localize` uses it for conformal sets. An interrupted run continues.
+    MODEL.card.json, that of a shipped model in your data folder; `bayesesi
+    models show MODEL` prints it, and `bayesesi localize` uses it for conformal
+    sets. An interrupted run continues.
     """
     import bayesesi
+    from bayesesi.calibration import card_place
+    from bayesesi.io.atomic import check_folder
 
+    measured = bayesesi.load_model(model)
+    store = True if card_place(measured) is None else None
+    written = card_place(measured, store)
+    if into is not None:
+        check_folder(into, overwrite=True)
+        store, written = False, into / f"{measured.name}.card.json"
     card = bayesesi.calibrate(
         model,
         n,
         seed,
         n_conformal=conformal,
         simulators=simulator or None,
-        folder=work,
+        folder=work or Path("runs") / f"calibrate-{measured.name}",
+        store=store,
         workers=workers,
         scheduler=scheduler,
         progress=True,
     )
+    if into is not None:
+        card.write(into / f"{measured.name}.card.json")
     _show_card(card, out)
+    console.print(Text(f"written to {written}"))
 
 
 def _show_card(card: Any, out: Path | None) -> None:

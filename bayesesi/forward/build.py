@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import template_source_space, template_surfaces, template_volume
-from bayesesi.anatomy.cache import cache_folder
 from bayesesi.anatomy.template import THICKNESS_RANGE
 from bayesesi.errors import InputError
 from bayesesi.forward.bank import LeadfieldBank
@@ -23,6 +22,7 @@ from bayesesi.forward.conductivity import CONDUCTIVITY_RANGE, Conductivities
 from bayesesi.forward.head_setting import HeadSetting
 from bayesesi.forward.head_shape import HeadShape
 from bayesesi.io.atomic import atomic_file
+from bayesesi.io.folders import cache_folder
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from typing import Any
 
 from bayesesi.errors import InputError, some
 from bayesesi.forward import ForwardOperator
+from bayesesi.io.folders import run_folder
 from bayesesi.model.artifact import ASSETS, read_weights
 from bayesesi.model.base import Model
 from bayesesi.model.ensemble import ensemble
 from bayesesi.model.learned import LearnedModel
 from bayesesi.registry import families, implementation, spec_of
-from bayesesi.spec import MODEL_FAMILIES, Recipe, read_spec, shipped_specs
+from bayesesi.spec import MODEL_FAMILIES, Recipe, read_spec, shipped_specs, spec_hash
 
 #: Exact models: the module of each has the name of its family.
 EXACT = tuple(each.name for each in MODEL_FAMILIES.values() if each.exact)
@@ -120,8 +121,10 @@ def train(
     Parameters
     ----------
     recipe : its name or a TOML file. progress : show a bar.
-    out : folder of the run, ``runs/NAME`` if not given: checkpoints, curves for TensorBoard, and in
-        the end ``NAME.safetensors``. A run that was stopped goes on.
+    out : folder of the run: checkpoints, curves for TensorBoard, and in the end
+        ``NAME.safetensors``, the ``path`` of the model that is returned. A run that was stopped
+        goes on. If not given, one in the user's cache folder, which is printed; a cache may be
+        emptied, so that weights to keep want a folder of yours.
     device : ``"auto"``, ``"cpu"`` or ``"cuda"``. steps : instead of the recipe's.
     workers : processes that simulate.
 
@@ -137,11 +140,14 @@ def train(
         raise InputError(f"{spec.name!r} is no recipe but one of {spec.kind}; give a recipe")
     kind = implementation(spec.estimator, "model")
     prior = kind.read_prior(spec)
-    folder = Path(out) if out is not None else Path("runs") / spec.name
-    model: LearnedModel = kind.of(fit(spec, prior, folder, device, steps, workers, progress), prior)
+    if out is None:
+        out = run_folder("train", spec.name, f"{spec_hash(spec)} {steps}", progress and is_first())
+    path = Path(out) / f"{spec.name}{_ENDING}"
+    trained = fit(spec, prior, path.parent, device, steps, workers, progress)
+    model: LearnedModel = kind.of(trained, prior)
     if is_first():
-        model.write(folder / f"{spec.name}{_ENDING}")
-    return model
+        model.write(path)
+    return replace(model, path=path)
 
 
 @cache

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +31,7 @@ from bayesesi.calibration.trial_runner import solver_name
 from bayesesi.cli import app
 from bayesesi.conformal import ConformalRule
 from bayesesi.errors import InputError
+from bayesesi.model import LearnedModel
 from bayesesi.observation import Observation
 from bayesesi.report import make_report
 from bayesesi.report.card_figure import plot_card
@@ -370,3 +373,83 @@ def test_probabilities_that_were_measured_to_be_off_are_said_to_be() -> None:
         assert "calibrated" in make_report(result, "short").table["sentence"]
     atoms = infer(obs.observation(loud), "atoms", draws=100)
     assert not atoms.about["calibration"]["off"]
+
+
+@pytest.fixture
+def quick(card: CalibrationCard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Cards at once, with what speaks of ``atoms``; the user's data folder, which is empty."""
+
+    def made(**values: object) -> CalibrationCard:
+        return card.model_copy(update={k: values[k] for k in ("model", "fingerprint")})
+
+    where = "bayesesi.calibration.calibration."
+    monkeypatch.setattr(where + "run_trials", lambda *args, **options: TRIALS)
+    for name in ("make_repair", "split_of", "diagnose", "check_sets", "trust_card", "scores_of"):
+        monkeypatch.setattr(where + name, lambda *args: None)
+    monkeypatch.setattr(where + "OODDetector", SimpleNamespace(of=lambda *args: None))
+    monkeypatch.setattr(where + "CalibrationCard", made)
+    monkeypatch.setenv("BAYESESI_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("BAYESESI_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+TRIALS = SimpleNamespace(signs=None)
+
+
+def test_the_card_of_a_shipped_model_is_stored_nowhere_unless_that_is_asked(quick: Path) -> None:
+    """And never in the package."""
+    atoms = load_model("atoms")
+    assert atoms.card_path is not None
+    before, shipped = atoms.card_path.read_bytes(), card_of(atoms)
+    calibrate("atoms", 50)
+    calibrate("atoms", 50, store=False)
+    assert not (quick / "data").exists()
+    assert card_of(atoms) == shipped
+    own = calibrate("atoms", 50, store=True)
+    assert [path.parent for path in (quick / "data").rglob("*.json")] == [quick / "data" / "cards"]
+    assert card_of(atoms) == own != shipped
+    assert card_of(load_model("cortex")) != own
+    assert atoms.card_path.read_bytes() == before
+
+
+def test_the_card_of_own_weights_is_beside_them(quick: Path) -> None:
+    source = load_model("atoms")
+    assert isinstance(source, LearnedModel)
+    own = load_model(source.write(quick / "mine.safetensors"))
+    assert card_of(own) is None
+    card = calibrate(own, 50)
+    assert read_card(quick / "mine.card.json") == card == card_of(own)
+    assert not (quick / "data").exists()
+
+
+def test_the_command_says_where_the_card_is(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(quick)
+    monkeypatch.setattr("bayesesi.cli.models._show_card", lambda card, out: None)
+    for options, place in (
+        ([], quick / "data" / "cards"),
+        (["--into", str(quick / "assets")], quick / "assets"),
+    ):
+        run = CliRunner().invoke(app, ["calibrate", "atoms", "-n", "50", *options])
+        assert run.exit_code == 0, run.output
+        written = next(place.iterdir())
+        assert "".join(run.output.split()).endswith(f"writtento{written}")
+    assert (quick / "assets" / "atoms.card.json").is_file()
+    assert len(list((quick / "data" / "cards").iterdir())) == 1
+
+
+def test_a_run_without_a_folder_keeps_its_work_in_the_cache(
+    quick: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other weights, cases or seeds have a folder of their own, the same again has the same."""
+    places: list[Path] = []
+
+    def trials(*args: Any, **options: object) -> SimpleNamespace:
+        places.append(args[5].parent)
+        return TRIALS
+
+    monkeypatch.setattr("bayesesi.calibration.calibration.run_trials", trials)
+    for name, seed in (("atoms", 1), ("atoms", 1), ("atoms", 2), ("cortex", 1)):
+        calibrate(name, 50, seed, progress=True)
+        assert f"finished work is kept in {places[-1]}" in capsys.readouterr().out
+    assert len(set(places)) == 3
+    assert {place.parent for place in places} == {quick / "cache" / "runs"}

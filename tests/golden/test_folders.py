@@ -52,7 +52,7 @@ def test_a_simulation_goes_on(old: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """And what is simulated today, below the old manifest, is the old shard, byte for byte."""
     simulation = read_simulation(old / "simulation")
     before = _contents(old)
-    simulator = Simulator(simulation.spec, session=1)
+    simulator = Simulator(simulation.spec, group_size=1)
     with monkeypatch.context() as patch:
         patch.setattr(simulation_store, "_shard", _never)
         write_simulation(simulator, old / "simulation", 1, 4, "bench", shard=256)
