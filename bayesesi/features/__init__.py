@@ -13,10 +13,10 @@ if TYPE_CHECKING:
         PlacedSources,
         PreparedForward,
         ScanInputs,
-        SizePrior,
         TemporalGroups,
         TrainingRange,
     )
+    from bayesesi.features.size_prior import SizePrior
 else:
     __getattr__ = names_on_first_use(__name__)
 

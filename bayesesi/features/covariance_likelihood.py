@@ -27,10 +27,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesesi.prior import NormalScore
-from bayesesi.spec import Quantity
+from bayesesi.features.size_prior import SizePrior
 
-#: Courses of time that are kept.
+#: Courses of time that are kept: an event of three patches has three.
 COURSES = 3
 #: log t of the grid, in units of the typical power of a source: first, last, steps.
 _RANGE, N_SIZES = (0.3, 3e4), 12
@@ -93,7 +92,7 @@ class CourseInputs:
         cls,
         values: NDArray[np.float64],
         forward: Sensing,
-        size: SizeBelief,
+        size: SizePrior,
         scale: NDArray[np.float64] | None = None,
     ) -> CourseInputs:
         """Turn whitened data to their courses and sensors.
@@ -121,7 +120,7 @@ class CourseInputs:
             noise.float(),
             turn,
             n,
-            size.log_share(forward.unit, noise, log_scale).float(),
+            log_size_share(size, forward.unit, noise, log_scale).float(),
         )
 
     @property
@@ -206,49 +205,20 @@ class CourseInputs:
         return self.power * each.logsumexp(0)[:, 0]
 
 
-@dataclass(frozen=True)
-class SizeBelief:
-    """Hold log s ~ N(mean, sd²), s in A m the size of a moment of ``axes`` directions, all alike.
+def log_size_share(size: SizePrior, unit: float, noise: Tensor, log_scale: Tensor) -> Tensor:
+    """Compute (B, Q, M) log shares of the grid of t over nu.
 
-    Attributes
+    Parameters
     ----------
-    mean : log A m. sd : of the log, 0 for an unknown unit. axes : number of directions, 1 or 3.
+    size : prior of moments. unit : of the forward, 1/(A m)². noise : (B, Q) nu.
+    log_scale : (B,) log of the factor by which each lead field is divided.
     """
-
-    mean: float
-    sd: float
-    axes: int = 3
-
-    @classmethod
-    def of(cls, moment_nAm: Quantity, axes: int = 3) -> SizeBelief:
-        """Match the prior of a moment in nAm.
-
-        Parameters
-        ----------
-        moment_nAm : its prior. axes : number of directions, 1 or 3.
-        """
-        log = np.log(NormalScore(moment_nAm).quantiles() * 1e-9)
-        return cls(float(log.mean()), float(log.std()), axes)
-
-    @classmethod
-    def unknown(cls) -> SizeBelief:
-        """Make the belief for a recording whose unit is unknown."""
-        return cls(0.0, 0.0)
-
-    def log_share(self, unit: float, noise: Tensor, log_scale: Tensor) -> Tensor:
-        """Compute (B, Q, M) log shares of the grid.
-
-        Parameters
-        ----------
-        unit : of the forward, 1/(A m)². noise : (B, Q) nu.
-        log_scale : (B,) log of the factor by which each lead field is divided.
-        """
-        log_t = grid_log_t().double()
-        if self.sd == 0:
-            flat = -float(np.log(N_SIZES))
-            return log_t.new_full((*noise.shape, N_SIZES), flat)
-        middle = 2 * self.mean - float(np.log(self.axes)) + float(np.log(unit)) - 2 * log_scale
-        middle = middle[:, None] - noise.log()
-        sd = 2 * float(np.hypot(self.sd, _COURSE_SD))
-        z = (log_t - middle[..., None]) / sd
-        return (-0.5 * z**2).log_softmax(-1)
+    log_t = grid_log_t().double()
+    if size.sd == 0:
+        flat = -float(np.log(N_SIZES))
+        return log_t.new_full((*noise.shape, N_SIZES), flat)
+    middle = 2 * size.mean - float(np.log(size.axes)) + float(np.log(unit)) - 2 * log_scale
+    middle = middle[:, None] - noise.log()
+    sd = 2 * float(np.hypot(size.sd, _COURSE_SD))
+    z = (log_t - middle[..., None]) / sd
+    return (-0.5 * z**2).log_softmax(-1)

@@ -26,13 +26,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesesi.anatomy import template_source_space
-from bayesesi.features.scan import PreparedForward, SizePrior, TemporalGroups
+from bayesesi.features.covariance_likelihood import COURSES
+from bayesesi.features.scan import PreparedForward, TemporalGroups
+from bayesesi.features.size_prior import SizePrior
 from bayesesi.operator import WhitenedOperator
 
 #: Of the size of the data: fields of events, most of them near 0, are then about one in size.
 _SHARE = 0.3
-#: Directions of the sensors that are kept, and of time: an event of three patches has three.
-MOST, COURSES = 48, 3
+#: Directions of the sensors that are kept.
+MOST = 48
 #: m: extents of the Gaussians by which fields are smoothed, and how far any reaches; the reach is
 #: that of the patches that ship, whose distances are known already.
 EXTENTS, _REACH, _ENDS = (0.005, 0.009, 0.016), 0.06, 3.0

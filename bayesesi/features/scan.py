@@ -38,6 +38,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bayesesi.features.size_prior import SizePrior
+
 #: Prior degrees of freedom nu of the noise's scale, as ``patches`` has it.
 NOISE_DOF = 12.0
 #: Power of a topography by which it may differ in the true head; see the module.
@@ -152,26 +154,6 @@ class TrainingRange:
             if not low - margin <= value <= high + margin:
                 beyond.append(name)
         return tuple(beyond)
-
-
-@dataclass(frozen=True)
-class SizePrior:
-    """log s ~ N(mean, sd²), s in A m; sd 0 stands for "alike in log t, whatever the gain"."""
-
-    mean: float
-    sd: float
-
-    @classmethod
-    def of(cls, sizes: NDArray[np.float64], log_share: NDArray[np.float64]) -> SizePrior:
-        """The moments of a grid of sizes (M,) and their log probabilities."""
-        share = np.exp(log_share)
-        mean = float(share @ np.log(sizes))
-        return cls(mean, float(np.sqrt(share @ (np.log(sizes) - mean) ** 2)))
-
-    @classmethod
-    def unknown(cls) -> SizePrior:
-        """Where the recording's unit is unknown."""
-        return cls(0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

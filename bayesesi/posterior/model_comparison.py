@@ -29,9 +29,10 @@ from torch import Tensor
 
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError, some
-from bayesesi.features.covariance_likelihood import CourseInputs, SizeBelief
+from bayesesi.features.covariance_likelihood import CourseInputs
 from bayesesi.features.dipole import MOST
 from bayesesi.features.field import EXTENTS, template_smoothing
+from bayesesi.features.size_prior import SizePrior
 from bayesesi.forward import template_bank
 from bayesesi.observation import Observation
 from bayesesi.operator import principal_axes
@@ -128,8 +129,8 @@ def _halved(obs: Observation, seed: int) -> dict[str, float]:
     assert isinstance(focal, PatchPrior)
     scenes = []
     for held, prior in ((one, focal), (all_over, smooth)):
-        known = SizeBelief.of(prior.spec.moment_nAm, axes=1)
-        size = known if obs.scale_known else SizeBelief.unknown()
+        known = SizePrior.of_moment(prior.spec.moment_nAm, axes=1)
+        size = known if obs.scale_known else SizePrior.unknown()
         scenes.append(CourseInputs.of(obs.values[None], held, size))
     nothing = float(scenes[0].log_nothing()[0])
     return {

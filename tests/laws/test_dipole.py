@@ -19,9 +19,10 @@ from bayesesi.estimator.dipole import DipoleEstimator, DipoleStates
 from bayesesi.estimator.dipole_density import flat, of_flat
 from bayesesi.features import covariance_likelihood
 from bayesesi.features import dipole as view
-from bayesesi.features.covariance_likelihood import CourseInputs, SizeBelief, grid_log_t
+from bayesesi.features.covariance_likelihood import CourseInputs, grid_log_t
 from bayesesi.features.dipole import DipoleForward
 from bayesesi.features.dipole_scan import DipoleSummary
+from bayesesi.features.size_prior import SizePrior
 from bayesesi.forward import template_forward
 from bayesesi.observation import Observation
 from bayesesi.posterior.dipole import DipoleBelief, DipolePosterior, dipole_posterior
@@ -286,10 +287,10 @@ def test_noise_in_the_best_direction_is_counted_as_noise() -> None:
         1.0,
         template_blobs(),
     )
-    scene = CourseInputs.of(values, forward, SizeBelief.unknown())
+    scene = CourseInputs.of(values, forward, SizePrior.unknown())
     energy = (scene.values.square().sum(1) + scene.rest)[:, 0] / n
     assert 0.8 < float(energy.mean()) < 1.02
-    single = CourseInputs.of(values[:, :, :1], forward, SizeBelief.unknown())
+    single = CourseInputs.of(values[:, :, :1], forward, SizePrior.unknown())
     assert float(single.noise.max()) == 1.0
 
 

@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 
 from bayesesi.errors import InputError
 from bayesesi.estimator.atoms import AtomEstimator
-from bayesesi.features import scan
+from bayesesi.features import SizePrior, scan
 from bayesesi.observation import Observation
 from bayesesi.posterior.atoms import AtomPosterior, atom_posterior, refined, weighed
 from bayesesi.posterior.atoms.posterior import _draw_events
@@ -61,7 +61,7 @@ def test_without_training_it_is_bayes_rule_for_one_source(
     prior = patch_prior(2, (1.0,))
     atoms = make_atoms(prior, 3)
     problem = make_problem(obs, prior, atoms=atoms)
-    size = scan.SizePrior.of(problem.sizes, problem.log_size)
+    size = SizePrior.of_grid(problem.sizes, problem.log_size)
     z = np.linspace(-4, 4, 60)
     share = stats.norm.logpdf(z) - logsumexp(stats.norm.logpdf(z))
     fine = replace(problem, sizes=np.exp(size.mean + size.sd * z), log_size=share)

@@ -73,7 +73,7 @@ class AtomInputs:
         positions = obs.source_space.positions[atoms.centres]
         leadfield = obs.leadfield[:, atoms.centres]
         forward = PreparedForward.of(seen, leadfield, atoms.log_place, positions)
-        known = SizePrior.of(problem.sizes, problem.log_size)
+        known = SizePrior.of_grid(problem.sizes, problem.log_size)
         return cls(
             estimator.eval(),
             atoms,

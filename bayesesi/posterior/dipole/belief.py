@@ -14,9 +14,10 @@ from torch import Tensor
 from bayesesi.anatomy import template_blobs
 from bayesesi.errors import InputError
 from bayesesi.estimator.dipole import DipoleStates
-from bayesesi.features.covariance_likelihood import CourseInputs, SizeBelief
+from bayesesi.features.covariance_likelihood import CourseInputs
 from bayesesi.features.dipole import N_HEADS, DipoleForward, skull_weights
 from bayesesi.features.dipole_scan import DipoleScan
+from bayesesi.features.size_prior import SizePrior
 from bayesesi.forward import ForwardOperator
 from bayesesi.prior import NormalScore, heads_around, log_share_apart
 from bayesesi.spec import VolumeDipoleSpec
@@ -48,9 +49,9 @@ class DipoleBelief:
         return NormalScore(heads_around("nominal").spec.conductivity.skull_S_per_m)
 
     @cached_property
-    def size(self) -> SizeBelief:
+    def size(self) -> SizePrior:
         """Prior of the moment's size, A m."""
-        return SizeBelief.of(self.spec.moment_nAm)
+        return SizePrior.of(self.spec.moment_nAm)
 
     @cached_property
     def apart(self) -> float:
@@ -97,7 +98,7 @@ class DipoleBelief:
         values : (B, n, R) whitened. forward : of the heads. scale : (B,) sd of the noise over its
             covariance, where it is known. scale_known : whether moments are in A m.
         """
-        size = self.size if scale_known else SizeBelief.unknown()
+        size = self.size if scale_known else SizePrior.unknown()
         return CourseInputs.of(values, forward, size, scale)
 
     def log_prior(self, dipoles: DipoleStates) -> Tensor:

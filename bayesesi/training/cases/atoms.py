@@ -52,7 +52,7 @@ class AtomCases(Cases[AtomCase]):
 
     @cached_property
     def _size(self) -> SizePrior:
-        return SizePrior.of(*known_sizes(self.prior))
+        return SizePrior.of_grid(*known_sizes(self.prior))
 
     @cached_property
     def _atom_of(self) -> NDArray[np.int64]:
