@@ -51,7 +51,7 @@ class DipoleBelief:
     @cached_property
     def size(self) -> SizePrior:
         """Prior of the moment's size, A m."""
-        return SizePrior.of(self.spec.moment_nAm)
+        return SizePrior.of_moment(self.spec.moment_nAm, axes=3)
 
     @cached_property
     def apart(self) -> float:
