@@ -15,11 +15,17 @@ from bayesesi.io.atomic import atomic_file
 from bayesesi.report.json_report import twin
 from bayesesi.report.picture import arranged
 from bayesesi.report.reading import Reading
-from bayesesi.report.sections import SECTIONS
 from bayesesi.report.sections.slices import read_mri
 from bayesesi.report.sections.where import verdict
 from bayesesi.report.words import plain
-from bayesesi.spec import ReportSection, ReportSpec, read_report_spec, templates_folder
+from bayesesi.spec import (
+    ReportSection,
+    ReportSpec,
+    read_report_spec,
+    section_named,
+    templates_folder,
+)
+from bayesesi.spec.section import section_templates
 
 if TYPE_CHECKING:
     import mne
@@ -142,7 +148,7 @@ def make_report(
     reading = Reading(result, None if mri is None else read_mri(mri))
     parts: list[dict[str, Any]] = []
     for each in chosen.sections:
-        values = SECTIONS[each.section](reading)
+        values = section_named(each.section).make(reading)
         if values is not None:
             title = plain(each.title, 120)
             about = {"id": each.section, "title": title, "folded": each.folded}
@@ -181,8 +187,11 @@ def page_environment() -> Environment:
     """Load the templates of pages: everything that is filled in is escaped."""
     import jinja2
 
+    others = section_templates().items()
+    own = {f"sections/{name}.html": path.read_text(encoding="utf-8") for name, path in others}
+    elsewhere = jinja2.DictLoader(own)
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates_folder()),
+        loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(templates_folder()), elsewhere]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

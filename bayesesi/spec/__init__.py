@@ -30,7 +30,8 @@ from bayesesi.spec.network import NetworkSpec, TransformerSpec
 from bayesesi.spec.noise import NoiseSpec
 from bayesesi.spec.quantity import Quantity
 from bayesesi.spec.recipe import MixtureShare, Optimiser, Recipe
-from bayesesi.spec.report import FIGURES, ReportFigure, ReportSection, ReportSpec
+from bayesesi.spec.report import ReportFigure, ReportSection, ReportSpec
+from bayesesi.spec.section import Section, section, section_named, section_names
 from bayesesi.spec.simulator import SimulatorSpec
 from bayesesi.spec.source import (
     Count,
@@ -47,7 +48,6 @@ from bayesesi.spec.verdict import VerdictSpec
 from bayesesi.spec.volume_frame import VolumeFrameSpec
 
 __all__ = [
-    "FIGURES",
     "MODEL_FAMILIES",
     "AtomsSpec",
     "Count",
@@ -74,6 +74,7 @@ __all__ = [
     "ReportFigure",
     "ReportSection",
     "ReportSpec",
+    "Section",
     "SimulatorSpec",
     "SmoothSpec",
     "Spec",
@@ -89,6 +90,9 @@ __all__ = [
     "read_report_spec",
     "read_spec",
     "report_specs",
+    "section",
+    "section_named",
+    "section_names",
     "shipped_notebooks",
     "shipped_specs",
     "spec_hash",

@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from bayesesi.errors import InputError
 from bayesesi.spec.base import Spec, Table
-
-SectionName = Literal[
-    "where",
-    "conclusion",
-    "dipoles",
-    "truth",
-    "targets",
-    "regions",
-    "cortex",
-    "slices",
-    "course",
-    "recording",
-    "forward",
-    "sensitivity",
-    "uncertainty",
-    "methods",
-]
-#: As the page's code has them; a test compares the two.
-SECTIONS: tuple[str, ...] = get_args(SectionName)
-
+from bayesesi.spec.section import section_named
 
 #: Names of sections in earlier versions -> their name now.
 _RENAMED = {"sureness": "uncertainty"}
-
-#: Figures that sections have; a test compares them with the page's code.
-FIGURES: dict[str, tuple[str, ...]] = {
-    "dipoles": ("ellipsoids",),
-    "cortex": ("turning", "probability", "spread", "folded"),
-    "slices": ("probability-slices", "spread-slices"),
-    "course": ("moments",),
-    "recording": ("window",),
-    "forward": ("explained",),
-    "uncertainty": ("reliability",),
-}
 
 
 class ReportFigure(Table):
@@ -58,10 +29,10 @@ class ReportSection(Table):
 
     Attributes
     ----------
-    section : one of ``SECTIONS``.
+    section : its name, see ``spec.section``.
     """
 
-    section: SectionName
+    section: str = Field(description="its name")
     title: str = Field(min_length=1, max_length=120, description="its heading")
     folded: bool = Field(False, description="closed until a reader opens it; open in print")
     figures: tuple[ReportFigure, ...] | None = Field(
@@ -82,7 +53,10 @@ class ReportSection(Table):
 
     @model_validator(mode="after")
     def _has_such_figures(self) -> ReportSection:
-        known = FIGURES.get(self.section, ())
+        try:
+            known = section_named(self.section).figures
+        except InputError as error:
+            raise ValueError(str(error)) from error
         unknown = [each.figure for each in self.figures or () if each.figure not in known]
         if unknown:
             allowed = ", ".join(known) or "none"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from bayesesi.report.reading import Reading
+from bayesesi.spec import section
 
 
+@section()
 def conclusion(reading: Reading) -> dict[str, Any] | None:
     """Take the reader's paragraphs from a ``reading``, also where the model abstained.
 

@@ -13,11 +13,13 @@ from bayesesi.report.reading import Reading
 from bayesesi.report.rotating_view import turning
 from bayesesi.report.sections.truth import true_spots
 from bayesesi.report.words import percent, square_cm
+from bayesesi.spec import section
 
 #: An area of the peak above this share falls into so many islands that its outline hides the map.
 _OUTLINED_SHARE = 0.1
 
 
+@section("turning", "probability", "spread", "folded")
 def cortex(reading: Reading) -> dict[str, Any] | None:
     """Plot maps of the probability of activity in a ``reading`` and of its uncertainty."""
     maps = reading.group("maps")

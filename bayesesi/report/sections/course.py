@@ -10,8 +10,10 @@ from bayesesi.report import result_figure as draw
 from bayesesi.report.picture import Picture
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import chance, listed, percent, region_words
+from bayesesi.spec import section
 
 
+@section("moments")
 def course(reading: Reading) -> dict[str, Any] | None:
     """Plot bands of the moments of the most probable regions of a ``reading``.
 

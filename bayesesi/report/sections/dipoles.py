@@ -17,6 +17,7 @@ from bayesesi.report.words import (
     percent,
     region_words,
 )
+from bayesesi.spec import section
 
 #: mm from a labelled vertex within which a dipole counts as inside the region.
 _IN_REGION = 5.0
@@ -25,6 +26,7 @@ _IN_REGION = 5.0
 _COUNTS = {1: "one dipole", 2: "two dipoles"}
 
 
+@section("ellipsoids")
 def dipoles(reading: Reading) -> dict[str, Any] | None:
     """Describe place, volume, moment and number of the dipoles of a ``reading``."""
     if not reading.has_dipoles:

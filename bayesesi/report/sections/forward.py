@@ -14,8 +14,10 @@ from bayesesi.report.words import (
     percent,
     plain,
 )
+from bayesesi.spec import section
 
 
+@section("explained")
 def forward(reading: Reading) -> dict[str, Any] | None:
     """Describe explained power, residual, predictions, head and electrodes of a ``reading``."""
     volts, found = read_volts(reading), reading.about["checks"]

@@ -12,11 +12,13 @@ from bayesesi.report.words import (
     plain_tree,
     value_words,
 )
+from bayesesi.spec import section
 
 #: Characters of a detail of the model.
 _DETAIL_LENGTH = 160
 
 
+@section()
 def methods(reading: Reading) -> dict[str, Any]:
     """List the checks, the model, the recording, settings and versions of a ``reading``."""
     about = reading.about

@@ -12,8 +12,10 @@ from bayesesi.report.words import (
     counted,
     listed,
 )
+from bayesesi.spec import section
 
 
+@section("window")
 def recording(reading: Reading) -> dict[str, Any] | None:
     """Describe the analysed window of a ``reading``, its channels and trials."""
     volts = read_volts(reading)

@@ -14,6 +14,7 @@ from bayesesi.report.words import (
     plain,
     region_words,
 )
+from bayesesi.spec import section
 
 #: Rows of the region table that are shown before the rest is folded away.
 _ROWS = 10
@@ -23,6 +24,7 @@ _ROWS = 10
 _FEW_DRAWS = 10
 
 
+@section()
 def regions(reading: Reading) -> dict[str, Any] | None:
     """List every region of a ``reading`` with its probability, and its moment if active."""
     if not reading.has_regions:

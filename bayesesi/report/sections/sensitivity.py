@@ -13,8 +13,10 @@ from bayesesi.report.words import (
     plain,
     region_words,
 )
+from bayesesi.spec import section
 
 
+@section()
 def sensitivity(reading: Reading) -> dict[str, Any] | None:
     """Compare re-runs with other assumptions or less data with the result of a ``reading``."""
     found = reading.about.get("sensitivity")

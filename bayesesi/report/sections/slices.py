@@ -19,6 +19,7 @@ from bayesesi.report.reading import Reading
 from bayesesi.report.sections.cortex import scale_end, spread_of
 from bayesesi.report.words import percent
 from bayesesi.roi import read_image
+from bayesesi.spec import section
 
 #: mm of a voxel, and how far from the middle of the cortex its values are painted.
 _VOXEL, _REACH = 2.0, 3.0
@@ -26,6 +27,7 @@ _VOXEL, _REACH = 2.0, 3.0
 _LEAST_INSIDE = 0.9
 
 
+@section("probability-slices", "spread-slices")
 def slices(reading: Reading) -> dict[str, Any] | None:
     """Plot probability and uncertainty of a ``reading`` through the most probable peak."""
     maps = reading.group("maps")

@@ -10,8 +10,10 @@ from bayesesi.report.words import (
     percent,
     plain,
 )
+from bayesesi.spec import section
 
 
+@section()
 def targets(reading: Reading) -> dict[str, Any] | None:
     """List the distance of the peak of a ``reading`` from each target of the user."""
     found = reading.about.get("targets")

@@ -12,8 +12,10 @@ from bayesesi.report.words import (
     percent,
     region_words,
 )
+from bayesesi.spec import section
 
 
+@section()
 def truth(reading: Reading) -> dict[str, Any] | None:
     """List the true regions of a simulated patient's ``reading`` with probabilities and ranks."""
     known = reading.truth

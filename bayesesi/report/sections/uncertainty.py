@@ -14,9 +14,11 @@ from bayesesi.report.words import (
     percent,
     plain,
 )
+from bayesesi.spec import section
 from bayesesi.trust import standard_verdict
 
 
+@section("reliability")
 def uncertainty(reading: Reading) -> dict[str, Any]:
     """List the three terms of a ``reading`` as measured, and the probability of no source."""
     null = float(reading.about["checks"]["null_probability"])

@@ -18,6 +18,7 @@ from bayesesi.report.words import (
     region_words,
     square_cm,
 )
+from bayesesi.spec import section
 
 #: Probability from which a lobe, and a number of sources, is named.
 _LEAST_LOBE, _LEAST_COUNT = 0.01, 0.005
@@ -61,6 +62,7 @@ def _place(reading: Reading, wide: bool) -> str:
     return f"{first}: {best}; {level} has {counted(len(found.regions), 'region')}: {size}."
 
 
+@section()
 def where(reading: Reading) -> dict[str, Any] | None:
     """Describe the set of regions of a ``reading`` in words, and the alternatives."""
     if not reading.has_regions:
