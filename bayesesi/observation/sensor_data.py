@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.errors import InputError, some
+from bayesesi.io.readers import read_file
 from bayesesi.noise import positive, real_array
 
 if TYPE_CHECKING:
@@ -327,7 +328,9 @@ def without_bads(recording: Recording, bads: Sequence[str]) -> Recording:
 def read_recording(
     path: str | Path, condition: str | int | None = None
 ) -> mne.Evoked | mne.BaseEpochs | mne.io.BaseRaw:
-    """Read the ``-ave.fif``, ``-epo.fif`` or ``_raw.fif`` file at ``path``.
+    """Read the file at ``path`` into MNE's objects: an average, epochs or a raw recording.
+
+    Formats are those of ``io.readers``: ``-ave.fif``, ``-epo.fif`` and ``raw.fif``.
 
     ``condition`` chooses one average of several, by name or number.
 
@@ -343,22 +346,14 @@ def read_recording(
     if not path.is_file() or not path.stat().st_size:
         state = "is empty" if path.is_file() else "is no file"
         raise InputError(f"{path.name} {state}; give an -ave.fif, -epo.fif or raw.fif file")
-    try:
-        if path.name.endswith(("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")):
-            return _conditions(mne.read_epochs(path, verbose="error"), condition, path.name)
-        if path.name.endswith(("raw.fif", "raw.fif.gz", "_eeg.fif", "_meg.fif")):
-            if condition is not None:
-                raise InputError(f"{path.name} is continuous; it has no condition to choose")
-            return mne.io.read_raw_fif(path, preload=True, verbose="error")
-        found = mne.read_evokeds(path, verbose="error")
-    except InputError:
-        raise
-    except Exception as error:  # MNE raises many kinds for foreign files
-        raise InputError(
-            f"{path.name} is no readable FIF recording; give an -ave.fif, -epo.fif or raw.fif "
-            "file (other formats: mne.io.read_raw and save)"
-        ) from error
-    return _choose(found, condition, path.name)
+    found = read_file(path)
+    if isinstance(found, list):
+        return _choose(found, condition, path.name)
+    if isinstance(found, mne.BaseEpochs):
+        return _conditions(found, condition, path.name)
+    if condition is not None:
+        raise InputError(f"{path.name} is continuous; it has no condition to choose")
+    return found
 
 
 def _conditions(epochs: mne.BaseEpochs, condition: Any, file: str) -> mne.BaseEpochs:
