@@ -8,18 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import (
-    ACTIVE_SHARE,
-    Parcellation,
-    active_regions,
-    region_energy,
-    template_parcellation,
-)
+from bayesesi.anatomy import ACTIVE_SHARE, Parcellation, template_parcellation
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
+from bayesesi.posterior.draws import DenseDraws, FieldDraws
+from bayesesi.posterior.summary import Summary, sum_up
 
 if TYPE_CHECKING:
     import arviz as az
@@ -27,48 +22,6 @@ if TYPE_CHECKING:
 
 #: Draws, and numbers in them, that are held at once while only sums over them are wanted.
 _CHUNK, _NUMBERS = 50, 20_000_000
-#: A source counts in a draw with this share of the largest moment density.
-_HALF = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class Summary:
-    """What n draws say, in one pass over them.
-
-    Attributes
-    ----------
-    region_energy : (n, P): integral of |q|² dA over each region, see ``anatomy.region_energy``.
-    active : (n, P) which regions are active.
-    region_peak : (n, P) A m: largest size over the window of the summed moment of each region.
-    source_probability : (S,) share of draws with any activity in which the source's moment density
-        (root mean square over the window) is at least half of the largest.
-    peak : (n,) source of the largest such density, -1 where a draw has no activity.
-    centre : (n, 3) m: mean place of the energy, NaN where there is none. total : (n,) A m: largest
-        size over the window of the summed moment of all sources. misfit : (n,) |v~ - L~ J|².
-    region_moment : (n, P[, 3], R) A m: summed moment of each region, coefficients in time.
-    on_rise : (n, 2) source of the largest moment density at the two samples of
-        ``Observation.rise``, -1 where a draw has no activity; (n, 0) where the window has no rise.
-    latents : (n,) each: what else the family knows of a draw, see ``Posterior.latents``.
-
-    P is 0 for sources that are on no cortex.
-    """
-
-    region_energy: NDArray[np.float64]
-    active: NDArray[np.bool_]
-    region_peak: NDArray[np.float64]
-    source_probability: NDArray[np.float64]
-    peak: NDArray[np.int64]
-    centre: NDArray[np.float64]
-    total: NDArray[np.float64]
-    misfit: NDArray[np.float64]
-    region_moment: NDArray[np.float64]
-    on_rise: NDArray[np.int64]
-    latents: Mapping[str, NDArray[Any]]
-
-    @property
-    def silent(self) -> NDArray[np.bool_]:
-        """(n,) draws in which nothing is active."""
-        return np.asarray(self.peak < 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,12 +115,11 @@ class Posterior(ABC):
 
     def energy(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum squared moments of ``draws`` (D, S[, 3], R) A m over the window: (D, S) A² m²."""
-        functions = self.obs.time_basis.functions
-        n_times, r = functions.shape
-        # an orthogonal turn keeps squares: R numbers do for T samples
-        root = functions if n_times <= r else np.asarray(np.linalg.qr(functions, mode="r"))
-        along = (draws @ root.T) ** 2
-        return np.asarray(along.reshape(*draws.shape[:2], -1).sum(axis=2))
+        return DenseDraws(self.obs, draws).energy()
+
+    def draws(self, n: int, seed: int = 0) -> FieldDraws:
+        """Draw ``n`` times by ``seed``: the draws of ``sample``, as the family holds them."""
+        return DenseDraws(self.obs, self.sample(n, seed))
 
     def summarise(
         self,
@@ -191,22 +143,31 @@ class Posterior(ABC):
             raise InputError(f"draw at least once, not {n} times")
         size = int(np.prod(self.obs.leadfield.shape[1:])) * self.obs.n_functions
         chunk = int(np.clip(_NUMBERS // size, 1, _CHUNK))
-        starts = range(0, n, chunk)
-        seeds = np.random.SeedSequence(seed).generate_state(len(starts))
-        parts = [
-            self._drawn(min(chunk, n - first), int(own), share, parcellation)
-            for first, own in track(
-                zip(starts, seeds, strict=True), "drawing", len(starts), disable=not progress
-            )
-        ]
-        return _joined(parts)
+        counts = [min(chunk, n - first) for first in range(0, n, chunk)]
+        seeds = [int(own) for own in np.random.SeedSequence(seed).generate_state(len(counts))]
+        regions, together = parcellation or self._regions, self._together
+        parts = []
+        for first in track(range(0, len(counts), together), "drawing", disable=not progress):
+            rows = slice(first, first + together)
+            draws, latents = self._drawn(counts[rows], seeds[rows])
+            parts.append(sum_up(draws, regions, share, latents))
+        return Summary.joined(parts)
 
-    def _drawn(self, n: int, seed: int, share: float, parcellation: Parcellation | None) -> Summary:
-        return self.sum_up(self.sample(n, seed), share, parcellation, self.latents(n, seed))
+    @property
+    def _together(self) -> int:
+        """Sets of draws, each of a seed of its own, that are summed up at once."""
+        return 1
+
+    def _drawn(
+        self, counts: list[int], seeds: list[int]
+    ) -> tuple[FieldDraws, dict[str, NDArray[Any]]]:
+        """Draws and their latents: ``counts`` of them, of one seed each."""
+        (n,), (seed,) = counts, seeds
+        return self.draws(n, seed), self.latents(n, seed)
 
     def sum_up(
         self,
-        draws: NDArray[np.float64],
+        draws: NDArray[np.float64] | FieldDraws,
         share: float = ACTIVE_SHARE,
         parcellation: Parcellation | None = None,
         latents: Mapping[str, NDArray[Any]] | None = None,
@@ -215,76 +176,8 @@ class Posterior(ABC):
 
         ``share`` and ``parcellation`` as in ``summarise``; ``latents`` are (n,) each, by name.
         """
-        regions = parcellation or self._regions
-        energy = self.energy(draws)
-        densities = np.sqrt(energy) / self._source_areas
-        largest = densities.max(axis=1, keepdims=True)
-        loud = largest[:, 0] > 0
-        of_regions = (
-            np.zeros((len(draws), 0)) if regions is None else region_energy(energy, regions)
-        )
-        moment = self._moments_of(draws, regions)
-        size = self._sizes(moment)
-        return Summary(
-            of_regions,
-            active_regions(of_regions, share) if of_regions.size else of_regions > 0,
-            size[:, 1:],
-            (densities[loud] >= _HALF * largest[loud]).sum(axis=0) / max(int(loud.sum()), 1),
-            np.where(loud, densities.argmax(axis=1), -1),
-            self._centre(energy),
-            size[:, 0],
-            ((self.obs.values - self._explained_by(draws)) ** 2).sum(axis=(1, 2)),
-            moment[:, 1:],
-            self._on_rise(draws, loud),
-            latents or {},
-        )
-
-    def _centre(self, energy: NDArray[np.float64]) -> NDArray[np.float64]:
-        total = energy.sum(axis=1, keepdims=True)
-        places = energy @ self.obs.source_space.positions
-        return np.divide(places, total, out=np.full_like(places, np.nan), where=total > 0)
-
-    def _explained_by(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(D, n_eff, R) what draws look like in the assumed head."""
-        leadfield = self.obs.leadfield.reshape(self.obs.n_eff, -1)
-        return np.asarray(leadfield @ draws.reshape(len(draws), leadfield.shape[1], -1))
-
-    def _moments_of(
-        self, draws: NDArray[np.float64], regions: Parcellation | None
-    ) -> NDArray[np.float64]:
-        """(D, 1 + P[, 3], R) A m: the summed moment of all sources, and of each region's."""
-        labels = np.full(draws.shape[1], -1) if regions is None else regions.labels
-        n_regions = 0 if regions is None else len(regions.regions)
-        inside = np.flatnonzero(labels >= 0)
-        every = np.arange(len(labels))
-        rows, columns = np.r_[0 * every, 1 + labels[inside]], np.r_[every, inside]
-        gather = sp.csr_array((np.ones(len(rows)), (rows, columns)), (1 + n_regions, len(labels)))
-        summed = np.empty((len(draws), 1 + n_regions, *draws.shape[2:]))
-        for k, draw in enumerate(draws):
-            summed[k] = (gather @ draw.reshape(len(draw), -1)).reshape(-1, *draw.shape[1:])
-        return summed
-
-    def _sizes(self, moment: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(D, 1 + P) A m: largest size over time of moments (D, 1 + P[, 3], R)."""
-        course = moment @ self.obs.time_basis.functions.T
-        size = np.abs(course) if moment.ndim == 3 else np.linalg.norm(course, axis=2)
-        return np.asarray(size.max(axis=2))
-
-    def _on_rise(self, draws: NDArray[np.float64], loud: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """See ``Summary.on_rise``."""
-        rise = self.obs.rise
-        found = np.full((len(draws), 0 if rise is None else 2), -1)
-        for k, sample in enumerate(rise or ()):
-            now = draws @ self.obs.time_basis.functions[sample]
-            size = np.abs(now) if draws.ndim == 3 else np.linalg.norm(now, axis=2)
-            found[:, k] = np.where(loud, (size / self._source_areas).argmax(axis=1), -1)
-        return found
-
-    @property
-    def _source_areas(self) -> NDArray[np.float64]:
-        """(S,) m² of cortex; 1 for sources that are on none, whose moments then count as such."""
-        space = self.obs.source_space
-        return space.areas if space.mesh is not None else np.ones(space.n_sources)
+        held = draws if isinstance(draws, FieldDraws) else DenseDraws(self.obs, draws)
+        return sum_up(held, parcellation or self._regions, share, latents)
 
     @property
     def _regions(self) -> Parcellation | None:
@@ -359,25 +252,3 @@ class Posterior(ABC):
         draws = self.sample(n, seed)
         dims = ["source", "orient", "function"] if draws.ndim == 4 else ["source", "function"]
         return az.from_dict(posterior={"j": draws[None]}, dims={"j": dims})
-
-
-def _joined(parts: list[Summary]) -> Summary:
-    loud = np.array([int((part.peak >= 0).sum()) for part in parts])
-    share = loud / max(int(loud.sum()), 1)
-
-    def every(name: str) -> NDArray[Any]:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    return Summary(
-        every("region_energy"),
-        every("active"),
-        every("region_peak"),
-        np.sum([w * p.source_probability for w, p in zip(share, parts, strict=True)], axis=0),
-        every("peak"),
-        every("centre"),
-        every("total"),
-        every("misfit"),
-        every("region_moment"),
-        every("on_rise"),
-        {name: np.concatenate([part.latents[name] for part in parts]) for name in parts[0].latents},
-    )

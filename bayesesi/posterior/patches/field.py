@@ -1,4 +1,4 @@
-"""From amplitudes of sources to moments on the cortex, without holding what is zero."""
+"""From amplitudes of sources to their energy on the cortex."""
 
 from __future__ import annotations
 
@@ -35,19 +35,6 @@ def source_rows(problem: PatchLikelihood, states: PatchStates) -> sp.csr_array:
 def source_weights(problem: PatchLikelihood, states: PatchStates) -> NDArray[np.float64]:
     """Make the (D, K, S) weights of D ``states`` of ``problem``, dense."""
     return np.asarray(source_rows(problem, states).toarray().reshape(*states.used.shape, -1))
-
-
-def fields(
-    problem: PatchLikelihood, states: PatchStates, amplitude: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Compute (D, S, R) A m, or (D, S, 3, R), of D ``states`` of ``problem``.
-
-    ``amplitude`` is (D, K, d, R) A m. Three axes share a moment's variance, hence the root.
-    """
-    d = problem.n_axes
-    flat = amplitude.reshape(*amplitude.shape[:2], -1) / np.sqrt(d)
-    moments = np.swapaxes(source_weights(problem, states), 1, 2) @ flat
-    return moments if d == 1 else moments.reshape(*moments.shape[:2], 3, -1)
 
 
 def source_energy(

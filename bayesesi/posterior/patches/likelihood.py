@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesesi.anatomy import SourceSpace
 from bayesesi.errors import InputError, some
 from bayesesi.forward import LeadfieldBank
 from bayesesi.observation import Observation
@@ -146,15 +147,10 @@ class PatchLikelihood:
         k = self.n_slots
         return self.log_count - np.log([comb(k, n) for n in range(k + 1)])
 
-    @cached_property
+    @property
     def near(self) -> NDArray[np.bool_]:
         """(N, N) centres that are too near to each other to be in one event."""
-        from scipy.spatial.distance import cdist
-
-        positions = self.obs.source_space.positions[self.atoms.centres]
-        return np.asarray(
-            cdist(positions, positions) < self.prior.spec.count.min_distance_mm * 1e-3
-        )
+        return _near(self.obs.source_space, self.atoms, self.prior.spec.count.min_distance_mm)
 
     @cached_property
     def place(self) -> NDArray[np.float64]:
@@ -168,18 +164,22 @@ class PatchLikelihood:
         after the other, p(c_1) p(c_2 | c_1)... = prod_i w(c_i) / (1 - mass of what is near to the
         earlier ones); its mean over orders, by adding one source to every subset.
         """
+        keys, where = np.unique(np.where(used, centre, -1), axis=0, return_inverse=True)
+        return self._log_place(np.maximum(keys, 0), keys >= 0)[where.ravel()]
+
+    def _log_place(self, centre: NDArray[np.int64], used: NDArray[np.bool_]) -> NDArray[np.float64]:
         n_draws, n_slots = centre.shape
         weight = np.where(used, self.atoms.log_place[centre], 0.0).sum(axis=1)
-        taken = [np.zeros((n_draws, len(self.place)), bool)]
+        near = self.near[centre] & used[:, :, None]  # (D, K, N)
         free = [np.ones(n_draws)]
         ways = [np.ones(n_draws)]
         for subset in range(1, 2**n_slots):
             members = [k for k in range(n_slots) if subset >> k & 1]
-            last = members[-1]
-            rest = subset & ~(1 << last)
-            own = self.near[centre[:, last]] & used[:, last, None]
-            taken.append(taken[rest] | own)
-            free.append(1 - taken[-1] @ self.place)
+            taken = near[:, members[0]]
+            for k in members[1:]:
+                taken = taken | near[:, k]
+            # of all slots together nothing more is asked
+            free.append(1 - taken @ self.place if len(members) < n_slots else free[0])
             # a slot that is not used adds no way of its own
             each = [
                 np.where(used[:, k], ways[subset & ~(1 << k)] / free[subset & ~(1 << k)], 0.0)
@@ -260,6 +260,15 @@ def _variants(
     to_modes = bank.cortex_modes(level).T
     kinds = shape_variants(prior, atoms, extent, _N_VARIANTS)
     return np.stack([np.asarray(kind @ to_modes, np.float32) for kind in kinds])
+
+
+@lru_cache(maxsize=2)
+def _near(space: SourceSpace, atoms: Atoms, distance_mm: float) -> NDArray[np.bool_]:
+    """(N, N) for any recording."""
+    from scipy.spatial.distance import cdist
+
+    positions = space.positions[atoms.centres]
+    return np.asarray(cdist(positions, positions) < distance_mm * 1e-3)
 
 
 def _assumed(obs: Observation, atoms: Atoms) -> NDArray[np.float64]:

@@ -148,12 +148,36 @@ class Amplitudes:
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw amplitudes in the observation's time functions by ``rng``, (D, K, d, R) A m."""
-        tau2 = self.rest / rng.chisquare(NOISE_DOF + self.problem.n_numbers, len(self.rest))
-        z = np.sqrt(tau2)[:, None, None] * rng.standard_normal(self.match.shape)
+        return self.drawn(*self.noise(rng))
+
+    def noise(
+        self, rng: np.random.Generator, n: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Draw by ``rng`` what ``drawn`` needs of chance: (n,) chi² and (n, J, R) normal numbers.
+
+        ``n`` states, as many as there are if not given.
+        """
+        n = len(self.rest) if n is None else n
+        chi2 = rng.chisquare(NOISE_DOF + self.problem.n_numbers, n)
+        return chi2, rng.standard_normal((n, *self.match.shape[1:]))
+
+    def drawn(self, chi2: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Compute (D, K, d, R) A m: the amplitudes of (D,) ``chi2`` and (D, J, R) ``normal``."""
+        z = np.sqrt(self.rest / chi2)[:, None, None] * normal
         turned = self._out(self.shrunk * self.match + np.sqrt(self.shrunk) * z)
         return (turned @ self.problem.turn.T).reshape(
             *self.states.used.shape, self.problem.n_axes, -1
         )
+
+    def pick(self, rows: NDArray[np.int64]) -> Amplitudes:
+        """Take the law of the states ``rows`` (n,), without working it out again."""
+        picked = Amplitudes(self.problem, self.states[rows])
+        values, vectors = self._frame
+        known = {"_frame": (values[rows], vectors[rows])}
+        for name in ("match", "shrunk", "rest", "log_determinant", "log_likelihood"):
+            known[name] = getattr(self, name)[rows]
+        vars(picked).update(known)  # where a cached property keeps what it found
+        return picked
 
     @property
     def _axes_scale(self) -> NDArray[np.float64]:
