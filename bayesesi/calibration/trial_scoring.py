@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
@@ -28,6 +29,7 @@ from bayesesi.forward import HeadSetting
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary
 from bayesesi.posterior.conformity_scores import source_scores
+from bayesesi.posterior.draws import FieldDraws
 from bayesesi.simulator import Batch
 from bayesesi.trust.ood_features import OOD_FEATURES, ood_features
 
@@ -69,14 +71,14 @@ def trial_of(
     return Trials.of_arrays({name: np.asarray(value)[None] for name, value in row.items()})
 
 
-def scored(posterior: Posterior, seed: int) -> tuple[NDArray[np.float64], Summary]:
-    """Draw what scores and OOD features rest on, for a trial and a recording alike: (D, S, R) A m.
+def scored(posterior: Posterior, seed: int) -> tuple[FieldDraws, Summary]:
+    """Draw the D fields that scores and OOD features rest on, of a trial and a recording alike.
 
     Parameters
     ----------
     posterior : of one observation. seed : of its ``SCORE_DRAWS`` draws.
     """
-    draws = posterior.sample(SCORE_DRAWS, seed)
+    draws = posterior.draws(SCORE_DRAWS, seed)
     return draws, posterior.sum_up(draws)
 
 
@@ -155,8 +157,8 @@ def _said(posterior: Posterior, batch: Batch, k: int, seed: int) -> dict[str, An
     field = batch.field(k, obs.source_space.ico)
     coefficients = (field @ obs.time_basis.projector)[None]
     truth = posterior.sum_up(coefficients)
-    energy, true_energy = posterior.energy(draws), posterior.energy(coefficients)
-    explained = obs.leadfield @ draws
+    true_energy = posterior.energy(coefficients)
+    signs = ood_features(posterior, summary, draws.explained())
     return {
         "energy": summary.region_energy.astype(np.float32),
         "true_energy": truth.region_energy[0].astype(np.float32),
@@ -170,10 +172,10 @@ def _said(posterior: Posterior, batch: Batch, k: int, seed: int) -> dict[str, An
         "misfit": summary.misfit.astype(np.float32),
         "true_misfit": np.float32(truth.misfit[0]),
         "reference": _best_fit(obs).astype(np.float32),
-        **_selected(summary, energy, true_energy[0], rng),
+        **_selected(summary, draws, true_energy[0], rng),
         **_mapped(summary, truth, obs),
         "closed": _closed(draws, coefficients[0]),
-        "signs": np.array(list(ood_features(posterior, summary, explained).values()), np.float32),
+        "signs": np.array(list(signs.values()), np.float32),
         "null": np.float32(posterior.null_probability),
         "at_edge": np.float32(len(posterior.outside)),
     }
@@ -209,7 +211,7 @@ def _region_of(source: NDArray[np.int64], regions: Parcellation) -> NDArray[np.i
 
 def _selected(
     summary: Summary,
-    energy: NDArray[np.float64],
+    draws: FieldDraws,
     truth: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> dict[str, NDArray[np.float32]]:
@@ -218,7 +220,9 @@ def _selected(
     chosen = np.flatnonzero(summary.source_probability * (~summary.silent).mean() >= SELECTED)
     if len(chosen):
         chosen = rng.permutation(chosen)[:N_SELECTED]
-        pit[: len(chosen)] = randomised_ranks(truth[chosen], energy[:, chosen].T, rng)
+        energy = draws.energy()[:, chosen]
+        energy = energy.toarray() if sp.issparse(energy) else energy
+        pit[: len(chosen)] = randomised_ranks(truth[chosen], energy.T, rng)
     return {"source_pit": pit}
 
 
@@ -239,12 +243,16 @@ def _middles(n: int) -> NDArray[np.float64]:
     return (np.arange(n) + 0.5) / n
 
 
-def _closed(draws: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float32]:
+def _closed(draws: FieldDraws, truth: NDArray[np.float64]) -> NDArray[np.float32]:
     """(L,) share of coefficients within the closed central interval of each level."""
-    tails = np.array(CLOSED_LEVELS)
-    low, high = np.quantile(draws, [(1 - tails) / 2, (1 + tails) / 2], axis=0)
-    inside = (low <= truth) & (truth <= high)
-    return np.asarray(inside.mean(axis=(1, 2)), np.float32)
+    sources = draws.sources()
+    tails, held = np.array(CLOSED_LEVELS), truth[sources]
+    limits = [(1 - tails) / 2, (1 + tails) / 2]
+    low, high = np.quantile(draws.dense(sources), limits, axis=0)
+    inside = ((low <= held) & (held <= high)).sum(axis=(1, 2))
+    # where every draw is 0 so are both ends of every interval
+    elsewhere = np.count_nonzero(truth == 0) - np.count_nonzero(held == 0)
+    return np.asarray((inside + elsewhere) / truth.size, np.float32)
 
 
 def _best_fit(obs: Observation) -> NDArray[np.float64]:

@@ -193,7 +193,7 @@ def _infer(
         baseline=(None, 0) if entry.subtract_baseline else None,
         scale="unknown" if entry.unknown_scale else "known",
     )
-    result = infer(obs, chosen, level, draws, seed)
+    result = infer(obs, chosen, level=level, draws=draws, seed=seed)
     if entry.target and result.localisable:
         result = with_targets(result, [read_target(f"target={entry.target}")])
     return obs, result

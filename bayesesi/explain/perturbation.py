@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.calibration import scored
+from bayesesi.calibration import SCORE_DRAWS
 from bayesesi.errors import InputError
 from bayesesi.forward import Conductivities, HeadSetting
 from bayesesi.model import Model, load_model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior
+from bayesesi.posterior.draws import FieldDraws
 from bayesesi.spec import model_family
 from bayesesi.trust import at_even_odds
 
@@ -68,14 +69,19 @@ class Perturbation:
 
 
 def perturbations(
-    obs: Observation, model: Model, posterior: Posterior, seed: int = 0, progress: bool = False
+    obs: Observation,
+    model: Model,
+    posterior: Posterior,
+    seed: int = 0,
+    progress: bool = False,
+    draws: FieldDraws | None = None,
 ) -> tuple[Perturbation, ...]:
     """Run the model again with what the recording and the model allow to leave out or change.
 
     Parameters
     ----------
     obs : on a cortex. model : that answered. posterior : its answer. seed : of all draws.
-    progress : show a bar.
+    progress : show a bar. draws : ``posterior.draws(SCORE_DRAWS, seed)``, drawn if not given.
 
     Raises
     ------
@@ -86,14 +92,14 @@ def perturbations(
     if obs.source_space.mesh is None:
         raise InputError("what changes an answer is told by regions; these sources are on none")
     names = posterior.parcellation.names
-    base = _looked_at(posterior, seed)
+    base = _looked_at(posterior, draws or posterior.draws(SCORE_DRAWS, seed))
     first = int(base[0].argmax())
     found = []
     for kind, words, again, other in track(
         list(_reruns(obs, model)), "re-running", disable=not progress
     ):
         now = other.posterior(again, seed)
-        probability, centre = _looked_at(now, seed)
+        probability, centre = _looked_at(now, now.draws(SCORE_DRAWS, seed))
         most = int(np.abs(probability - base[0]).argmax())
         moved = float(1e3 * np.linalg.norm(centre - base[1]))
         found.append(
@@ -114,9 +120,11 @@ def perturbations(
     return tuple(found)
 
 
-def _looked_at(posterior: Posterior, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _looked_at(
+    posterior: Posterior, draws: FieldDraws
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(P,) probability of each region, (3,) m median middle of the activity."""
-    summary = scored(posterior, seed)[1]
+    summary = posterior.sum_up(draws)
     loud = summary.centre[~summary.silent]
     centre = np.median(loud, axis=0) if len(loud) else np.full(3, np.nan)
     return summary.active.mean(axis=0), centre

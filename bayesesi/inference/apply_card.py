@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import Parcellation, template_parcellation
-from bayesesi.calibration import CalibrationCard, card_of, scored
+from bayesesi.calibration import CalibrationCard, card_of
 from bayesesi.calibration.repair import LEAST_DRAWS
 from bayesesi.calibration.verdicts import SET_LEVEL
 from bayesesi.conformal import Cell, Guarantee, RegionSet
@@ -22,6 +22,7 @@ from bayesesi.model import Model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary
 from bayesesi.posterior.conformity_scores import region_scores, source_scores
+from bayesesi.posterior.draws import FieldDraws
 from bayesesi.trust import standard_verdict
 from bayesesi.trust.ood_features import ood_features
 
@@ -37,7 +38,6 @@ class CardReading:
         average over cases. set_share : of the cortex, of the set that verdicts look at, whatever
         was asked for. unusual, odd : p-value and words, see ``trust.VerdictInputs``. off : a
         sentence where the model's own probabilities were measured to be off, else empty.
-    explained : (D, n_eff, R) by the draws that all this rests on.
     """
 
     about: dict[str, Any]
@@ -48,7 +48,6 @@ class CardReading:
     off: str = ""
     odd: tuple[str, ...] = ()
     mask: NDArray[np.bool_] | None = field(default=None, repr=False)
-    explained: NDArray[np.float64] | None = field(default=None, repr=False)
     _inside: NDArray[np.bool_] | None = field(default=None, repr=False)
     _probability: NDArray[np.float64] | None = field(default=None, repr=False)
 
@@ -86,22 +85,27 @@ class CardReading:
 
 
 def apply_card(
-    posterior: Posterior, model: Model, level: float, seed: int = 0, guarantee: Guarantee = "every"
+    posterior: Posterior,
+    model: Model,
+    level: float,
+    seed: int,
+    guarantee: Guarantee,
+    draws: FieldDraws,
 ) -> CardReading:
     """Apply the model's card to its posterior.
 
     Parameters
     ----------
     posterior : of the recording. model : whose card is read. level : of the set, 0.5 to 0.99.
-    seed : of draws and ties. guarantee : ``"every"``, ``"peak"`` or ``"recall"``.
+    seed : of ties. guarantee : ``"every"``, ``"peak"`` or ``"recall"``.
+    draws : ``posterior.draws(SCORE_DRAWS, seed)``.
     """
     obs, card = posterior.obs, card_of(model)
     why = _why_not(obs, model, card)
     if why or card is None:
         return CardReading({"why_not": why})
-    draws, summary = scored(posterior, seed)
-    explained = obs.leadfield @ draws
-    found = ood_features(posterior, summary, explained)
+    summary = posterior.sum_up(draws)
+    found = ood_features(posterior, summary, draws.explained())
     signs = np.array(list(found.values()))
     regions = template_parcellation(4)
     scores = region_scores(summary.region_energy, regions)
@@ -146,7 +150,6 @@ def apply_card(
         _off(card),
         card.usual.odd(signs),
         _mask(card, summary, obs, level, cell, lot),
-        explained,
         inside,
         summary.active.mean(axis=0),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from datetime import UTC, datetime
 from numbers import Integral, Real
@@ -15,7 +16,7 @@ from bayesesi.anatomy import Parcellation
 from bayesesi.calibration import SCORE_DRAWS
 from bayesesi.conformal import GUARANTEES, Guarantee
 from bayesesi.errors import InputError, some
-from bayesesi.inference.apply_card import apply_card
+from bayesesi.inference.apply_card import CardReading, apply_card
 from bayesesi.inference.groups import (
     courses_group,
     kept_text,
@@ -38,9 +39,14 @@ LEVELS, DRAWS = (0.5, 0.99), (20, 100_000)
 _ALTERNATIVES = 10
 
 
+#: What ``infer`` took by position before its options were keywords, in their order.
+_OPTIONS = ("level", "draws", "seed", "progress", "compare", "guarantee", "sensitivity")
+
+
 def infer(
     obs: Observation,
     model: Model | str,
+    *options: Any,
     level: float = 0.9,
     draws: int = 1000,
     seed: int = 0,
@@ -55,6 +61,7 @@ def infer(
     ----------
     obs : of ``observe``.
     model : or its name, see ``load_model``.
+    options : what follows, by position; deprecated.
     level : of credible sets and intervals, .5 to .99.
     draws : of the posterior, 20 to 100,000; probabilities are shares of them.
     seed : the same one gives the same result.
@@ -77,6 +84,39 @@ def infer(
     ------
     InputError : numbers outside their range, and what the model does not take.
     """
+    keywords = dict(
+        zip(_OPTIONS, (level, draws, seed, progress, compare, guarantee, sensitivity), strict=True)
+    )
+    return _infer(obs, model, **(keywords | _by_position(options)))
+
+
+def _by_position(options: tuple[Any, ...]) -> dict[str, Any]:
+    """Name options that were given by position, and warn of it."""
+    if not options:
+        return {}
+    if len(options) > len(_OPTIONS):
+        raise InputError(f"infer has the options {', '.join(_OPTIONS)}, not {len(options)}")
+    named = dict(zip(_OPTIONS, options, strict=False))
+    warnings.warn(
+        f"name the options of infer: {', '.join(f'{name}=' for name in named)} "
+        "(the next version takes no option by position)",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return named
+
+
+def _infer(
+    obs: Observation,
+    model: Model | str,
+    level: float,
+    draws: int,
+    seed: int,
+    progress: bool,
+    compare: bool,
+    guarantee: Guarantee,
+    sensitivity: bool,
+) -> Result:
     if not isinstance(obs, Observation):
         raise InputError(
             f"infer() expects an Observation (see observe()), got {type(obs).__name__}"
@@ -90,8 +130,38 @@ def infer(
             "noise covariance is almost zero; check the recording with `bayesesi observe`"
         )
     summary = posterior.summarise(draws, seed, progress=progress)
-    earned = apply_card(posterior, model, level, seed, guarantee)
-    trust = assess(
+    # one set of draws for the card, for channels that are left out and for what is perturbed
+    few = posterior.draws(SCORE_DRAWS, seed)
+    earned = apply_card(posterior, model, level, seed, guarantee, few)
+    trust = _trust(posterior, model, earned)
+    explained = posterior.explained()
+    groups = {
+        "posterior": posterior_group(summary, posterior, trust),
+        "recording": recording_group(obs, explained),
+        "observed_data": observed_group(obs, explained),
+    }
+    about = _about(obs, model, posterior, trust, explained)
+    about |= {"level": float(level), "n_draws": int(draws), "seed": int(seed)}
+    about["calibration"] = earned.about
+    about["foreseen"] = _foreseen(obs, model, few.explained(), seed, trials=sensitivity)
+    if compare:
+        from bayesesi.posterior import compare_priors
+
+        about["evidence"] = compare_priors(obs, seed=seed).to_dict()
+    if trust.verdict is not Verdict.ABSTAIN:
+        _localise(groups, about, posterior, summary, level, earned)
+        if obs.source_space.mesh is not None and sensitivity:
+            from bayesesi.explain.perturbation import perturbations
+
+            found = perturbations(obs, model, posterior, seed, progress, few)
+            about["sensitivity"] = [change.to_dict() for change in found]
+    return _result(groups, about)
+
+
+def _trust(posterior: Posterior, model: Model, earned: CardReading) -> Trust:
+    """The verdict, from what was measured and what the card says."""
+    obs = posterior.obs
+    return assess(
         VerdictInputs(
             null=at_even_odds(posterior.null_probability, model.prior_null),
             r_hat=posterior.r_hat,
@@ -105,49 +175,34 @@ def infer(
             eeg=not isinstance(model, LearnedModel) or set(obs.sensors.kinds) == {"eeg"},
         )
     )
-    explained = posterior.explained()
-    groups = {
-        "posterior": posterior_group(summary, posterior, trust),
-        "recording": recording_group(obs, explained),
-        "observed_data": observed_group(obs, explained),
-    }
-    about = _about(obs, model, posterior, trust, explained)
-    about |= {"level": float(level), "n_draws": int(draws), "seed": int(seed)}
-    about["calibration"] = earned.about
-    by_draws = earned.explained
-    if by_draws is None:
-        by_draws = _explained_by_draws(posterior, seed)
-    about["foreseen"] = _foreseen(obs, model, by_draws, seed, trials=sensitivity)
-    if compare:
-        from bayesesi.posterior import compare_priors
 
-        about["evidence"] = compare_priors(obs, seed=seed).to_dict()
-    if trust.verdict is not Verdict.ABSTAIN:
-        maps = maps_group(posterior, summary, level)
-        if earned.mask is not None:
-            maps.variables["conformal_mask"] = (
-                "source",
-                earned.mask.astype(np.int8),
-                {"units": "1"},
-            )
-        groups["maps"] = maps
-        credible: dict[str, Any] = {"level": float(level), **_peak_area(obs, maps)}
-        about |= {"credible": credible, "alternatives": [], **posterior.findings(level)}
-        if obs.source_space.mesh is not None:
-            regions = posterior.parcellation
-            inside = credible_regions(summary, level)
-            groups["regions"] = regions_group(regions, summary, inside, level, earned)
-            groups["courses"] = courses_group(obs, regions, summary, level)
-            about["rise"] = _rise(obs, regions, summary, level)
-            about["region_set"] = earned.set_about()
-            credible |= _set_area(regions, inside)
-            about["alternatives"] = _alternatives(regions, summary)
-            if sensitivity:
-                from bayesesi.explain.perturbation import perturbations
 
-                found = perturbations(obs, model, posterior, seed, progress)
-                about["sensitivity"] = [change.to_dict() for change in found]
-    return _result(groups, about)
+def _localise(
+    groups: dict[str, Group],
+    about: dict[str, Any],
+    posterior: Posterior,
+    summary: Summary,
+    level: float,
+    earned: CardReading,
+) -> None:
+    """Add maps and regions, of what is localised."""
+    obs = posterior.obs
+    maps = maps_group(posterior, summary, level)
+    if earned.mask is not None:
+        maps.variables["conformal_mask"] = ("source", earned.mask.astype(np.int8), {"units": "1"})
+    groups["maps"] = maps
+    credible: dict[str, Any] = {"level": float(level), **_peak_area(obs, maps)}
+    about |= {"credible": credible, "alternatives": [], **posterior.findings(level)}
+    if obs.source_space.mesh is None:
+        return
+    regions = posterior.parcellation
+    inside = credible_regions(summary, level)
+    groups["regions"] = regions_group(regions, summary, inside, level, earned)
+    groups["courses"] = courses_group(obs, regions, summary, level)
+    about["rise"] = _rise(obs, regions, summary, level)
+    about["region_set"] = earned.set_about()
+    credible |= _set_area(regions, inside)
+    about["alternatives"] = _alternatives(regions, summary)
 
 
 def _own_head(obs: Observation) -> str:
@@ -172,16 +227,10 @@ def _foreseen(
     halves = obs.halves() if trials else ()
     if halves:
         half = model.posterior(halves[0], seed)
-        found = held_out_trials(halves[0], halves[1], _explained_by_draws(half, seed))
+        explained = half.draws(SCORE_DRAWS, seed).explained()
+        found = held_out_trials(halves[0], halves[1], explained)
         table["trials"] = {"each": int(halves[0].recording.nave), **_covered(found)}
     return table
-
-
-def _explained_by_draws(posterior: Posterior, seed: int) -> NDArray[np.float64]:
-    """(D, n_eff, R)"""
-    leadfield = posterior.obs.leadfield.reshape(posterior.obs.n_eff, -1)
-    draws = posterior.sample(SCORE_DRAWS, seed)
-    return np.asarray(leadfield @ draws.reshape(len(draws), leadfield.shape[1], -1))
 
 
 def _covered(found: PredictiveCheck) -> dict[str, Any]:

@@ -28,8 +28,12 @@ class FieldDraws(ABC):
         """D."""
 
     @abstractmethod
-    def dense(self) -> NDArray[np.float64]:
-        """Return every number, (D, S[, 3], R) A m."""
+    def sources(self) -> NDArray[np.int64]:
+        """List the (n,) sources, rising, beyond which every draw is 0."""
+
+    @abstractmethod
+    def dense(self, sources: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """Return every number, (D, S[, 3], R) A m, or those of the (n,) ``sources``, rising."""
 
     @abstractmethod
     def energy(self) -> PerSource:
@@ -76,8 +80,11 @@ class DenseDraws(FieldDraws):
     def __len__(self) -> int:
         return len(self.values)
 
-    def dense(self) -> NDArray[np.float64]:
-        return self.values
+    def sources(self) -> NDArray[np.int64]:
+        return np.arange(self.values.shape[1])
+
+    def dense(self, sources: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        return self.values if sources is None else self.values[:, sources]
 
     def energy(self) -> NDArray[np.float64]:
         along = self._along(self.values)
@@ -127,9 +134,15 @@ class SparseDraws(FieldDraws):
         """(n,) which draw each number is of."""
         return np.repeat(np.arange(len(self)), np.diff(self.first))
 
-    def dense(self) -> NDArray[np.float64]:
-        out = np.zeros((len(self), *self.obs.leadfield.shape[1:], self.values.shape[-1]))
-        out[self.draw, self.source] = self.values
+    def sources(self) -> NDArray[np.int64]:
+        return np.unique(self.source)
+
+    def dense(self, sources: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        every = np.arange(self.obs.leadfield.shape[1]) if sources is None else sources
+        place = np.searchsorted(every, self.source)
+        inside = np.flatnonzero(every[place.clip(max=len(every) - 1)] == self.source)
+        out = np.zeros((len(self), len(every), *self.values.shape[1:]))
+        out[self.draw[inside], place[inside]] = self.values[inside]
         return out
 
     def energy(self) -> sp.csr_array:

@@ -133,6 +133,6 @@ def test_signs_tell_a_permuted_recording(simulation: Simulation) -> None:
 def test_signs_have_their_names_and_are_numbers(simulation: Simulation) -> None:
     posterior = gaussian_posterior(simulation.observation(0), "smooth")
     draws, summary = scored(posterior, 0)
-    found = ood_features(posterior, summary, posterior.obs.leadfield @ draws)
+    found = ood_features(posterior, summary, draws.explained())
     assert tuple(found) == OOD_FEATURES
     assert np.isfinite(list(found.values())).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import permutations
 from typing import Any
@@ -25,6 +25,7 @@ from bayesesi.features import (
 )
 from bayesesi.observation import Observation
 from bayesesi.posterior.patches import (
+    NOISE_DOF,
     Amplitudes,
     Atoms,
     PatchLikelihood,
@@ -83,6 +84,18 @@ class AtomInputs:
             known if obs.scale_known else SizePrior.unknown(),
         )
 
+    @cached_property
+    def alone(self) -> ScanInputs:
+        """The observation, no source given."""
+        with torch.inference_mode():
+            return self.scene(np.zeros((1, 0), np.int64))
+
+    @cached_property
+    def first(self) -> NDArray[np.float64]:
+        """(1 + E N,) log q(none or an atom | no source)."""
+        with torch.inference_mode():
+            return self._read(self.alone, 0)[0]
+
     def next(self, events: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
         """Compute rows, and (rows, 1 + E N) log q(none or an atom | the atoms of each row).
 
@@ -90,10 +103,13 @@ class AtomInputs:
         ----------
         events : (U, J) atoms that are given.
         """
+        if not events.shape[1]:
+            yield slice(0, 1), self.first[None]
+            return
         with torch.inference_mode():
             for first in range(0, len(events), _CHUNK):
                 rows = slice(first, min(first + _CHUNK, len(events)))
-                yield rows, self._of(events[rows])
+                yield rows, self._read(self.scene(events[rows]), events.shape[1])
 
     def scene(self, events: NDArray[np.int64]) -> ScanInputs:
         """Make U scenes of the observation, with the atoms of each row given.
@@ -107,9 +123,9 @@ class AtomInputs:
         values = self.values.expand(len(events), -1, -1)
         return self.forward.scene(values, self.window, self.size, prefix)
 
-    def _of(self, events: NDArray[np.int64]) -> NDArray[np.float64]:
-        scene = self.scene(events)
-        given = torch.full((len(events),), events.shape[1])
+    def _read(self, scene: ScanInputs, n_given: int) -> NDArray[np.float64]:
+        """(U, 1 + E N) log q of scenes that are given as many atoms each."""
+        given = torch.full((len(scene.nothing),), n_given)
         place = self.forward.log_place
         log_q = self.estimator(scene, torch.from_numpy(self.atoms.centres), place, given)
         return np.asarray(log_q.double().log_softmax(1).numpy())
@@ -163,12 +179,12 @@ class AtomPosterior(StatePosterior):
     def outside(self) -> tuple[str, ...]:
         if self.support is None:
             return ()
-        return self.support.outside(self.sight.scene(np.zeros((1, 0), np.int64)).context[0])
+        return self.support.outside(self.sight.alone.context[0])
 
-    @cached_property
+    @property
     def first(self) -> NDArray[np.float64]:
         """(1 + E N,) log probabilities of nothing and of each atom as the strongest source."""
-        return next(self.sight.next(np.zeros((1, 0), np.int64)))[1][0]
+        return self.sight.first
 
     @property
     def null_probability(self) -> float:
@@ -314,17 +330,19 @@ def _draw_sizes(
 
 
 def _log_sizes(problem: PatchLikelihood, states: PatchStates, slot: int) -> NDArray[np.float64]:
-    """(D, M) log-likelihood of each size of a slot's source."""
-    each = []
-    for m in range(len(problem.sizes)):
-        trial = PatchStates(
-            states.head,
-            states.used,
-            states.centre,
-            states.extent,
-            states.size.copy(),
-            states.seen,
-        )
-        trial.size[:, slot] = m
-        each.append(Amplitudes(problem, trial).log_likelihood)
-    return np.stack(each, axis=1)
+    """(D, M) log-likelihood of each size of a slot's source, in the frame of the others; see
+    ``patches.scan``."""
+    used = states.used.copy()
+    used[:, slot] = False
+    others = Amplitudes(problem, replace(states, used=used))
+    seen = problem.topographies[states.head, states.extent[:, slot], states.centre[:, slot], 0]
+    across = (others.basis @ seen[:, :, None])[..., 0]  # (D, J)
+    gain = (seen**2).sum(axis=1)[:, None] - ((across**2)[:, None] @ others.shrunk)[:, 0]  # (D, R)
+    spoken = (across[:, None] @ (others.shrunk * others.match))[:, 0]
+    match = seen @ problem.turned - spoken
+    u = problem.sizes[:, None] ** 2 * problem.variance  # (M, R)
+    grown = 1 + u * gain[:, None]  # (D, M, R)
+    det = others.log_determinant[:, None] + np.log(grown).sum(axis=2)
+    rest = others.rest[:, None] - (u * match[:, None] ** 2 / grown).sum(axis=2)
+    dof = NOISE_DOF + problem.n_numbers
+    return np.asarray(-0.5 * det - 0.5 * dof * np.log(rest))
