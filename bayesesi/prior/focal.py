@@ -213,25 +213,23 @@ class PatchPrior(FocalPrior):
             "edge": pyro.sample("edge", waves),
         }
 
-    @cached_property
-    def _distances(self) -> sp.csr_array:
-        reach = _REACH * self.spec.extent_mm.bounds[1] * 1e-3
-        return self.source_space.neighbourhood(max(reach, _SHARED), progress=True)
-
     def shapes(self, sites: dict[str, NDArray[Any]]) -> sp.csr_array:
         centre, extent = sites["centre"].astype(int), sites["extent_mm"].astype(float) * 1e-3
-        rows = sp.csr_array(self._distances[centre])
+        reach = max(_REACH * self.spec.extent_mm.bounds[1] * 1e-3, _SHARED)
+        rows = self.source_space.near(centre, reach, progress=True)
         owner = np.repeat(np.arange(len(centre)), np.diff(rows.indptr))
         near = rows.data <= _REACH * extent[owner]
         owner, source = owner[near], rows.indices[near]
         ratio = rows.data[near] / extent[owner]
-        positions = self.source_space.positions
-        offset = positions[source] - positions[centre][owner]
-        edge = sites["edge"].astype(float)[owner]
-        wave = np.sin(np.einsum("ij,ij->i", offset, edge) / extent[owner])
         kind = sites["profile"].astype(int)[owner]
-        disc = np.where(kind == 2, ratio * (1 + 0.35 * wave), ratio) <= 2
-        height = np.where(kind == 0, np.exp(-0.5 * ratio**2), disc.astype(float))
+        ragged = np.flatnonzero(kind == 2)
+        positions, whose = self.source_space.positions, owner[ragged]
+        offset = positions[source[ragged]] - positions[centre][whose]
+        edge = sites["edge"].astype(float)[whose]
+        wave = np.sin(np.einsum("ij,ij->i", offset, edge) / extent[whose])
+        edge_ratio = ratio.copy()
+        edge_ratio[ragged] *= 1 + 0.35 * wave
+        height = np.where(kind == 0, np.exp(-0.5 * ratio**2), edge_ratio <= 2)
         height = np.where(ratio == 0, np.maximum(height, 1.0), height)
         weight = height * self.source_space.areas[source]
         return rows_that_sum_to_one(weight, owner, source, rows.shape)

@@ -10,6 +10,7 @@ import mne
 import nibabel.freesurfer as nfs
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import trimesh
 from numpy.typing import NDArray
 
@@ -33,6 +34,7 @@ from bayesesi.anatomy import (
     template_surfaces,
     template_volume,
 )
+from bayesesi.anatomy.geodesic_rows import packed, shipped_rows, unpacked
 from bayesesi.anatomy.surfaces import contains, icosphere
 from bayesesi.anatomy.template import (
     head_to_mri,
@@ -190,7 +192,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_neighbourhood_holds_the_rows_of_geodesic(cache: Path) -> None:
-    space, radius = template_source_space(1), 0.06
+    space, radius = replace(template_source_space(1)), 0.06
     near, rows = space.neighbourhood(radius), space.geodesic(np.arange(space.n_sources))
     stored = np.zeros(near.shape, bool)
     stored[near.tocoo().coords] = True
@@ -203,7 +205,7 @@ def test_neighbourhood_holds_the_rows_of_geodesic(cache: Path) -> None:
 
 
 def test_neighbourhood_comes_from_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    space = template_source_space(1)
+    space = replace(template_source_space(1))
     first = space.neighbourhood(0.03)
     assert len(list(cache.glob("geodesic-*.safetensors"))) == 1
     wider = space.neighbourhood(0.06)
@@ -213,7 +215,7 @@ def test_neighbourhood_comes_from_the_cache(cache: Path, monkeypatch: pytest.Mon
         raise AssertionError("computed again")
 
     monkeypatch.setattr(CorticalMesh, "geodesic_from", refuse)
-    again = space.neighbourhood(0.03)
+    again = replace(space).neighbourhood(0.03)
     for name in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(getattr(again, name), getattr(first, name))
     with pytest.raises(AssertionError, match="computed again"):
@@ -230,7 +232,7 @@ def test_a_damaged_cache_entry_is_computed_anew(
     (entry,) = cache.glob("*.safetensors")
     sound = entry.read_bytes()
     entry.write_bytes(damage(sound))
-    again = space.neighbourhood(0.05)
+    again = replace(space).neighbourhood(0.05)
     np.testing.assert_array_equal(again.toarray(), first.toarray())
     assert entry.read_bytes() == sound, "the entry was not repaired"
 
@@ -242,6 +244,70 @@ def test_a_cache_that_cannot_be_written_is_no_error(
     monkeypatch.setenv("BAYESESI_CACHE", str(tmp_path / "file" / "folder"))
     mesh = spheres_mesh(42)
     assert SourceSpace.on_mesh(mesh, np.arange(5)).neighbourhood(0.05).nnz >= 5
+
+
+def test_only_the_rows_that_are_asked_for_are_computed(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And are kept: in part files, and in one file when all are there."""
+    space, computed = replace(template_source_space(2)), []
+    whole = space.neighbourhood(0.05).toarray()
+    for entry in cache.glob("geodesic-*"):
+        entry.unlink()
+    compute = CorticalMesh.geodesic_from
+
+    def counted(mesh: CorticalMesh, vertex: int) -> NDArray[np.float64]:
+        computed.append(vertex)
+        return compute(mesh, vertex)
+
+    monkeypatch.setattr(CorticalMesh, "geodesic_from", counted)
+    for start in range(0, space.n_sources, 10):  # processes that know what others left
+        asked = np.r_[np.arange(start, min(start + 10, space.n_sources)), 0]
+        rows = replace(space).near(asked, 0.05).toarray()
+        np.testing.assert_array_equal(rows, whole[asked])
+    assert len(computed) == space.n_sources
+    assert len(list(cache.glob("geodesic-*"))) == 1
+
+
+def test_shipped_distances_are_those_that_are_computed() -> None:
+    """Of eight sources; to 1e-6, as another processor may round otherwise."""
+    space = template_source_space(4)
+    sources = np.arange(7, space.n_sources, 700)
+    shipped, rows = shipped_rows(space, 0.06), space.geodesic(sources)
+    assert shipped is not None
+    near = rows <= 0.06
+    np.testing.assert_allclose(shipped[sources].toarray()[near], rows[near], rtol=1e-6)
+    assert shipped[sources].nnz == near.sum()
+    narrow = shipped_rows(space, 0.03)
+    assert narrow is not None
+    assert narrow.nnz == (shipped.data <= 0.03).sum()
+    assert narrow.data.max() <= 0.03
+    assert (narrow.toarray() == np.where(shipped.toarray() <= 0.03, shipped.toarray(), 0)).all()
+
+
+def test_distances_of_another_cortex_are_not_the_shipped_ones() -> None:
+    """The twin: one vertex moved by ten micrometres."""
+    space = template_source_space(4)
+    assert shipped_rows(template_source_space(3), 0.06) is None
+    assert shipped_rows(space, 0.061) is None
+    moved = space.cortex.positions.copy()
+    moved[100, 0] += 1e-5
+    other = replace(space, mesh=replace(space.cortex, positions=moved))
+    assert shipped_rows(other, 0.06) is None
+
+
+def test_packed_distances_come_back_bit_by_bit() -> None:
+    rng = np.random.default_rng(0)
+    near = rng.random((12, 12)) < 0.4
+    near &= np.arange(12)[:, None] // 6 == np.arange(12) // 6
+    np.fill_diagonal(near, True)
+    distance = rng.uniform(2**-10, 2**-4, (12, 12)).astype(np.float32)
+    owner, column = np.nonzero(near)
+    data = np.where(owner == column, np.float32(0), distance[owner, column])
+    rows = sp.csr_array((data, column, np.r_[0, np.cumsum(near.sum(axis=1))]), (12, 12))
+    again = unpacked(packed(rows))
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(rows, name))
 
 
 # ---- parcellations
