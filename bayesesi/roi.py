@@ -147,8 +147,8 @@ def target_label(name: str, path: str | Path) -> Target:
         first = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
     except Exception as error:  # MNE raises many kinds for foreign files
         raise InputError(
-            f"{some([name])}: {path.name[:80]} is no readable label ({type(error).__name__}); its "
-            "name ends in -lh.label or -rh.label"
+            f"{some([name])}: {path.name[:80]} is not a readable label ({type(error).__name__}); "
+            "its name ends in -lh.label or -rh.label"
         ) from error
     of = first.partition("from subject")[2].split()
     if of and not of[0].startswith(SUBJECT) and not of[0].startswith("vox2ras"):
@@ -186,7 +186,7 @@ def existing(path: str | Path, what: str, name: str = "") -> Path:
     except OSError:  # a name that is too long
         there = False
     if not there:
-        raise InputError(f"{_of(path, name)} is no file; give {what}")
+        raise InputError(f"{_of(path, name)} is not a file; give {what}")
     return path
 
 
@@ -250,7 +250,7 @@ def read_image(
         raise
     except Exception as error:  # nibabel and zlib raise many kinds for foreign files
         raise InputError(
-            f"{of} is no readable NIfTI image ({type(error).__name__}); give one in MNI152"
+            f"{of} is not a readable NIfTI image ({type(error).__name__}); give one in MNI152"
         ) from error
     finally:
         quiet.setLevel(level)
@@ -295,7 +295,7 @@ def with_targets(result: Result, targets: Sequence[Target]) -> Result:
     places = np.asarray(maps["position"].values, float)
     weight = np.asarray(maps["peak_probability"].values, float)
     if not (np.isfinite(weight).all() and weight.sum() > 0):
-        raise InputError("the result says nothing of where the peak is; infer again")
+        raise InputError("the result does not contain the location of the peak; infer again")
     found = [_distance(target, places, weight, result.level) for target in targets]
     return result.with_about("targets", found)
 

@@ -95,7 +95,8 @@ class Region:
         stem, _, hemi = name.rpartition("-")
         if stem not in _PLACES or hemi not in ("lh", "rh"):
             raise InputError(
-                f"{name!r} is no Desikan-Killiany region; allowed are names such as {REGIONS[0]!r}"
+                f"{name!r} is not a Desikan-Killiany region; allowed are names such as "
+                f"{REGIONS[0]!r}"
             )
         return cls(name, "left" if hemi == "lh" else "right", *_PLACES[stem])
 
@@ -231,7 +232,7 @@ def read_annotation(
             index, _, words = read_annot(path)
         except Exception as error:  # nibabel raises many kinds for foreign files
             raise InputError(
-                f"{Path(path).name} is no readable annotation ({type(error).__name__}); give a "
+                f"{Path(path).name} is not a readable annotation ({type(error).__name__}); give a "
                 "FreeSurfer .aparc.annot file"
             ) from error
         if len(index) != size:

@@ -108,13 +108,13 @@ def read_partition(path: str | Path) -> NDArray[np.int64]:
         cells = np.asarray(loadmat(path, variable_names=["rm"])["rm"]).ravel()
     except Exception as error:  # scipy raises many kinds for foreign files
         raise InputError(
-            f"{path.name} is no partition; give a .mat file with one parcel a vertex, as rm"
+            f"{path.name} is not a partition; give a .mat file with one parcel a vertex, as rm"
         ) from error
     n_vertices = template_mesh().n_vertices
     whole = cells.dtype.kind in "iuf" and len(cells) == n_vertices
     if not (whole and (cells == np.round(cells)).all() and cells.min() >= 0):
         raise InputError(
-            f"{path.name}: rm must hold a whole number from 0 for each of {n_vertices} vertices"
+            f"{path.name}: rm must contain an integer from 0 for each of {n_vertices} vertices"
         )
     outside = template_parcellation(5).labels < 0
     return np.where(outside, -1, cells.astype(np.int64))

@@ -48,7 +48,7 @@ def lcmv(obs: Observation, reg: float = 0.05) -> NDArray[np.float64]:
 
     if obs.n_functions < 2:
         raise InputError(
-            "a beamformer takes the covariance of the data from several functions of time, and "
+            "a beamformer takes the covariance of the data from several time functions, and "
             "this observation has one: observe a longer window, or scan with rap_music"
         )
     reg = _positive(reg, "reg, a share of the mean power of a channel,")
@@ -167,7 +167,7 @@ def rap_music(obs: Observation, n_dipoles: int | None = None) -> NDArray[np.floa
     count = signal_rank(obs) if n_dipoles is None else int(n_dipoles)
     if not 1 <= count <= min(obs.n_functions, obs.n_eff):
         raise InputError(
-            f"MUSIC finds one dipole to as many as there are functions of time, here "
+            f"MUSIC finds one dipole to as many as there are time functions, here "
             f"{obs.n_functions}, not {count}; observe a longer window for more"
         )
     problem = whitened_problem(obs)

@@ -75,7 +75,7 @@ def answer_of(found: Any, obs: Observation, seed: int, sizes: bool = False) -> A
     if values.shape == (regions,) and regions:
         return Answer(None, None, None, values, None)
     raise InputError(
-        f"a method answers a posterior, {SCORE_DRAWS} draws or more of shape {field}, moments "
+        f"a method returns a posterior, {SCORE_DRAWS} draws or more of shape {field}, moments "
         f"{field}, a map {field[:1]} or scores ({regions},), not an array {values.shape}"
     )
 
@@ -103,7 +103,9 @@ def _finite(found: Any) -> NDArray[np.float64]:
     try:
         values = np.asarray(found, float)
     except (TypeError, ValueError) as error:
-        raise InputError(f"an answer is an array of numbers, not {type(found).__name__}") from error
+        raise InputError(
+            f"a method must return an array of numbers, got {type(found).__name__}"
+        ) from error
     if not np.isfinite(values).all():
-        raise InputError(f"{int((~np.isfinite(values)).sum())} numbers of it are not finite")
+        raise InputError(f"{int((~np.isfinite(values)).sum())} of its values are not finite")
     return values

@@ -242,7 +242,7 @@ class Baseline:
 
         Raises
         ------
-        InputError : too few functions of time, a setting that is not allowed.
+        InputError : too few time functions, a setting that is not allowed.
         """
         return self.solve(obs, setting)
 

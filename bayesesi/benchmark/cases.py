@@ -81,7 +81,7 @@ class Condition:
     def spec(self) -> SimulatorSpec | VolumeFrameSpec:
         spec = read_spec(self.simulator)
         if not isinstance(spec, _SPECS):
-            raise InputError(f"{self.simulator!r} is no simulator; a benchmark needs one")
+            raise InputError(f"{self.simulator!r} is not a simulator; give one")
         if isinstance(spec, VolumeFrameSpec):
             changed: dict[str, Any] = {}
             if self.snr_db is not None:

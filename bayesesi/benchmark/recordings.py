@@ -184,7 +184,7 @@ def _mat(path: Path, key: str) -> NDArray[Any]:
     except KeyError as error:
         raise InputError(f"{path.name} holds no {key}; take the file as it is published") from error
     except Exception as error:  # a file from anywhere fails in any way
-        raise InputError(f"{path.name} is no readable MATLAB file; fetch it again") from error
+        raise InputError(f"{path.name} is not a readable MATLAB file; fetch it again") from error
 
 
 def _seizure_case(folder: Path, level: int) -> Case:

@@ -103,12 +103,12 @@ def run_benchmark(
         raise InputError(f"a benchmark is of one case or more, not {min(sizes.values())}")
     if task.places_only:
         if n is not None or n_slow is not None:
-            raise InputError("a recording is one case: leave -n and --n-slow off")
+            raise InputError("a recording is one case: omit -n and --n-slow")
         sizes = dict.fromkeys(sizes, len(task.conditions))
         for condition in task.conditions:  # a damaged file is told before anything is begun
             condition.case(0, SEED)
     elif data is not None:
-        raise InputError(f"{task.name} has simulated cases and reads no folder: leave --data off")
+        raise InputError(f"{task.name} has simulated cases and reads no folder: omit --data")
     sizes[True] = min(sizes.values())
     out = run_folder("benchmark", "answers", progress=progress) if out is None else out
     place = Path(out).absolute() / task.name

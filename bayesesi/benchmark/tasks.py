@@ -71,8 +71,8 @@ class Task:
 
 
 _HEADS = (
-    "none of the usual kinds: the head, the cap's place and the noise's covariance that made the "
-    "data are not those assumed, and events are made on 20,484 sources"
+    "none of the common kinds: the true head, cap position and noise covariance differ from the "
+    "assumed ones, and events are simulated on 20,484 sources"
 )
 _SINGLE = tuple(
     Condition("piu-61", f"one source, {snr:.0f} dB", snr, 1) for snr in (0.0, 5.0, 20.0)
@@ -105,7 +105,7 @@ TASKS: dict[str, Task] = {
         Task(
             "cortex-focal",
             "One to three patches, 19 to 128 electrodes, one moment or a tenth of a second, -10 to "
-            "25 dB, in a head that is not known.",
+            "25 dB, with an unknown head.",
             _HEADS,
             _CORTEX,
         ),
@@ -117,9 +117,9 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             "shift",
-            "Beyond what any network has met: one to five patches of 4 to 40 mm, skulls from a "
-            "fifth to three times the assumed, caps turned by 8 degrees, a third of the channels "
-            "missing.",
+            "Outside the training range of every network: one to five patches of 4 to 40 mm, "
+            "skulls from a fifth to three times the assumed, caps turned by 8 degrees, a third of "
+            "the channels missing.",
             _HEADS,
             (Condition("frame-shifted", "one moment"),),
         ),
@@ -134,7 +134,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             "cal",
-            "CaliBrain's protocol on our head: five single sources, one moment, 0 dB (alpha .5), "
+            "CaliBrain's protocol with our head: five single sources, one moment, 0 dB (alpha .5), "
             "64 electrodes, white noise.",
             "the head is known, as in the protocol; sources sit on the 20,484",
             (Condition("cal", "one moment"),),
@@ -143,7 +143,7 @@ TASKS: dict[str, Task] = {
         Task(
             "piu-61",
             "3D-PIUNet's protocol (Morik et al. 2024) on our head: 61 electrodes, free blobs on a "
-            "7 mm grid, one moment, the skull half as conductive as it is.",
+            "7 mm grid, one moment, an assumed skull of half the true conductivity.",
             "the grid is the assumed one and noise is known, as in the protocol; conductivities "
             "are not",
             (*_SINGLE, *_MANY),
@@ -161,7 +161,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             REAL,
-            "Recordings of which it is known where they came from. One case each, so no statistic.",
+            "Recordings with a known origin. There is one case each, so there are no statistics.",
             "none: these are measurements, in the template's head",
             (),
             n=3,

@@ -150,42 +150,43 @@ class CalibrationCard(Table):
         after = d.repaired
         repaired = after.reliability if after is not None else r
         rows = {
-            "cases": f"{d.n} for the diagnosis, {self.repair.n} for the repair, {len(self.split)} "
-            f"with an event and {len(self.split.nothing)} without behind sets; seed {self.seed}",
+            "cases": f"{d.n} for the diagnosis, {self.repair.n} for recalibration, "
+            f"{len(self.split)} with and {len(self.split.nothing)} without an event for sets; "
+            f"seed {self.seed}",
         }
         for name, c in d.coverage.items():
-            put = f"; repaired {after.deviation[name].value:.3f}" if after is not None else ""
+            put = f"; recalibrated {after.deviation[name].value:.3f}" if after is not None else ""
             rows[f"deviation, {name}"] = f"{c.deviation}{put}"
-        rows["reliability slope"] = f"{r.slope}; repaired {repaired.slope}"
-        rows["ECE on .05 to .95"] = f"{r.ece}; repaired {repaired.ece}"
-        rows["Brier skill"] = f"{r.brier_skill}; repaired {repaired.brier_skill}"
+        rows["reliability slope"] = f"{r.slope}; recalibrated {repaired.slope}"
+        rows["ECE on .05 to .95"] = f"{r.ece}; recalibrated {repaired.ece}"
+        rows["Brier skill"] = f"{r.brier_skill}; recalibrated {repaired.brier_skill}"
         s = d.scores
         rows["CRPS, total moment"] = f"{s.crps_total} of its mean"
         rows["energy score, regions"] = f"{s.energy} of the truth's length"
         rows["interval score at 90%, total moment"] = f"{s.interval} of its mean"
         rows["closed intervals, all sources"] = (
-            f"deviation {d.closed_deviation:.3f} (CaliBrain's measure: mostly of silent sources)"
+            f"deviation {d.closed_deviation:.3f} (CaliBrain's measure: mostly inactive sources)"
         )
         for which in ("region", "total"):
             if after is not None:
-                told = {
-                    level: f"{raw:.2f}, repaired {put:.2f}"
+                coverage = {
+                    level: f"{raw:.2f}, recalibrated {put:.2f}"
                     for level, raw, put in after.intervals[which]
                 }
-                rows[f"90% interval, moment of {which}"] = f"held {told[0.9]}"
+                rows[f"90% interval, moment of {which}"] = f"coverage {coverage[0.9]}"
         rows["ranks not uniform"] = ", ".join(d.failed) or "none"
         for check in self.sets:
             rows[f"{check.level:.0%} sets, {check.guarantee}"] = (
-                f"held {check.held:.3f}, area {check.area:.1%} of the cortex, whole "
-                f"{check.whole:.1%}, {check.n} cases; by kind of recording, as served: "
+                f"coverage {check.held:.3f}, area {check.area:.1%} of the cortex, whole cortex "
+                f"{check.whole:.1%}, {check.n} cases; rules by kind of recording: "
                 f"{check.served:.3f}, {check.served_area:.1%}"
             )
         for verdict, rate in self.trust.rates.items():
-            held = "" if rate.held is None else f"; their 90% sets held {rate.held:.3f}"
+            held = "" if rate.held is None else f"; coverage of their 90% sets {rate.held:.3f}"
             rows[f"verdict {verdict}"] = (
                 f"{rate.share:.1%} of cases with an event, {rate.of_noise:.1%} of noise{held}"
             )
-        rows["small sets called reliable"] = f"{self.trust.small_reliable:.1%}"
+        rows["small sets with verdict reliable"] = f"{self.trust.small_reliable:.1%}"
         return rows
 
     def write(self, path: str | Path) -> Path:
@@ -242,7 +243,7 @@ def _table(path: Path) -> dict[str, Any]:
         raise
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path.name} is no calibration card ({type(error).__name__}); make one with "
+            f"{path.name} is not a calibration card ({type(error).__name__}); make one with "
             "`bayesesi calibrate`"
         ) from error
     return table

@@ -158,9 +158,13 @@ def diagnose(
     InputError : scores alone, or fewer than 20 cases.
     """
     if not trials.n_draws:
-        raise InputError("a diagnosis needs draws; a solver of scores alone has conformal sets")
+        raise InputError(
+            "a diagnosis needs draws; a solver with only scores can have conformal sets only"
+        )
     if len(trials) < _LEAST_KIND:
-        raise InputError(f"{len(trials)} cases tell nothing of calibration; give 20 at least")
+        raise InputError(
+            f"{len(trials)} cases are too few to measure calibration; give at least 20"
+        )
     rng = np.random.default_rng(seed)
     active = drawn_active(trials, share)
     probability = active.mean(axis=1)

@@ -206,7 +206,9 @@ def uniformity(
     if test not in get_args(Test):
         raise InputError(f"test is 'chi-square' or 'ks', not {some([test])}")
     if len(values) < 2 * _CASES_A_BIN:
-        raise InputError(f"{len(values)} cases tell nothing of calibration; give 20 at least")
+        raise InputError(
+            f"{len(values)} cases are too few to measure calibration; give at least 20"
+        )
     if not 0 < false_alarm < 1:
         raise InputError(f"false_alarm lies between 0 and 1, not {false_alarm!r}")
     if test == "ks":

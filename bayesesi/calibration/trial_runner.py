@@ -74,8 +74,8 @@ class Mixture:
         for spec in own:
             if isinstance(read_spec(spec.source, spec.folder), VolumeDipoleSpec):
                 raise InputError(
-                    f"{spec.name} has its sources in the brain's volume, and trials are told by "
-                    "regions of cortex; choose a simulator with sources on the cortex"
+                    f"{spec.name} has its sources in the brain's volume, and trials need "
+                    "cortical regions; choose a simulator with sources on the cortex"
                 )
         weights = np.asarray(shares if shares is not None else [1.0] * len(own), float)
         if len(weights) != len(own) or not (weights > 0).all():
@@ -178,7 +178,7 @@ class TrialPieces(Pieces[Trials]):
             trials = Trials.of_arrays(load_file(path)).checked()
         except (SafetensorError, OSError, LookupError, ValueError, TypeError) as error:
             raise InputError(
-                f"{path} is no readable piece of trials; delete it and go on"
+                f"{path} is not a readable file of trials; delete it and run again"
             ) from error
         return trials[:size] if len(trials) >= size else None
 

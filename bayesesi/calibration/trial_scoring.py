@@ -63,7 +63,7 @@ def trial_of(
         said = str(error).splitlines()[0][:200] if str(error) else ""
         raise InputError(
             f"the solver failed on case {batch.first + k} of {batch.spec.name} "
-            f"({type(error).__name__}: {said}); mend it and go on"
+            f"({type(error).__name__}: {said}); correct it and run again"
         ) from error
     row: dict[str, Any] = {"seconds": np.float32(time.perf_counter() - began)}
     row |= {"scores": scores, "strata": strata_of(batch, k, obs, simulator), **_true(batch, k)}

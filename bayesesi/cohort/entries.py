@@ -112,7 +112,9 @@ def _of_table(path: Path) -> tuple[Entry, ...]:
             rows = list(reader)
             header = tuple(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path.name} is no readable table ({error}); write it as CSV") from error
+        raise InputError(
+            f"{path.name} is not a readable table ({error}); write it as CSV"
+        ) from error
     unknown = [name for name in header if name not in COLUMNS]
     if "file" not in header or unknown:
         what = f"has the column {some(unknown)}" if unknown else "has no column 'file'"

@@ -336,7 +336,7 @@ def _scores(values: NDArray[np.floating]) -> NDArray[np.float64]:
     if found.ndim != 2 or not found.size or not np.isfinite(found).all():
         raise InputError(
             f"scores are finite numbers (cases, regions), not {found.shape}"
-            f"{'' if np.isfinite(found).all() else ' with some that are no numbers'}"
+            f"{'' if np.isfinite(found).all() else ' with some that are not numbers'}"
         )
     return found
 
@@ -354,7 +354,7 @@ def _active(
     if truth.shape != scores.shape:
         raise InputError(f"truth {truth.shape} is not of the same cases and regions as the scores")
     if truth.dtype != bool and not np.isin(truth, (0, 1)).all():
-        raise InputError("truth says of each region whether it is active: True or False, 1 or 0")
+        raise InputError("truth has one value per region, active or not: True or False, 1 or 0")
     active = truth.astype(bool)
     if guarantee == "peak" and (active.sum(axis=1) > 1).any():
         raise InputError("'peak' has one region a case; give its number")

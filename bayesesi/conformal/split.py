@@ -232,7 +232,7 @@ class ConformalSplit(Table):
         """
         errors = np.sort(np.array(self.mode_error_mm)[slice(None) if cell is None else cell.rows])
         if not len(errors):
-            raise InputError("this card knows no distances from a mode")
+            raise InputError("this card has no distances from the mode")
         rank = conformal_rank(len(errors), level)
         return float(errors[rank - 1]) if rank <= len(errors) else float("inf")
 
@@ -248,7 +248,7 @@ class ConformalSplit(Table):
         InputError : a split without scores of sources.
         """
         if not self.mask:
-            raise InputError("this card knows no scores of sources")
+            raise InputError("this card has no scores of sources")
         scores = np.array(self.mask)[slice(None) if cell is None else cell.rows]
         return conformalize(scores, np.ones(scores.shape, bool), level, "recall", step=_STEP)
 
@@ -266,7 +266,7 @@ class ConformalSplit(Table):
         InputError : a split without cases of nothing.
         """
         if not self.nothing:
-            raise InputError("this card knows no cases without an event")
+            raise InputError("this card has no cases without an event")
         below = int((np.array(self.nothing) <= _plain(np.array([nothing]))[0]).sum())
         return (below + 1) / (len(self.nothing) + 1)
 

@@ -90,7 +90,7 @@ def perturbations(
     from rich.progress import track
 
     if obs.source_space.mesh is None:
-        raise InputError("what changes an answer is told by regions; these sources are on none")
+        raise InputError("the sensitivity analysis needs cortical regions; these sources have none")
     names = posterior.parcellation.names
     base = _looked_at(posterior, draws or posterior.draws(SCORE_DRAWS, seed))
     first = int(base[0].argmax())
@@ -140,7 +140,7 @@ def _reruns(obs: Observation, model: Model) -> Iterator[tuple[str, str, Observat
             yield "channels", words, obs.without(out), model
     for k, half in enumerate(obs.halves()):
         which = ("first", "second")[k]
-        words = f"every second of {obs.recording.nave:.0f} trials, from the {which} on"
+        words = f"every second of {obs.recording.nave:.0f} trials, starting with the {which}"
         yield "trials", words, half, model
     if obs.forward.banked is not None:
         for words, skull, thickness in _HEADS:

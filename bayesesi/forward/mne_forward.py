@@ -38,7 +38,7 @@ def read_mne_forward(path: str | Path) -> mne.Forward:
         return mne.read_forward_solution(path, verbose="error")
     except Exception as error:  # MNE raises many kinds for foreign files
         raise InputError(
-            f"{path.name} is no readable forward solution ({_first_line(error)}); give a "
+            f"{path.name} is not a readable forward solution ({_first_line(error)}); give a "
             "-fwd.fif file as mne.write_forward_solution writes it"
         ) from error
 

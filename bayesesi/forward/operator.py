@@ -114,7 +114,7 @@ class ForwardOperator:
                 f"sources it must be {wanted} (fixed) or {(*wanted, 3)} (free orientation)"
             )
         if not np.isfinite(self.leadfield).all():
-            raise InputError("the leadfield has values that are not finite; compute it anew")
+            raise InputError("the leadfield has values that are not finite; compute it again")
         if not 0 < self.loose <= 1:
             raise InputError(f"loose lies in (0, 1], not {self.loose:g}; use fixed() for 0")
         if self.sensors is None:

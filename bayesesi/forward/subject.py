@@ -100,7 +100,7 @@ def read_source_space(
     known = (FIFF.FIFFV_COORD_MRI, FIFF.FIFFV_COORD_HEAD)
     if any(side["coord_frame"] not in known for side in src):
         raise InputError(
-            f"{name} is neither in the MRI nor in the head frame; write it anew with "
+            f"{name} is neither in the MRI nor in the head frame; write it again with "
             "mne.setup_source_space"
         )
     for side in src:
@@ -127,6 +127,6 @@ def _read(path: Path) -> Any:
         return mne.read_source_spaces(path, verbose="error")
     except Exception as error:  # MNE raises many kinds for foreign files
         raise InputError(
-            f"{path.name} is no readable source space; give a -src.fif file as "
+            f"{path.name} is not a readable source space; give a -src.fif file as "
             "mne.write_source_spaces writes it"
         ) from error

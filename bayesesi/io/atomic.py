@@ -46,7 +46,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     if not path.name or "\0" in str(path):
-        raise InputError(f"{str(path)[:80]!r} is no name of a file; choose one")
+        raise InputError(f"{str(path)[:80]!r} is not a file name; choose one")
     draft = path.with_name(_draft_name(path))
     try:
         if path.is_dir():

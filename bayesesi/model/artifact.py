@@ -86,7 +86,8 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     if path.stat().st_size > _LARGEST:
         raise InputError(
-            f"{path.name} is larger than {_LARGEST // 10**6} MB, no weights of ours are"
+            f"{path.name} is larger than {_LARGEST // 10**6} MB, which is more than any shipped "
+            "model"
         )
     try:
         with safe_open(path, "pt") as file:

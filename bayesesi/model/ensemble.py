@@ -87,7 +87,7 @@ def dropout_ensemble(
     InputError : fewer than two copies, or a share outside 0 to .5.
     """
     if not 0 < share <= 0.5:
-        raise InputError(f"share is above 0 and at most .5, not {share:g}")
+        raise InputError(f"share must be above 0 and at most 0.5, got {share:g}")
     generator = torch.Generator().manual_seed(seed)
     networks = [_thinned(model.network, share, generator) for _ in range(n)]
     copies = [replace(model, network=network, digest=None) for network in networks]

@@ -56,8 +56,8 @@ class LearnedModel(Model):
         spec = read_spec(recipe.prior, recipe.folder)
         if spec.kind != "sources":
             raise InputError(
-                f"{recipe.name}: prior = {some([recipe.prior])} is no prior of sources but one of "
-                f"{spec.kind}; give one, such as 'focal-or-distributed'"
+                f"{recipe.name}: prior = {some([recipe.prior])} is not a source prior but a prior "
+                f"of {spec.kind}; give one, such as 'focal-or-distributed'"
             )
         return spec
 

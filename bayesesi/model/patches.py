@@ -76,7 +76,7 @@ class PatchModel(Model):
 
     def details(self, obs: Observation) -> dict[str, Any]:
         heads = _heads(obs)
-        own = "none: the forward came from no bank, its head is taken for the true one"
+        own = "none: the forward is not from the bank, its head model is assumed exact"
         return {
             **super().details(obs),
             "prior_hash": spec_hash(self._spec),

@@ -137,7 +137,7 @@ def train(
 
     spec = read_spec(recipe)
     if not isinstance(spec, Recipe):
-        raise InputError(f"{spec.name!r} is no recipe but one of {spec.kind}; give a recipe")
+        raise InputError(f"{spec.name!r} is not a recipe but one of {spec.kind}; give a recipe")
     kind = implementation(spec.estimator, "model")
     prior = kind.read_prior(spec)
     if out is None:

@@ -61,10 +61,10 @@ class NoiseCovariance:
         if not np.isfinite(matrix).all() or (np.diag(matrix) < 0).any():
             raise InputError(
                 "the noise covariance has values that are not finite or negative variances; "
-                "compute it anew without bad channels and segments"
+                "compute it again without bad channels and segments"
             )
         if not np.allclose(matrix, matrix.T, rtol=1e-6, atol=1e-9 * np.abs(matrix).max()):
-            raise InputError("the noise covariance is not symmetric; compute it anew")
+            raise InputError("the noise covariance is not symmetric; compute it again")
         positive(self.nave, "nave, the number of averaged trials,")
         object.__setattr__(self, "matrix", (matrix + matrix.T) / 2)
         object.__setattr__(self, "ch_names", names)
@@ -138,7 +138,7 @@ class NoiseCovariance:
         sfreq = positive(sfreq, "sfreq, the sampling rate in Hz,")
         if not np.isfinite(segments).all() or segments.shape[2] < 2:
             raise InputError(
-                "noise segments must be finite and at least 2 samples long; cut out bad stretches"
+                "noise segments must be finite and at least 2 samples long; remove bad segments"
             )
         n, _, length = segments.shape
         centred = segments - segments.mean(axis=2, keepdims=True)
@@ -246,13 +246,13 @@ def read_noise_cov(path: str | Path) -> NoiseCovariance:
         raise InputError(f"a -cov.fif file is named by its path, not by {type(path).__name__}")
     path = Path(path)
     if not path.is_file() or not path.stat().st_size:
-        state = "is empty" if path.is_file() else "is no file"
+        state = "is empty" if path.is_file() else "is not a file"
         raise InputError(f"{path.name} {state}; give a -cov.fif file of the same recording")
     try:
         cov = mne.read_cov(path, verbose="error")
     except Exception as error:  # MNE raises many kinds for foreign files
         raise InputError(
-            f"{path.name} is no readable noise covariance; give a -cov.fif file as "
+            f"{path.name} is not a readable noise covariance; give a -cov.fif file as "
             "mne.compute_covariance(...).save writes it"
         ) from error
     return NoiseCovariance.from_mne(cov)

@@ -56,7 +56,7 @@ def fit_autocovariance(
     flat = segments[..., : pieces * length].reshape(-1, length)
     power = (dct(flat, norm="ortho", axis=-1)[:, 1:] ** 2).mean(axis=0)
     if not power.sum() > 1e-20 * (flat**2).mean():  # what rounding leaves of a constant
-        raise InputError("the noise segments are constant; take a stretch with noise in it")
+        raise InputError("the noise segments are constant; choose a segment with noise")
     frequency = np.arange(1, length) * sfreq / (2 * length)
     size = 2 ** int(np.ceil(np.log2(max(2 * n_lags, 20 * length, 4096))))
     grid = np.fft.rfftfreq(size, 1 / sfreq)

@@ -88,12 +88,12 @@ def make_whitener(
     if values[0] < -1e-6 * values[-1]:
         raise InputError(
             "the noise covariance has negative variance in some direction, which no noise has; "
-            "compute it anew from one stretch of all channels"
+            "compute it again from one segment with all channels"
         )
     if not values[-1] > _RANK_TOLERANCE:
         raise InputError(
             "the noise covariance is zero once references and projectors are taken out; compute it "
-            "from a stretch with noise in it"
+            "from a segment with noise"
         )
     keep = values > _RANK_TOLERANCE * values[-1]
     values, vectors = values[keep][::-1], vectors[:, keep][:, ::-1]

@@ -43,7 +43,7 @@ def noise_of(
     if noise_cov is None:
         raise InputError(
             "there is no noise covariance; give noise_cov=mne.compute_covariance(epochs), "
-            "'baseline' to estimate it from before time 0, or 'adhoc' to assume a usual level"
+            "'baseline' to estimate it from before time 0, or 'adhoc' to assume a typical level"
         )
     if isinstance(noise_cov, str):
         if noise_cov == "adhoc":

@@ -132,7 +132,7 @@ class Recording:
         if broken.any():
             raise InputError(
                 f"channel {some(np.array(self.ch_names)[broken])} has values that are not finite; "
-                "mark it as bad (info['bads']) or cut out the stretch"
+                "mark it as bad (info['bads']) or remove the segment"
             )
         flat = np.ptp(self.values, axis=1) == 0 if self.values.shape[1] > 1 else np.zeros(1, bool)
         zero = flat & (self.values[:, :1] == 0).all(axis=1) if flat.any() else flat
@@ -182,7 +182,7 @@ def recording_from_mne(data: mne.Evoked | mne.BaseEpochs | mne.io.BaseRaw) -> Re
     segments, nave, baseline = None, 1.0, None
     if isinstance(data, mne.BaseEpochs):
         if len(data) == 0:
-            raise InputError("there are no epochs left to average; loosen the rejection")
+            raise InputError("no epochs are left to average; use a less strict rejection")
         name = " + ".join(data.event_id)
         segments = real_array(data.get_data(copy=False, verbose="error"), "the epochs")
         values, nave, baseline = segments.mean(axis=0), float(len(data)), data.baseline
@@ -344,7 +344,7 @@ def read_recording(
         raise InputError(f"a recording is named by its path, not by {type(path).__name__}")
     path = Path(path)
     if not path.is_file() or not path.stat().st_size:
-        state = "is empty" if path.is_file() else "is no file"
+        state = "is empty" if path.is_file() else "is not a file"
         raise InputError(f"{path.name} {state}; give an -ave.fif, -epo.fif or raw.fif file")
     found = read_file(path)
     if isinstance(found, list):

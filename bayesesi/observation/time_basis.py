@@ -80,7 +80,7 @@ def orthonormal_functions(
         return np.eye(n_times)
     if not fmin < fmax:
         raise InputError(
-            f"no function of time lies between {fmin:g} Hz, where the recording's band begins, "
+            f"no time function lies between {fmin:g} Hz, where the recording's band begins, "
             f"and {fmax:g} Hz; raise fmax"
         )
     if kind == "slepian":
@@ -129,7 +129,7 @@ def make_time_basis(
     if values[0] < -1e-6 * values[-1] or not values[-1] > 0:
         raise InputError(
             "the autocorrelation is not that of any noise: some course of time would have negative "
-            "variance; estimate it from a longer stretch, or taper it towards its last lag"
+            "variance; estimate it from a longer segment, or taper it towards its last lag"
         )
     if values[0] < 1e-8 * values[-1]:
         functions = functions @ vectors[:, values >= 1e-8 * values[-1]]

@@ -140,7 +140,7 @@ class Posterior(ABC):
         from rich.progress import track
 
         if n < 1:
-            raise InputError(f"draw at least once, not {n} times")
+            raise InputError(f"n must be at least 1, got {n}")
         size = int(np.prod(self.obs.leadfield.shape[1:])) * self.obs.n_functions
         chunk = int(np.clip(_NUMBERS // size, 1, _CHUNK))
         counts = [min(chunk, n - first) for first in range(0, n, chunk)]

@@ -48,7 +48,7 @@ class EnsemblePosterior(Posterior):
     def _chosen(self, n: int, seed: int) -> tuple[NDArray[np.int64], list[int]]:
         """(n,) member of each draw, as evenly as may be, and a seed a member."""
         if n < 1:
-            raise InputError(f"draw at least once, not {n} times")
+            raise InputError(f"n must be at least 1, got {n}")
         m = len(self.members)
         rng = np.random.default_rng(seed)
         which = np.concatenate([rng.permutation(m) for _ in range(-(-n // m))])[:n]

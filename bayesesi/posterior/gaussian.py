@@ -255,7 +255,7 @@ class GaussianPosterior(Posterior):
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float64]:
         """Draw from the prior and correct what the draws predict wrongly (Matheron's rule)."""
         if n < 1:
-            raise InputError(f"draw at least once, not {n} times")
+            raise InputError(f"n must be at least 1, got {n}")
         rng = np.random.default_rng(seed)
         m, (rows, r) = self.shape.n_coefficients, self.obs.values.shape
         draws = np.empty((n, *self.obs.leadfield.shape[1:], r))

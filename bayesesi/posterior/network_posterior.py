@@ -29,7 +29,9 @@ def field_inputs(obs: Observation, level: int) -> tuple[FieldForward, FieldInput
     InputError : another source space, sources that are not fixed to the normal.
     """
     if obs.leadfield.ndim != 2:
-        raise InputError("this network knows sources along the cortex' normal; use forward.fixed()")
+        raise InputError(
+            "this network needs sources along the cortical normal; use forward.fixed()"
+        )
     if obs.source_space.ico != level:
         raise InputError(
             f"this network knows level {level} of the template's sources, not {obs.source_space!r}"
@@ -87,6 +89,6 @@ class NetworkPosterior(Posterior):
         InputError : fewer than one draw.
         """
         if n < 1:
-            raise InputError(f"draw at least once, not {n} times")
+            raise InputError(f"n must be at least 1, got {n}")
         share = torch.rand(n, generator=generator).double()
         return np.asarray((share >= self.null_probability).numpy())

@@ -295,7 +295,7 @@ class BlobPosterior(Posterior):
 
     def _rows(self, n: int, seed: int) -> tuple[NDArray[np.int64], np.random.Generator]:
         if n < 1:
-            raise InputError(f"draw at least once, not {n} times")
+            raise InputError(f"n must be at least 1, got {n}")
         rng = np.random.default_rng(seed)
         return rng.integers(len(self.run.states), size=n), rng
 
@@ -362,13 +362,15 @@ def _check_numbers(
 ) -> None:
     if obs.n_functions != 1:
         raise InputError(
-            f"blobs are of one moment, and this window has {obs.n_functions} functions of time; "
+            f"blobs are of one moment, and this window has {obs.n_functions} time functions; "
             "observe a single sample (tmin = tmax)"
         )
     if scale is not None and not (np.isfinite(scale) and scale > 0):
         raise InputError(f"scale is a positive size in A m, not {scale!r}")
     if scale is not None and not obs.scale_known:
-        raise InputError("the data's unit is not known, so a scale in A m means nothing; leave it")
+        raise InputError(
+            "the unit of the data is unknown, so a scale in A m has no meaning; omit it"
+        )
     if not (np.isfinite(mismatch) and mismatch >= 0):
         raise InputError(f"mismatch is a ratio of powers, 0 or more, not {mismatch!r}")
     if n_chains < 1 or sweeps < 1 or warm < 1:

@@ -92,5 +92,5 @@ def read_source_prior(
     """
     prior = read_prior(name_or_path, ico, folder)
     if not isinstance(prior, SourcePrior):
-        raise InputError(f"{name_or_path!r} is no source prior; see `bayesesi specs` for those")
+        raise InputError(f"{name_or_path!r} is not a source prior; see `bayesesi specs`")
     return prior

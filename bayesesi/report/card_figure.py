@@ -56,7 +56,7 @@ def _plot_coverage(axes: Axes, card: CalibrationCard) -> None:
     for (name, c), marker in zip(card.diagnosis.coverage.items(), "os^vD", strict=True):
         axes.plot(ASKED_LEVELS, c.found, marker, ls="-", ms=3, lw=0.8, label=name)
     axes.plot(CLOSED_LEVELS, card.diagnosis.closed, ":", color="0.4", label="closed, all sources")
-    axes.set(xlabel="level", ylabel="share of ranks below", title="ranks of truths among draws")
+    axes.set(xlabel="level", ylabel="share of ranks below", title="rank of the truth among draws")
     axes.legend(frameon=False, fontsize=7)
 
 
@@ -68,7 +68,7 @@ def _plot_reliability(axes: Axes, card: CalibrationCard) -> None:
         q = card.diagnosis.repaired.reliability
         label = f"repaired, slope {q.slope.value:.2f}"
         axes.plot(q.said, q.found, "s--", color=_ORANGE, ms=4, label=label)
-    axes.set(xlabel="probability said", ylabel="share active", title="regions, .05 to .95")
+    axes.set(xlabel="model probability", ylabel="observed frequency", title="regions, .05 to .95")
     axes.legend(frameon=False, fontsize=7)
 
 
@@ -79,7 +79,7 @@ def _plot_sets(axes: Axes, card: CalibrationCard) -> None:
     held, area, n = (np.array(v) for v in zip(*check.by_cell, strict=True))
     some = n > 0
     axes.bar(at[some], area[some], color=_GREY, label="area, share of cortex")
-    axes.plot(at[some], held[some], "o", color=_BLUE, label="held every active region")
+    axes.plot(at[some], held[some], "o", color=_BLUE, label="coverage")
     axes.axhline(SET_LEVEL, color=_BLUE, lw=0.8, ls="--")
     axes.set(ylim=(0, 1.05), title=f"{SET_LEVEL:.0%} sets by kind of recording")
     axes.set_xticks(at, [c.replace(", ", ",\n") for c in CELLS], fontsize=6, rotation=90)
@@ -90,8 +90,8 @@ def _plot_risk(axes: Axes, card: CalibrationCard) -> None:
     kept, risk = np.array(card.trust.risk).T
     axes.plot(kept, risk, "o-", color=_ORANGE, ms=4)
     axes.set(
-        xlabel="share kept, the least doubted first",
-        ylabel=f"mode more than {MISS_MM:.0f} mm off",
+        xlabel="share of cases kept, most trusted first",
+        ylabel=f"share with mode error over {MISS_MM:.0f} mm",
         title="risk and coverage of verdicts",
         ylim=(0, None),
     )

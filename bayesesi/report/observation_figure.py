@@ -131,7 +131,7 @@ def _plot_whitened(axis: Any, obs: Observation) -> None:
     axis.axhline(1.0, color="black", lw=1)
     axis.set(
         title="whitened power (line: pure noise)",
-        xlabel="function of time",
+        xlabel="time function",
         ylabel="mean square",
         yscale="log",
     )

@@ -64,12 +64,12 @@ def plot_plans(plans: Sequence[Plan]) -> Figure:
         np.linspace(0, 1, 256)[None], aspect="auto", cmap="viridis_r", extent=(0, _WIDEST, 0, 1)
     )
     scale.set(
-        yticks=[], xlabel="expected distance of the most probable place from the true one, mm"
+        yticks=[], xlabel="expected distance between the most probable and the true place, mm"
     )
     first = plans[0]
     figure.suptitle(
         f"One source of {first.moment_nAm:g} nAm, {first.extent_mm:g} mm wide, noise of "
-        f"{first.noise_uV:g} µV an electrode, head not known; the line is the median",
+        f"{first.noise_uV:g} µV per electrode, unknown head; the line is the median",
         fontsize=10,
     )
     return figure

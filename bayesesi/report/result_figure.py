@@ -224,7 +224,7 @@ def plot_calibration(said: Sequence[float], found: Sequence[float]) -> Figure:
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="#9aa5b1", lw=1)
     axes.plot(said, found, "o-", color=_BLUE, ms=4, lw=1.2)
-    axes.set(xlabel="probability said", ylabel="share that was active", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="model probability", ylabel="observed frequency", xlim=(0, 1), ylim=(0, 1))
     axes.tick_params(labelsize=8)
     return figure
 

@@ -92,7 +92,7 @@ def _plot_spectrum(axis: Any, simulation: Simulation) -> None:
     n_times = simulation.batches[0].volts.shape[2]
     if n_times < _SPECTRAL:
         axis.set_axis_off()
-        axis.text(0.5, 0.5, "one moment:\nno spectrum", ha="center", transform=axis.transAxes)
+        axis.text(0.5, 0.5, "one sample:\nno spectrum", ha="center", transform=axis.transAxes)
         return
     from scipy.signal import periodogram
 

@@ -38,7 +38,9 @@ def read_result(path: str | Path) -> Result:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path.name} is no file; give a -post.nc file that a result was saved to")
+        raise InputError(
+            f"{path.name} is not a file; give a -post.nc file that a result was saved to"
+        )
     data = _read(path)
     about = _about(data, path.name)
     wanted = GROUPS + (MAP_GROUPS[:1] if about["trust"].get("verdict") != "abstain" else ())
@@ -66,7 +68,7 @@ def _read(path: Path) -> az.InferenceData:
             return az.from_netcdf(str(path), engine="h5netcdf")
     except Exception as error:  # HDF5 and its readers raise many kinds for foreign files
         raise InputError(
-            f"{path.name} is no readable result ({type(error).__name__}: truncated, or another "
+            f"{path.name} is not a readable result ({type(error).__name__}: truncated, or another "
             "kind of file); give a -post.nc file that a result was saved to"
         ) from error
 

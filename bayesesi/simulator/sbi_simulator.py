@@ -37,7 +37,7 @@ class SbiSimulator:
             raise InputError(
                 f"recordings of {simulator.spec.name!r} differ in their channels, and sbi wants "
                 "vectors of one length; choose a simulator of one montage without missing "
-                "channels, such as 'single-frame', or train one of our networks, which take any"
+                "channels, such as 'single-frame', or train one of our networks, which accept any"
             )
         self.simulator, self.namespace = simulator, namespace
         self.prior = SbiPrior(simulator.source)

@@ -68,7 +68,7 @@ def read_simulator(name_or_path: str | Path, group_size: int = SESSION) -> Simul
         )
     if not isinstance(spec, SimulatorSpec):
         raise InputError(
-            f"{spec.name!r} is no simulator but a prior of {spec.kind}; draw from it with "
+            f"{spec.name!r} is not a simulator but a prior of {spec.kind}; draw from it with "
             f"bayesesi.read_prior({spec.name!r})"
         )
     return Simulator(spec, group_size)
@@ -299,8 +299,8 @@ class Simulator:
             return None
         if name not in names:
             raise InputError(
-                f"{self.spec.name}: montage.reference = {name[:40]!r} is no channel of {family}, "
-                f"which has {some(names)}; choose one of those, or 'average'"
+                f"{self.spec.name}: montage.reference = {name[:40]!r} is not a channel of "
+                f"{family}, which has {some(names)}; choose one of those, or 'average'"
             )
         return names.index(name)
 
@@ -345,6 +345,6 @@ def _of_kind(spec: SimulatorSpec, key: str, kind: type[Any]) -> Any:
     prior = read_prior(name, folder=spec.folder)
     if not isinstance(prior, kind):
         raise InputError(
-            f"{spec.name}: {key} = {name!r} is no prior of that kind; see `bayesesi specs`"
+            f"{spec.name}: {key} = {name!r} is not a prior of that kind; see `bayesesi specs`"
         )
     return prior

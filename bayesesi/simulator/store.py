@@ -107,7 +107,7 @@ def read_simulation(folder: str | Path, n_shards: int | None = None) -> Simulati
         sizes = list(_sizes(n, shard))
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
-            f"{folder / _MANIFEST.file} is damaged ({type(error).__name__}); simulate it anew"
+            f"{folder / _MANIFEST.file} is damaged ({type(error).__name__}); simulate it again"
         ) from error
     batches: list[Batch] = []
     for i, size in list(enumerate(sizes))[:n_shards]:
@@ -135,7 +135,7 @@ class Shards(Pieces[Sequence[Batch]]):
             return None
         batches = list(_read_shard(path, self.spec))
         if sum(map(len, batches)) != size:
-            raise InputError(f"{path.name} holds another number of cases; delete it and go on")
+            raise InputError(f"{path.name} holds another number of cases; delete it and run again")
         return batches
 
     def write(self, value: Sequence[Batch], draft: Path) -> None:
@@ -216,10 +216,10 @@ def _read_shard(path: Path, spec: SimulatorSpec) -> Iterator[Batch]:
                 yield _batch(_under(f"{i}:", arrays), about, spec)
     except (SafetensorError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path.name} is no readable shard ({error}); delete it and simulate again"
+            f"{path.name} is not a readable shard ({error}); delete it and simulate again"
         ) from error
     if known != SCHEMA:
-        raise InputError(f"{path.name} has schema {known!r}, not {SCHEMA}; simulate it anew")
+        raise InputError(f"{path.name} has schema {known!r}, not {SCHEMA}; simulate it again")
 
 
 def _batch(own: dict[str, NDArray[Any]], about: dict[str, Any], spec: SimulatorSpec) -> Batch:

@@ -111,7 +111,9 @@ def read_report_spec(name_or_path: str | Path) -> ReportSpec:
         )
     spec = read_spec(path)
     if not isinstance(spec, ReportSpec):
-        raise InputError(f"{path.name} is no report but a spec of {spec.kind}; give another file")
+        raise InputError(
+            f"{path.name} is not a report but a spec of {spec.kind}; give another file"
+        )
     return spec
 
 
@@ -176,7 +178,7 @@ def _read(path: Path, chain: tuple[str, ...]) -> tuple[dict[str, Any], str | Non
             raise SpecError([f"{path.name}: is larger than {_LARGEST // 1000} kB, no spec is"])
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
-        raise SpecError([f"{path.name}: is no readable TOML ({error})"]) from error
+        raise SpecError([f"{path.name}: cannot be read as TOML ({error})"]) from error
     kind = _kind_of_folder(path)
     parent = raw.pop("extend", None)
     if parent is None:
@@ -272,7 +274,8 @@ def _sentences(error: ValidationError, table: type[BaseModel], file: str) -> Ite
         came = repr(item["input"])[:80]
         if item["type"] == "extra_forbidden":
             allowed = _allowed(table, item["loc"][:-1])
-            yield f"{file}: {place} = {came} is no key here; {_hint(str(item['loc'][-1]), allowed)}"
+            hint = _hint(str(item["loc"][-1]), allowed)
+            yield f"{file}: {place} = {came} is not a known key; {hint}"
         elif item["type"] == "missing":
             yield f"{file}: {place} is missing; add it"
         elif item["type"] == "value_error" and not place:

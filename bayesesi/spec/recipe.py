@@ -82,7 +82,7 @@ class Recipe(Spec):
     @classmethod
     def _starts(cls, mixture: tuple[MixtureShare, ...]) -> tuple[MixtureShare, ...]:
         if all(each.start > 0 for each in mixture):
-            raise ValueError("no simulator starts at 0; training must begin with one")
+            raise ValueError("no simulator starts at 0; training must start with one")
         return mixture
 
     @model_validator(mode="after")

@@ -193,8 +193,8 @@ def _start(last: Path, recipe_hash: str) -> int:
         step, known = int(found["global_step"]), str(found["recipe_hash"])
     except Exception as error:  # torch raises many kinds for foreign files
         raise InputError(
-            f"{last.name} is no checkpoint of a run ({type(error).__name__}); remove it, or train "
-            "in another folder"
+            f"{last.name} is not a checkpoint of a run ({type(error).__name__}); remove it, or "
+            "train in another folder"
         ) from error
     if known != recipe_hash:
         raise InputError(

@@ -74,7 +74,7 @@ def test_every_method_has_a_row_a_case(found: Benchmark) -> None:
     assert (fine["reason"] == "").all()
     assert fine["peak_mm"].between(0, 200).all()
     assert list(fine[fine["method"] == "MNE"]["nemd"].notna()) == [True] * 2 + [False] * 4
-    assert rows[rows["method"] == "LCMV"]["reason"].str.contains("functions of time").all()
+    assert rows[rows["method"] == "LCMV"]["reason"].str.contains("time functions").all()
     assert found.active.any(axis=1).all()
     told = rows[rows["method"] == "Gaussian, depth"]
     assert told["brier"].notna().all()
@@ -247,7 +247,7 @@ def test_single_sources_as_a_page_resumed_and_a_method_that_fails(
     assert found.psf["MNE"].spread.shape == found.ctf["MNE"].spread.shape == (4,)
     n, why = found.failed["LCMV"]
     assert n == 4
-    assert "functions of time" in why
+    assert "time functions" in why
     next(tmp_path.glob("resolution/MNE*/00003.json")).write_text('{"sch')
     again = run_single_sources(["MNE"], tmp_path)
     assert np.array_equal(again.psf["MNE"], found.psf["MNE"])
@@ -257,7 +257,7 @@ def test_single_sources_as_a_page_resumed_and_a_method_that_fails(
     table = json.loads(written[0].read_text(encoding="utf-8"))
     assert list(table["methods"]) == ["eLORETA", "MNE"]
     assert len(table["maps"]["MNE"]["ctf_spread_mm"]) == 4
-    assert "functions of time" in written[1].read_text(encoding="utf-8")
+    assert "time functions" in written[1].read_text(encoding="utf-8")
     with pytest.raises(InputError, match="no setting to choose"):
         run_single_sources(["MNE, tuned"], tmp_path)
 

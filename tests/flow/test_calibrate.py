@@ -94,7 +94,7 @@ def test_a_folder_of_other_trials_is_refused(tmp_path: Path) -> None:
         run_trials(sloreta, MIXTURE, 2, 4, "bench", tmp_path)
     piece = next(tmp_path.glob("*.safetensors"))
     piece.write_bytes(b"nothing")
-    with pytest.raises(InputError, match="delete it and go on"):
+    with pytest.raises(InputError, match="delete it and run again"):
         run_trials(sloreta, MIXTURE, 2, 3, "validate", tmp_path)
 
 
@@ -131,8 +131,8 @@ def test_shares_of_a_mixture_add_up() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{", "is no calibration card"),
-        ("[]", "is no calibration card"),
+        ("{", "is not a calibration card"),
+        ("[]", "is not a calibration card"),
         ('{"schema": 9}', "has schema 9"),
         ('{"schema": 1, "model": "x"}', "is a damaged calibration card"),
     ],

@@ -74,8 +74,8 @@ def test_observe_says_what_is_in_a_window(file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["observe", "nowhere-ave.fif"], "is no file"),
-        (["observe", "{file}", "--noise-cov", "nowhere-cov.fif"], "is no file"),
+        (["observe", "nowhere-ave.fif"], "is not a file"),
+        (["observe", "{file}", "--noise-cov", "nowhere-cov.fif"], "is not a file"),
         (["observe", "{file}", "--condition", "<script>alert(1)</script>"], "<script>"),
         (["observe", "{file}", "--condition", "x" * 10_000], "allowed are"),
         (["observe", "{file}", "--tmin", "9"], "holds no sample"),

@@ -434,18 +434,18 @@ def _cut(path: Path) -> None:
 
 
 FILES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda _path: None, "is no file; give an -ave.fif"),
-    "a folder": (Path.mkdir, "is no file"),
+    "missing": (lambda _path: None, "is not a file; give an -ave.fif"),
+    "a folder": (Path.mkdir, "is not a file"),
     "empty": (Path.touch, "is empty"),
-    "text": (_write(b"time,Fz,Cz\n0,1,2\n" * 100), "is no readable FIF recording"),
-    "another format": (_write(b"0       " + bytes(4000)), "is no readable FIF recording"),
-    "noise": (_write(np.random.default_rng(0).bytes(5000)), "is no readable FIF recording"),
-    "cut short": (_cut, "is no readable FIF recording"),
+    "text": (_write(b"time,Fz,Cz\n0,1,2\n" * 100), "is not a readable FIF recording"),
+    "another format": (_write(b"0       " + bytes(4000)), "is not a readable FIF recording"),
+    "noise": (_write(np.random.default_rng(0).bytes(5000)), "is not a readable FIF recording"),
+    "cut short": (_cut, "is not a readable FIF recording"),
     "without an average": (
         lambda path: mne.make_ad_hoc_cov(an_evoked().info, verbose="error").save(
             path, verbose="error"
         ),
-        "is no readable FIF recording",
+        "is not a readable FIF recording",
     ),
 }
 

@@ -167,7 +167,7 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(
         ("out", ["--model", "nowhere.safetensors"], "no weights are at"),
         ("out", ["--prior", "focl"], "did you mean 'focal'"),
         ("out", ["--time-basis", "cubes"], "time_basis is one of"),
-        ("out", ["--noise-cov", "nowhere-cov.fif"], "is no file"),
+        ("out", ["--noise-cov", "nowhere-cov.fif"], "is not a file"),
         ("out", ["--condition", "<script>alert(1)</script>"], "<script>"),
         ("out", ["--condition", "x" * 10_000], "allowed are"),
         ("out", ["--peak", "--tmin", 9], "holds no sample"),

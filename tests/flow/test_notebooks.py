@@ -73,7 +73,7 @@ def test_notebooks_run(name: str, tmp_path: Path) -> None:
     text = said(run(name, tmp_path))
     assert {
         "clinical_review": "in the conformal set: True",
-        "uncertainty_lab": "recordings of nothing",
+        "uncertainty_lab": "recordings without a source",
         "write_your_prior": "reliability slope",
     }[name] in text
     if name == "clinical_review":

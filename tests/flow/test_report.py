@@ -599,7 +599,7 @@ def test_an_mri_is_drawn_on_if_it_is_one(result: Result, tmp_path: Path) -> None
         ("far.nii", "another space"),
         ("flat.nii", "cannot be used as an MRI"),
         ("text.nii", "no readable NIfTI"),
-        ("none.nii", "is no file"),
+        ("none.nii", "is not a file"),
     ):
         with pytest.raises(InputError, match=said):
             make_report(result, mri=tmp_path / name)

@@ -325,7 +325,7 @@ def damaged(file: Path, change: str) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("missing", "is no file"),
+        ("missing", "is not a file"),
         ("empty", "no readable result"),
         ("truncated", "no readable result"),
         ("foreign", "no readable result"),

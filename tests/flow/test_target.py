@@ -49,7 +49,7 @@ def test_a_label_is_its_vertices(tmp_path: Path) -> None:
     (tmp_path / "x-lh.label").write_text("<b>")
     with pytest.raises(InputError, match="no readable label"):
         read_target(f"x={tmp_path / 'x-lh.label'}")
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is not a file"):
         read_target("x=nowhere-lh.label")
     far = mne.Label(np.array([100_000]), np.zeros((1, 3)), hemi="lh", subject="fsaverage")
     far.save(tmp_path / "far-lh.label")
@@ -157,7 +157,7 @@ def test_images_that_are_no_masks_are_one_sentence(
 def test_names_that_are_no_text_or_too_long_are_one_sentence() -> None:
     assert read_target("\udcff=precentral-lh").name == "?"
     for ending in (".nii", ".label"):
-        with pytest.raises(InputError, match="is no file"):
+        with pytest.raises(InputError, match="is not a file"):
             read_target("a=" + 5000 * "x" + ending)
 
 
@@ -175,7 +175,7 @@ def test_what_is_no_target_is_one_sentence(tmp_path: Path, result: Result) -> No
         ("x=mni:1,2", "three numbers"),
         ("x=mni:a,b,c", "three numbers"),
         ("x=mni:900,0,0", "another space"),
-        ("x=missing.nii", "is no file"),
+        ("x=missing.nii", "is not a file"),
     ):
         with pytest.raises(InputError, match=sentence):
             read_target(text)

@@ -484,7 +484,7 @@ def test_annotation_errors(tmp_path: Path) -> None:
     junk = tmp_path / "junk.annot"
     junk.write_bytes(b"not an annotation")
     for path in (junk, tmp_path / "absent.annot"):
-        with pytest.raises(InputError, match=f"{path.name} is no readable annotation"):
+        with pytest.raises(InputError, match=f"{path.name} is not a readable annotation"):
             read_annotation(path, rh, mesh, space)
     lh, rh = write_annotations(tmp_path, [f"G_{stem}" for stem in STEMS])
     with pytest.raises(InputError, match="not Desikan-Killiany's"):

@@ -255,7 +255,7 @@ def test_what_cannot_be_used_is_an_input_error() -> None:
         make_blob_atoms(FORWARD, [elsewhere])
     with pytest.raises(InputError, match="other channels or sources"):
         blob_posterior(obs, atoms=make_blob_atoms(elsewhere))
-    with pytest.raises(InputError, match="draw at least once"):
+    with pytest.raises(InputError, match="n must be at least 1"):
         solved(obs, (1,)).sample(0)
     long = observe(
         NOISE * np.random.default_rng(0).standard_normal((C, 20)),

@@ -364,7 +364,7 @@ def test_forwards_that_cannot_be_used_are_refused(
     whole = path.read_bytes()
     for damaged in (b"junk" * 100, whole[: len(whole) // 2]):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match=r"x-fwd\.fif is no readable forward solution"):
+        with pytest.raises(InputError, match=r"x-fwd\.fif is not a readable forward solution"):
             read_forward(path)
     mne.write_source_spaces(path, template.to_mne()["src"], overwrite=True, verbose="error")
     with pytest.raises(InputError, match="no readable forward solution"):
@@ -570,7 +570,7 @@ def test_source_space_files_that_cannot_be_used(tmp_path: Path) -> None:
     checks: tuple[tuple[Callable[[], object], str], ...] = (
         (lambda: None, "does not exist"),
         (path.touch, "is empty"),
-        (lambda: path.write_bytes(b"junk" * 50), "is no readable source space"),
+        (lambda: path.write_bytes(b"junk" * 50), "is not a readable source space"),
     )
     for prepare, said in checks:
         prepare()

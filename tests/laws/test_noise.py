@@ -516,9 +516,9 @@ def _cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (None, "is no file"),
+        (None, "is not a file"),
         (Path.touch, "is empty"),
-        (Path.mkdir, "is no file"),
+        (Path.mkdir, "is not a file"),
         (_text, "no readable noise covariance"),
         (_evoked, "no readable noise covariance"),
         (_cut, "no readable noise covariance"),

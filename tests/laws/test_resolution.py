@@ -99,7 +99,7 @@ def test_three_axes_are_the_root_of_the_mean_over_directions(loose: float) -> No
 
 
 def test_point_spreads_of_a_linear_method_are_columns(obs: Observation) -> None:
-    """At any size, up to it; twenty functions of time, the source in one of them."""
+    """At any size, up to it; twenty time functions, the source in one of them."""
 
     def solve(seen: Observation) -> np.ndarray:
         return np.linalg.norm(estimate(seen, "dSPM", 1.0), axis=1)

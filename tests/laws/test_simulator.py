@@ -525,11 +525,11 @@ def test_every_simulator_that_ships_runs(name: str) -> None:
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ({"source": '"quiet"'}, "source = 'quiet' is no prior of that kind"),
-        ({"head": '"focal"'}, "head = 'focal' is no prior of that kind"),
+        ({"source": '"quiet"'}, "source = 'quiet' is not a prior of that kind"),
+        ({"head": '"focal"'}, "head = 'focal' is not a prior of that kind"),
         ({"noise": '"focsl"'}, "did you mean 'focal'"),
         ({"montage": "{ families = { eeg63 = 1.0 } }"}, "eeg64"),
-        ({"montage": '{ reference = "Cx" }'}, "'Cx' is no channel of eeg64"),
+        ({"montage": '{ reference = "Cx" }'}, "'Cx' is not a channel of eeg64"),
         ({"band_Hz": "[1.0, 200.0]"}, "ends below half of sfreq_Hz"),
         ({"window_ms": "[0.0, 100.0]"}, "a frame has a window of one moment"),
     ],

@@ -179,7 +179,7 @@ def test_mistakes_get_a_sentence(obs: Observation, inverse: LinearInverse) -> No
 def windows(
     obs: Observation, n: int, snr: float, sources: int = 1
 ) -> Iterator[tuple[Observation, np.ndarray]]:
-    """Sources with courses over all functions of time, in noise."""
+    """Sources with courses over all time functions, in noise."""
     for seed in range(n):
         rng = np.random.default_rng((6, seed))
         chosen = rng.integers(obs.source_space.n_sources, size=sources)
@@ -389,7 +389,7 @@ def test_mistakes_with_settings_get_a_sentence(obs: Observation) -> None:
     for name, wrong in (("LCMV", 0.0), ("gamma-MAP", -1.0), ("MxNE", 100.0), ("RAP-MUSIC", 0.0)):
         with pytest.raises(InputError, match="not"):
             BASELINES[name](obs, wrong)
-    with pytest.raises(InputError, match="functions of time"):
+    with pytest.raises(InputError, match="time functions"):
         adaptive.rap_music(obs, 21)
     with pytest.raises(InputError, match="nothing to regularise"):
         BASELINES["dipole fit"](obs, 1.0)

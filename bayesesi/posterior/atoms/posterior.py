@@ -152,7 +152,9 @@ def atom_posterior(
     InputError : another source space, sources that are not fixed to the normal.
     """
     if obs.leadfield.ndim != 2:
-        raise InputError("this network knows sources along the cortex' normal; use forward.fixed()")
+        raise InputError(
+            "this network needs sources along the cortical normal; use forward.fixed()"
+        )
     problem = make_problem(obs, prior, None, atoms=atoms)
     sight = AtomInputs.of(problem, estimator)
     rng = np.random.default_rng(seed)

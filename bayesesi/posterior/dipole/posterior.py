@@ -115,8 +115,8 @@ class DipolePosterior(Posterior):
         if self.likely_count == 1:
             return ""
         return (
-            "two dipoles are taken for one as often as not in simulated recordings, and one for "
-            "two in one of five: another count may be as good an answer"
+            "in simulated recordings two dipoles are mistaken for one in about half of the cases "
+            "and one for two in a fifth of the cases; another number of dipoles is possible"
         )
 
     @cached_property
@@ -167,7 +167,7 @@ class DipolePosterior(Posterior):
         InputError : fewer than one.
         """
         if n < 1:
-            raise InputError(f"draw at least once, not {n} times")
+            raise InputError(f"n must be at least 1, got {n}")
         rng = np.random.default_rng([self.seed, seed])
         known = np.array([0, *self.weighed])
         share = self.count_probability[known]

@@ -40,7 +40,7 @@ class HeadSamples:
         """
         if obs.leadfield.ndim != 2:
             raise InputError(
-                "heads are drawn for sources along the cortex' normal; use forward.fixed(), or "
+                "random heads need sources along the cortical normal; use forward.fixed(), or "
                 "heads=None for free ones"
             )
         banked = obs.forward.banked

@@ -172,7 +172,7 @@ class StatePosterior(Posterior):
 
     def _rows(self, n: int, seed: int) -> NDArray[np.int64]:
         if n < 1:
-            raise InputError(f"draw at least once, not {n} times")
+            raise InputError(f"n must be at least 1, got {n}")
         rng, times = np.random.default_rng(seed), -(-n // len(self.states))
         order = np.concatenate([rng.permutation(len(self.states)) for _ in range(times)])
         return np.asarray(order[:n])
