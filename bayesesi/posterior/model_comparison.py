@@ -99,7 +99,7 @@ def compare_priors(
         )
     if obs.forward.banked is None:
         raise InputError(
-            "evidence is summed over heads that are drawn, and this forward came from no bank; "
+            "the evidence needs random heads, and this forward is not from the bank; "
             "use template_forward(info)"
         )
     halves = [_halved(obs, 2 * seed + half) for half in (0, 1)]

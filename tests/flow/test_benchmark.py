@@ -290,7 +290,7 @@ def test_recordings_are_cases_whose_places_are_known(shared_data: Path, tmp_path
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("data1.mat", b"x", "no readable MATLAB file"),
+        ("data1.mat", b"x", "not a readable MATLAB file"),
         ("data2.mat", {"data": np.zeros((500, 60))}, r"should be \(500, 75\)"),
         ("data3.mat", {"other": 1}, "holds no data"),
         ("electrode_75.mat", {"eloc75": []}, "no table of labels"),

@@ -168,7 +168,7 @@ def test_recordings(name: str) -> None:
 
 def test_no_epochs() -> None:
     epochs = mne.EpochsArray(np.zeros((1, C, 20)), an_evoked().info, verbose="error")[:0]
-    refused("no epochs left", epochs, a_forward(), a_covariance())
+    refused("no epochs are left", epochs, a_forward(), a_covariance())
 
 
 def test_a_forward_of_another_kind() -> None:

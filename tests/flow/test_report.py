@@ -598,7 +598,7 @@ def test_an_mri_is_drawn_on_if_it_is_one(result: Result, tmp_path: Path) -> None
     for name, said in (
         ("far.nii", "another space"),
         ("flat.nii", "cannot be used as an MRI"),
-        ("text.nii", "no readable NIfTI"),
+        ("text.nii", "not a readable NIfTI"),
         ("none.nii", "is not a file"),
     ):
         with pytest.raises(InputError, match=said):

@@ -326,9 +326,9 @@ def damaged(file: Path, change: str) -> None:
     ("change", "sentence"),
     [
         ("missing", "is not a file"),
-        ("empty", "no readable result"),
-        ("truncated", "no readable result"),
-        ("foreign", "no readable result"),
+        ("empty", "not a readable result"),
+        ("truncated", "not a readable result"),
+        ("foreign", "not a readable result"),
         ("other netCDF", "holds no result of bayesesi"),
         ("no JSON", "holds no result of bayesesi"),
         ("older", "has schema 0, this version reads 4 and 3"),

@@ -130,7 +130,7 @@ def test_a_damaged_store_gets_a_sentence(tmp_path: Path) -> None:
     folder = write_simulation(read_simulator("single-frame"), tmp_path / "x", 1)
     shard = folder / "shard-00000.safetensors"
     shard.write_bytes(shard.read_bytes()[:1000])
-    with pytest.raises(InputError, match="no readable shard"):
+    with pytest.raises(InputError, match="not a readable shard"):
         read_simulation(folder)
     (folder / "simulation.json").write_text("{")
     with pytest.raises(InputError, match="is damaged"):

@@ -47,7 +47,7 @@ def test_a_label_is_its_vertices(tmp_path: Path) -> None:
         place = mesh.positions[own + (mesh.n_left if side == "rh" else 0)]
         assert np.allclose(target.points, place[None])
     (tmp_path / "x-lh.label").write_text("<b>")
-    with pytest.raises(InputError, match="no readable label"):
+    with pytest.raises(InputError, match="not a readable label"):
         read_target(f"x={tmp_path / 'x-lh.label'}")
     with pytest.raises(InputError, match="is not a file"):
         read_target("x=nowhere-lh.label")
@@ -183,7 +183,7 @@ def test_what_is_no_target_is_one_sentence(tmp_path: Path, result: Result) -> No
     with pytest.raises(InputError, match="is empty"):
         target_mask("x", tmp_path / "e.nii")
     (tmp_path / "bad.nii").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="no readable NIfTI"):
+    with pytest.raises(InputError, match="not a readable NIfTI"):
         target_mask("x", tmp_path / "bad.nii")
     nib.Nifti1Image(np.ones((4, 4, 4, 2), np.uint8), np.eye(4)).to_filename(tmp_path / "f.nii")
     with pytest.raises(InputError, match="three dimensions"):

@@ -222,7 +222,7 @@ def test_a_folder_of_another_recipe_is_refused(run: Path, tmp_path: Path) -> Non
     [
         (("steps = 6", "steps = 0"), "optimiser.steps = 0"),
         (("n_heads = 1", "n_heads = 3"), "must divide the width, 8"),
-        (('"single-frame"', '"focal"'), "is no simulator"),
+        (('"single-frame"', '"focal"'), "is not a simulator"),
         (('prior = "focal"', 'prior = "distributed"'), "is not of the family patch"),
         (('prior = "focal"', 'prior = "nobody"'), "no spec 'nobody'"),
     ],

@@ -622,7 +622,7 @@ def test_freesurfer_surfaces(tmp_path: Path) -> None:
         read_head_surfaces(paths[::-1], to_mri)
     ring = trimesh.creation.torus(60, 25, 32, 32)
     nfs.write_geometry(tmp_path / "ring.surf", ring.vertices, ring.faces)
-    with pytest.raises(InputError, match=r"ring\.surf has 1024 vertices and is no icosphere"):
+    with pytest.raises(InputError, match=r"ring\.surf has 1024 vertices and is not an icosphere"):
         read_head_surfaces([tmp_path / "ring.surf"], to_mri)
     (tmp_path / "junk.surf").write_bytes(b"junk")
     for name in ("junk.surf", "absent.surf"):

@@ -246,7 +246,7 @@ def test_what_cannot_be_used_is_an_input_error() -> None:
         blob_posterior(obs, atoms=ATOMS, mismatch=-1.0)
     with pytest.raises(InputError, match="1 or more"):
         blob_posterior(obs, atoms=ATOMS, sweeps=0)
-    with pytest.raises(InputError, match="unit is not known"):
+    with pytest.raises(InputError, match="unit of the data is unknown"):
         blob_posterior(replace(obs, scale_known=False), atoms=ATOMS, scale=SCALE)
     with pytest.raises(InputError, match="positive sizes in mm"):
         make_blob_atoms(FORWARD, extents_mm=(0.0,))

@@ -154,7 +154,7 @@ def test_mistakes_get_a_sentence() -> None:
         coverage(np.array([0.5]), confidence=95)
     with pytest.raises(InputError, match="chi-square"):
         uniformity(np.full(50, 0.5), "hunch")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="tell nothing"):
+    with pytest.raises(InputError, match="too few to measure"):
         uniformity(np.full(5, 0.5))
     with pytest.raises(InputError, match="false_alarm"):
         uniformity(np.full(50, 0.5), false_alarm=1.0)

@@ -177,7 +177,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         conformalize(scores, active, 0.9, "most")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="same cases"):
         conformalize(scores, active[:10])
-    with pytest.raises(InputError, match="no numbers"):
+    with pytest.raises(InputError, match="not numbers"):
         conformalize(np.full_like(scores, np.nan), active)
     with pytest.raises(InputError, match="nothing is active"):
         conformalize(scores, np.zeros_like(active))

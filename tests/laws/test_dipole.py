@@ -404,7 +404,7 @@ def test_fields_are_the_blobs_of_the_draws(posterior: DipolePosterior) -> None:
     np.testing.assert_allclose(fields.sum(axis=1), total, rtol=1e-6, atol=1e-18)
     np.testing.assert_array_equal(posterior.latents(30, 4)["count"], draws.count)
     assert np.isnan(draws.place[draws.count < 2, 1]).all()
-    with pytest.raises(InputError, match="at least once"):
+    with pytest.raises(InputError, match="n must be at least 1"):
         posterior.dipoles(0)
     with pytest.raises(InputError, match="1 or 2 dipoles"):
         posterior.places(3)

@@ -367,7 +367,7 @@ def test_forwards_that_cannot_be_used_are_refused(
         with pytest.raises(InputError, match=r"x-fwd\.fif is not a readable forward solution"):
             read_forward(path)
     mne.write_source_spaces(path, template.to_mne()["src"], overwrite=True, verbose="error")
-    with pytest.raises(InputError, match="no readable forward solution"):
+    with pytest.raises(InputError, match="not a readable forward solution"):
         read_forward(path)
 
 

@@ -519,9 +519,9 @@ def _cut(path: Path) -> None:
         (None, "is not a file"),
         (Path.touch, "is empty"),
         (Path.mkdir, "is not a file"),
-        (_text, "no readable noise covariance"),
-        (_evoked, "no readable noise covariance"),
-        (_cut, "no readable noise covariance"),
+        (_text, "not a readable noise covariance"),
+        (_evoked, "not a readable noise covariance"),
+        (_cut, "not a readable noise covariance"),
     ],
 )
 def test_files_without_a_covariance(tmp_path: Path, make: object, says: str) -> None:

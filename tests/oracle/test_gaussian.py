@@ -268,7 +268,7 @@ def test_mistakes_get_a_sentence(keys: dict[str, object], sentence: str) -> None
     flat = replace(small("loose").forward, source_space=SourceSpace(np.zeros((N_SOURCES, 3))))
     with pytest.raises(InputError, match="need normals"):
         gaussian_posterior(replace(small("loose"), forward=flat))
-    with pytest.raises(InputError, match="at least once"):
+    with pytest.raises(InputError, match="n must be at least 1"):
         gaussian_posterior(small(), scale=SCALE).sample(0)
     with pytest.raises(InputError, match="in a volume"):
         gaussian_posterior(small(), scale=SCALE).source_estimate()

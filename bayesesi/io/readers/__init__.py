@@ -72,7 +72,7 @@ def read_file(path: Path) -> Loaded:
         raise
     except Exception as error:  # MNE raises many kinds for foreign files
         raise InputError(
-            f"{path.name} is no readable FIF recording; give an -ave.fif, -epo.fif or raw.fif "
+            f"{path.name} is not a readable FIF recording; give an -ave.fif, -epo.fif or raw.fif "
             "file (other formats: mne.io.read_raw and save)"
         ) from error
 

@@ -73,8 +73,8 @@ class DipoleBelief:
         """
         if assumed.banked is None or assumed.sensors is None:
             raise InputError(
-                "dipoles are looked for in heads that are drawn, and this forward came from no "
-                "bank; use template_forward(info, source_space='volume')"
+                "the dipole model needs random heads, and this forward is not from the bank; "
+                "use template_forward(info, source_space='volume')"
             )
         heads = heads_around(assumed.sensors.origin)
         return DipoleForward.of(assumed.banked, whitener, heads, seed, self.n_heads)

@@ -60,8 +60,8 @@ def dipole_posterior(
     """
     if obs.forward.banked is None or obs.source_space.kind != "volume":
         raise InputError(
-            "dipoles are looked for in the template's volume, since the head around it must be "
-            f"drawn anew, and this forward has {obs.source_space!r}; use "
+            "dipoles are looked for in the template's volume, because its head can be varied; this "
+            f"forward has {obs.source_space!r}; use "
             "template_forward(info, source_space='volume')"
         )
     forward = belief.forward(obs.forward, obs.whitener.matrix, seed)

@@ -46,8 +46,8 @@ class HeadSamples:
         banked = obs.forward.banked
         if banked is None:
             raise InputError(
-                "the forward model's head cannot be redrawn, it came from no bank; take it for "
-                "the true one with heads=None, or use template_forward(info)"
+                "the head of this forward cannot be varied, as it is not from the bank; assume it "
+                "exact with heads=None, or use template_forward(info)"
             )
         if n < 1:
             raise InputError(f"at least one head, not {n}")
