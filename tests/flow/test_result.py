@@ -201,9 +201,9 @@ def test_an_answer_that_was_drawn_badly_calls_for_caution(
     ("change", "sentence"),
     [
         ({"level": 0.49}, "level must be a number from 0.5 to 0.99"),
-        ({"level": 1.0}, "level is a number"),
+        ({"level": 1.0}, "level must be a number"),
         ({"level": "high"}, "'high'"),
-        ({"level": float("nan")}, "level is a number"),
+        ({"level": float("nan")}, "level must be a number"),
         ({"draws": 0}, "draws must be from 20 to 100,000"),
         ({"draws": 10**9}, "draws must be"),
         ({"draws": 50.5}, "draws must be"),
