@@ -47,11 +47,11 @@ N_MEASURED, _MARGIN, _LEAST_MARGIN = 8, 0.1, 0.02
 
 @dataclass(frozen=True)
 class TrainingRange:
-    """Which contexts a network met: the range of each number that is none of a count of sources.
+    """Hold which contexts a network met: the range of each number that is no count of sources.
 
     Attributes
     ----------
-    low, high : the ends, of each of the ``names``.
+    low, high : (C,) ends of the range of each of the ``names``.
     """
 
     low: tuple[float, ...]
@@ -105,8 +105,8 @@ def source_features(
     best : (B, N) fit of sources of middling extent.
     maps : (B, 2, N) power of the two minimum norms.
     log_gain : (E, N).
-    left : (B or 1, E or 1, N or 1) share of the gain off the span of the sources given.
-    nearness : (B, N or 1) of the sources given.
+    left : (B, E, N), any of them 1, share of the gain off the span of the sources given.
+    nearness : (B, N) or (B, 1), to the sources given, 0 to 1.
     """
     n_extents = likelihood.shape[1]
     below = likelihood - likelihood.amax((1, 2), keepdim=True)
@@ -188,7 +188,7 @@ def log_sum(values: Tensor, dim: int) -> Tensor:
 
     Parameters
     ----------
-    values : of any shape; changed in place.
+    values : of any shape, without unit; changed in place.
     dim : the axis summed over.
     """
     largest = values.amax(dim, keepdim=True)

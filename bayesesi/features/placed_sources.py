@@ -24,7 +24,7 @@ class PlacedSources:
 
     @classmethod
     def none(cls, n: int, device: torch.device | str = "cpu") -> PlacedSources:
-        """Give n cases no source."""
+        """Give ``n`` cases no source, on a ``device``."""
         empty = torch.zeros(n, 0, dtype=torch.long, device=device)
         return cls(empty, empty.bool())
 
@@ -65,7 +65,7 @@ class Span:
         prefix: PlacedSources,
         discrepancy: float,
     ) -> Span:
-        """Work out what is explained.
+        """Compute what the given sources explain.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class Span:
         values : (B, n_eff, R) turned data.
         window : of the data.
         prefix : of B cases.
-        discrepancy : delta of ``features.scan``.
+        discrepancy : delta of ``features.scan``, a ratio of powers.
         """
         energy = window.sums(values.square().sum(1))
         ones = energy.new_ones(energy.shape)

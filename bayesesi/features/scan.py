@@ -161,7 +161,7 @@ class PreparedForward:
         return self.unit.shape[1]
 
     def to(self, device: torch.device | str) -> PreparedForward:
-        """Move all to a device."""
+        """Move all to a ``device``."""
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
     def scene(
@@ -181,7 +181,7 @@ class PreparedForward:
         window : of the data. size : prior of a source's.
         prefix : sources given, of B cases; none if not given.
         log_scale : (B,) log of what the lead field of each case is to be divided by.
-        discrepancy : delta, see the module.
+        discrepancy : delta, a ratio of powers, see the module.
         """
         prefix = prefix or PlacedSources.none(len(values), values.device)
         turned = values @ window.turn

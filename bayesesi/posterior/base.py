@@ -1,4 +1,4 @@
-"""What every posterior can do: be drawn from, be summed up, say which regions are active."""
+"""The contract of posteriors: draws, their summary, and which regions are active."""
 
 from __future__ import annotations
 
@@ -60,28 +60,27 @@ class Posterior(ABC):
 
     @property
     def null_probability(self) -> float:
-        """That nothing is active: 0 for a family whose prior never says so."""
+        """Probability that nothing is active: 0 for a family whose prior excludes it."""
         return 0.0
 
     @property
     def r_hat(self) -> float:
-        """The largest of what was watched in the chains that the answer rests on; 1 without any."""
+        """The largest R-hat monitored in the chains behind the posterior; 1 without any."""
         return 1.0
 
     @property
     def outside(self) -> tuple[str, ...]:
-        """What of the observation lies beyond all that the posterior was made for; exact ones are
-        made for any."""
+        """What in the observation lies beyond the range of the posterior; exact ones have none."""
         return ()
 
     @property
     def caveat(self) -> str:
-        """A sentence on what the family is known to get wrong on such an observation, or none."""
+        """A sentence on a known weakness of the family on such an observation, or nothing."""
         return ""
 
     @property
     def sample_efficiency(self) -> float:
-        """Of weighted draws, 0 to 1; 1 where nothing is approximate."""
+        """Sample efficiency of weighted draws, 0 to 1; 1 where nothing is approximate."""
         return 1.0
 
     def explained(self) -> NDArray[np.float64]:

@@ -19,7 +19,12 @@ PerSource = NDArray[np.float64] | sp.csr_array
 
 @dataclass(frozen=True, eq=False)
 class FieldDraws(ABC):
-    """D fields J on the sources of one observation, A m, with J(t) = J_R functions(t)'."""
+    """Hold D fields J on the sources of one observation, A m, with J(t) = J_R functions(t)'.
+
+    Attributes
+    ----------
+    obs : the observation.
+    """
 
     obs: Observation
 
@@ -41,7 +46,7 @@ class FieldDraws(ABC):
 
     @abstractmethod
     def size_at(self, sample: int) -> PerSource:
-        """Compute (D, S) A m: sizes of moments at one sample of the window."""
+        """Compute (D, S) A m: sizes of moments at one ``sample`` of the window."""
 
     @abstractmethod
     def explained(self) -> NDArray[np.float64]:
@@ -49,7 +54,12 @@ class FieldDraws(ABC):
 
     @abstractmethod
     def moments(self, regions: Parcellation | None) -> NDArray[np.float64]:
-        """Sum moments, (D, 1 + P[, 3], R) A m: of all sources, then of each region's."""
+        """Sum moments, (D, 1 + P[, 3], R) A m: of all sources, then of each region's.
+
+        Parameters
+        ----------
+        regions : P of them; None for sources that are on no cortex.
+        """
 
     def _along(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(..., [3,] R) to squares of numbers whose sum over time is that over the samples."""

@@ -1,4 +1,4 @@
-"""What draws of the field say, added up in one pass: regions, peaks, middles, misfit."""
+"""Sum up draws of the field in one pass: regions, peaks, centres, misfit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HALF = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What n draws say, in one pass over them.
+    """Hold what n draws add up to, in one pass over them.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Summary:
 
     @classmethod
     def joined(cls, parts: list[Summary]) -> Summary:
-        """Put the summaries of several sets of draws one after the other."""
+        """Join the summaries of several sets of draws, ``parts``, one after the other."""
         if len(parts) == 1:
             return parts[0]
         active = np.array([int((part.peak >= 0).sum()) for part in parts])
@@ -115,7 +115,10 @@ def sum_up(
 
 
 def source_areas(obs: Observation) -> NDArray[np.float64]:
-    """Return (S,) m² of cortex; 1 for sources that are on none: their moments count as such."""
+    """Return (S,) m² of cortex of ``obs``; 1 for sources that are on none.
+
+    The moments of those count as such.
+    """
     space = obs.source_space
     return space.areas if space.mesh is not None else np.ones(space.n_sources)
 

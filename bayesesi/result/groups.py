@@ -38,6 +38,7 @@ class Group:
         return np.asarray(held[1] if isinstance(held, tuple) else held)
 
     def to_dataset(self) -> xr.Dataset:
+        """Convert the group to an xarray dataset."""
         import xarray as xr
 
         return xr.Dataset(self.variables, self.coords, self.attrs)
@@ -62,9 +63,11 @@ class Groups:
         return self.each[name]
 
     def groups(self) -> list[str]:
+        """List the names of the groups."""
         return list(self.each)
 
     def to_inference_data(self) -> az.InferenceData:
+        """Convert all groups to ArviZ's InferenceData."""
         import arviz as az
 
         data: Any = az.InferenceData  # its signature has no room for groups of one's own

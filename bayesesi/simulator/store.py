@@ -123,7 +123,7 @@ def read_simulation(folder: str | Path, n_shards: int | None = None) -> Simulati
 
 @dataclass(frozen=True)
 class Shards(Pieces[Sequence[Batch]]):
-    """Whole blocks of cases, as safetensors."""
+    """Hold whole blocks of cases of the simulator ``spec``, as safetensors."""
 
     spec: SimulatorSpec
 

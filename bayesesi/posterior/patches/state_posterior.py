@@ -1,4 +1,4 @@
-"""What draws of states say: amplitudes in closed form, moments on the cortex."""
+"""The posterior that draws of states give: amplitudes in closed form, moments on the cortex."""
 
 from __future__ import annotations
 
