@@ -98,7 +98,7 @@ class FieldDenoiser(nn.Module):
     Parameters
     ----------
     backbone : family and sizes. seed : of the weights.
-    heads : how many Gaussians it can hold side by side, the first of them that of draws.
+    n_outputs : how many Gaussians it can hold side by side, the first of them that of draws.
     n_ends : numbers for an event as a whole. matching : of velocities (``"flow"``) or of scores
         (``"score"``), in training.
     """
@@ -111,13 +111,13 @@ class FieldDenoiser(nn.Module):
         self,
         backbone: NetworkSpec,
         seed: int = 0,
-        heads: int = 2,
+        n_outputs: int = 2,
         n_ends: int = 1,
         matching: str = "flow",
     ) -> None:
         super().__init__()
         self.matching = matching
-        sizes = (len(FEATURES) + _N_SEEN, len(CONTEXT) + _N_TIMES, heads * _N_EACH, n_ends)
+        sizes = (len(FEATURES) + _N_SEEN, len(CONTEXT) + _N_TIMES, n_outputs * _N_EACH, n_ends)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.backbone = implementation(backbone)(backbone, *sizes)
@@ -125,7 +125,7 @@ class FieldDenoiser(nn.Module):
             self.course = nn.Sequential(
                 nn.Linear(N_COURSE + len(CONTEXT) + _N_TIMES, _COURSE_WIDTH),
                 nn.SiLU(),
-                nn.Linear(_COURSE_WIDTH, 2 * heads),
+                nn.Linear(_COURSE_WIDTH, 2 * n_outputs),
             )
         for parameter in self.course[-1].parameters():  # begins by changing nothing
             nn.init.zeros_(parameter)

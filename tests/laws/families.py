@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from bayesesi.estimator.field import FieldCaseInputs
-from bayesesi.features import FieldForward, FieldInputs, TemporalGroups
+from bayesesi.features import CONTEXT, FEATURES, FieldForward, FieldInputs, TemporalGroups
 from bayesesi.loss import Case, FieldTruth
 from bayesesi.model import GaussianModel, Model, PatchModel
+from bayesesi.network import Backbone
 from bayesesi.observation import Observation
 from bayesesi.registry import implementation, spec_of
 from bayesesi.spec import NetworkSpec, Recipe, Spec, make_spec, read_spec
@@ -26,7 +27,7 @@ from tests.laws.test_dipole import observation as dipole_observation
 
 #: Sizes that are as small as can be; features and context of a backbone, and its outputs.
 SMALL = {"ico": LEVEL, "width": 16, "source_width": 8, "n_blocks": 1, "n_attention_heads": 2}
-N_FEATURES, N_CONTEXT, N_SOURCE_OUT, N_OUT = 5, 3, 2, 2
+N_FEATURES, N_CONTEXT, N_SOURCE_OUT, N_OUT = len(FEATURES), len(CONTEXT), 3, 2
 
 #: family -> its smallest table [network].
 BACKBONES: dict[str, dict[str, Any]] = {"transformer": SMALL}
@@ -123,14 +124,13 @@ def network(estimator: str, seed: int = 1) -> nn.Module:
     return made.eval()
 
 
-def backbone(family: str) -> Any:
-    """A backbone with weights at random."""
+def untrained(family: str) -> Backbone:
+    """A backbone as it is before training."""
     spec: NetworkSpec = spec_of("network", family)(**BACKBONES[family])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = implementation(spec)(spec, N_FEATURES, N_CONTEXT, N_SOURCE_OUT, N_OUT)
-        for parameter in made.parameters():
-            parameter.data += 0.05 * torch.randn_like(parameter)
+    assert isinstance(made, Backbone)
     return made.eval()
 
 

@@ -1,13 +1,14 @@
 """Backbones: each keeps the laws it claims, reads what it needs, and can stand for another.
 
-A new architecture is one more entry of ``BACKBONES``. Nothing here is a statistical test: weights
-and data are drawn with fixed seeds.
+A new architecture is one more entry of ``families.BACKBONES``. Nothing here is a statistical test:
+weights and data are drawn with fixed seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,9 +24,7 @@ from bayesesi.network import CLAIMS, Backbone, Tokens
 from bayesesi.network.transformer import CorticalTransformer
 from bayesesi.spec import TransformerSpec
 from tests.flow.small import LEVEL, observation
-
-SIZES = TransformerSpec(ico=LEVEL, width=16, source_width=8, n_blocks=2, n_attention_heads=2)
-N_OUT, N_WHOLE = 3, 2
+from tests.laws import families as of
 
 
 class OneStep(Backbone):
@@ -54,21 +53,17 @@ class ChannelReader(Backbone):
 
     def __init__(self, n_rows: int) -> None:
         super().__init__()
-        self.rows = nn.Linear(n_rows, N_OUT)
+        self.rows = nn.Linear(n_rows, of.N_SOURCE_OUT)
 
     def forward(self, x: NetworkInputs) -> Tokens:
         seen = self.rows(x.operator.values[:, :, 0].T)  # (B, O)
         place = torch.arange(len(x.sources)).float()[:, None]
-        return Tokens(seen[:, None] * place, seen[:, :N_WHOLE])
-
-
-def transformer() -> CorticalTransformer:
-    return CorticalTransformer(SIZES, len(FEATURES), len(CONTEXT), N_OUT, N_WHOLE)
+        return Tokens(seen[:, None] * place, seen[:, : of.N_OUT])
 
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
-    "transformer": transformer,
-    "one step": lambda: OneStep(len(CONTEXT), N_OUT, N_WHOLE),
+    **{family: partial(of.untrained, family) for family in of.BACKBONES},
+    "one step": lambda: OneStep(of.N_CONTEXT, of.N_SOURCE_OUT, of.N_OUT),
 }
 CLAIMED = [(name, law) for name, make in BACKBONES.items() for law in sorted(make().claims)]
 
@@ -127,7 +122,7 @@ def montage(backbone: Backbone) -> None:
     for n in (12, 20, 28):
         with torch.inference_mode():
             tokens = backbone(inputs(channels=slice(n)))
-        assert tokens.sources.shape[1:] == (observation().leadfield.shape[1], N_OUT)
+        assert tokens.sources.shape[1:] == (observation().leadfield.shape[1], of.N_SOURCE_OUT)
         assert torch.isfinite(tokens.sources).all()
 
 
@@ -185,18 +180,17 @@ def test_a_reader_of_the_order_breaks_that_law() -> None:
 def test_a_backbone_reads_what_it_needs_and_nothing_else(name: str) -> None:
     backbone = made(BACKBONES[name])
     tokens = backbone(inputs(parts=tuple(backbone.needs)))
-    assert tokens.sources.shape == (2, observation().leadfield.shape[1], N_OUT)
-    assert tokens.whole.shape == (2, N_WHOLE)
+    assert tokens.sources.shape == (2, observation().leadfield.shape[1], of.N_SOURCE_OUT)
+    assert tokens.whole.shape == (2, of.N_OUT)
     for part in backbone.needs:
         with pytest.raises(InputError, match=f"asked for {part}"):
             backbone(inputs(parts=tuple(backbone.needs - {part})))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_another_case_changes_nothing_and_gradients_are_finite(name: str) -> None:
-    backbone, both = made(BACKBONES[name]), inputs()
-    tokens = backbone(both)
-    scene = both.operator
+def cases_are_apart(backbone: Backbone) -> None:
+    """The answer to a case is the same beside another and alone."""
+    both = inputs()
+    tokens, scene = backbone(both), both.operator
     alone = NetworkInputs(
         both.context[:1],
         both.sources,
@@ -205,20 +199,47 @@ def test_another_case_changes_nothing_and_gradients_are_finite(name: str) -> Non
         operator=lambda: replace(scene, values=scene.values[:, :1], noise=scene.noise[:1]),
     )
     assert off(backbone(alone), Tokens(tokens.sources[:1], tokens.whole[:1])) < 1e-4
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_another_case_changes_nothing_and_gradients_are_finite(name: str) -> None:
+    backbone = made(BACKBONES[name])
+    cases_are_apart(backbone)
+    tokens = backbone(inputs())
     (tokens.sources.sum() + tokens.whole.sum()).backward()
     grads = [p.grad for p in backbone.parameters()]
     assert all(grad is not None and torch.isfinite(grad).all() for grad in grads)
 
 
+class _Mixing(Backbone):
+    """The twin of separate cases: an answer less the mean over the batch."""
+
+    needs = frozenset({"source_features"})
+
+    def __init__(self, inside: Backbone) -> None:
+        super().__init__()
+        self.inside = inside
+
+    def forward(self, x: NetworkInputs) -> Tokens:
+        found: Tokens = self.inside(x)
+        return Tokens(found.sources - found.sources.mean(0), found.whole)
+
+
+def test_a_backbone_that_mixes_cases_is_noticed() -> None:
+    inside = made(BACKBONES["transformer"])
+    cases_are_apart(inside)
+    with pytest.raises(AssertionError):
+        cases_are_apart(_Mixing(inside))
+
+
 def test_the_transformer_begins_by_adding_nothing() -> None:
-    with torch.random.fork_rng(devices=[]):
-        tokens = transformer()(inputs())
+    tokens = BACKBONES["transformer"]()(inputs())
     assert not tokens.sources.any()
     assert not tokens.whole.any()
 
 
 def test_a_change_of_one_source_is_seen_by_all() -> None:
-    backbone, generator = made(transformer), torch.Generator().manual_seed(1)
+    backbone, generator = made(BACKBONES["transformer"]), torch.Generator().manual_seed(1)
     features = torch.randn(1, 324, len(FEATURES), generator=generator)
     moved = features.clone()
     moved[:, 7] += 1
@@ -239,7 +260,7 @@ def test_a_part_is_computed_once_and_only_if_it_is_read() -> None:
         source_features=compute("source_features"),
         graph=compute("graph"),
     )
-    made(transformer)(x)
+    made(BACKBONES["transformer"])(x)
     assert x.source_features is x.source_features
     assert calls == ["source_features"]
     with pytest.raises(TypeError, match="not montage"):
@@ -250,7 +271,7 @@ def test_another_backbone_takes_the_place_of_the_transformer() -> None:
     """A denoiser answers by it; the twin is an estimator that does not offer what it reads."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        denoiser = FieldDenoiser(SIZES)
+        denoiser = FieldDenoiser(TransformerSpec(**of.SMALL))
         old = denoiser.backbone
         assert isinstance(old, CorticalTransformer)
         n_context = old.context_mlp[0].in_features

@@ -10,15 +10,12 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError
-from bayesesi.features.network_inputs import NetworkInputs, Tokens
 from bayesesi.loss import Loss, Question
 from bayesesi.loss.base import make_losses
 from bayesesi.posterior import Posterior
 from bayesesi.registry import families, implementation, spec_of
 from bayesesi.spec import MODEL_FAMILIES
-from tests.flow.small import LEVEL
 from tests.laws import families as of
 
 KINDS = ("network", "estimator", "loss", "strategy")
@@ -48,56 +45,6 @@ def test_a_family_has_a_frozen_spec_a_class_and_words(kind: str, name: str) -> N
 def test_a_family_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(InputError, match="did you mean 'transformer'"):
         spec_of("network", "transformr")
-
-
-# Backbones
-
-
-def backbone_out(net: nn.Module, n: int) -> tuple[Tensor, Tensor]:
-    """What a backbone makes of the first n of three cases."""
-    generator = torch.Generator().manual_seed(0)
-    sources = torch.arange(template_source_space(LEVEL).n_sources)
-    features = torch.randn(3, len(sources), of.N_FEATURES, generator=generator)
-    context = torch.randn(3, of.N_CONTEXT, generator=generator)
-    inputs = NetworkInputs(context[:n], sources, source_features=lambda: features[:n])
-    with torch.inference_mode():
-        tokens = net(inputs)
-    return tokens.sources, tokens.whole
-
-
-def cases_are_apart(net: nn.Module) -> bool:
-    """Whether the answer to a case is the same beside other cases and alone."""
-    alone, beside = backbone_out(net, 1), backbone_out(net, 3)
-    return all(torch.allclose(a[:1], b[:1], atol=1e-5) for a, b in zip(alone, beside, strict=True))
-
-
-@pytest.mark.parametrize("name", of.BACKBONES)
-def test_a_backbone_answers_each_source_and_the_whole(name: str) -> None:
-    each, whole = backbone_out(of.backbone(name), 3)
-    assert each.shape == (3, template_source_space(LEVEL).n_sources, of.N_SOURCE_OUT)
-    assert whole.shape == (3, of.N_OUT)
-    assert torch.isfinite(each).all()
-
-
-@pytest.mark.parametrize("name", of.BACKBONES)
-def test_a_backbone_answers_a_case_alike_beside_others(name: str) -> None:
-    assert cases_are_apart(of.backbone(name))
-
-
-class _Mixing(nn.Module):
-    """The twin: an answer less the mean over the batch."""
-
-    def __init__(self, inside: nn.Module) -> None:
-        super().__init__()
-        self.inside = inside
-
-    def forward(self, x: NetworkInputs) -> Tokens:
-        found = self.inside(x)
-        return Tokens(found.sources - found.sources.mean(0), found.whole)
-
-
-def test_a_backbone_that_mixes_cases_is_noticed() -> None:
-    assert not cases_are_apart(_Mixing(of.backbone("transformer")))
 
 
 # Estimators
