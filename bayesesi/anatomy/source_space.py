@@ -240,7 +240,7 @@ class SourceSpace:
         """
         if self.ico is None:
             raise InputError(
-                f"level {ico} was asked of sources that are no level of a fsaverage mesh; "
+                f"level {ico} was requested for sources that are not a level of an fsaverage mesh; "
                 "keep them as they are or use template_source_space(ico)"
             )
         if ico not in SOURCES_AT_LEVEL or ico > self.ico:

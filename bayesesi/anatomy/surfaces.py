@@ -195,9 +195,9 @@ def read_head_surfaces(
         if n_vertices is not None and len(points) > n_vertices:
             if not _is_icosphere(faces):
                 raise InputError(
-                    f"{Path(path).name} has {len(points)} vertices and is no icosphere that could "
-                    f"be thinned; decimate it to about {n_vertices} (mne.decimate_surface), or "
-                    "give n_vertices=None"
+                    f"{Path(path).name} has {len(points)} vertices and is not an icosphere, so "
+                    f"it cannot be thinned; decimate it to about {n_vertices} vertices with "
+                    "mne.decimate_surface, or give n_vertices=None"
                 )
             faces = icosphere_triangles(n_vertices)
             points = points[:n_vertices]

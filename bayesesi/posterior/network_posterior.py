@@ -34,7 +34,7 @@ def field_inputs(obs: Observation, level: int) -> tuple[FieldForward, FieldInput
         )
     if obs.source_space.ico != level:
         raise InputError(
-            f"this network knows level {level} of the template's sources, not {obs.source_space!r}"
+            f"this network needs level {level} of the template's sources, not {obs.source_space!r}"
         )
     forward = FieldForward.of(obs.leadfield, level)
     values = torch.from_numpy(obs.values).float()[None]

@@ -209,7 +209,7 @@ def test_a_file_format_is_one_file(folder: Path) -> None:
     path = folder / "mine.npz"
     volts = np.arange(12.0).reshape(3, 4)
     np.savez(path, volts_uV=volts, names=["Fz", "Cz", "Pz"], sfreq=100.0)
-    with pytest.raises(InputError, match="is no readable"):
+    with pytest.raises(InputError, match="is not a readable"):
         bayesesi.read_recording(path)
     added(folder, "own_reader", READER)
     found = bayesesi.read_recording(path)

@@ -175,7 +175,7 @@ def test_errors_name_the_level_and_the_missing_surface() -> None:
     for ask in asks:
         with pytest.raises(InputError, match="is a volume and has no cortical surface"):
             ask()
-    with pytest.raises(InputError, match="no level of a fsaverage mesh"):
+    with pytest.raises(InputError, match="not a level of an fsaverage mesh"):
         volume.at_level(3)
     bare = SourceSpace.on_mesh(spheres_mesh(), np.arange(10))
     with pytest.raises(InputError, match="no spherical registration"):
