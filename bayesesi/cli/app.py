@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -85,9 +86,8 @@ def main(
     """Set up what every command shares."""
     import warnings
 
-    import matplotlib as mpl
-
-    mpl.use("agg")
+    # no window opens; matplotlib reads it when a verb first loads it
+    os.environ["MPLBACKEND"] = "agg"
     # arviz 0.23 announces its rewrite to every new user; the pin below 1 is our answer
     warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing a major refactor", FutureWarning)
 

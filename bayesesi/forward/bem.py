@@ -18,6 +18,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg as sl
@@ -51,10 +52,9 @@ class BoundaryElements:
 
         Raises
         ------
-        InputError : surfaces that cross each other.
+        InputError : surfaces that cross each other; OpenMEEG is missing.
         """
-        import openmeeg as om
-
+        om = _openmeeg()
         geometry = _geometry(surfaces)
         with _quiet():
             matrix = om.Matrix(om.HeadMat(geometry)).array().copy(order="F")
@@ -89,8 +89,7 @@ class BoundaryElements:
 
         At a brain conductivity of 1; divide the current rows by it (``transfer`` does).
         """
-        import openmeeg as om
-
+        om = _openmeeg()
         geometry = _geometry(self.surfaces)
         rows = np.r_[self.potential_rows[0], self.current_rows[0]]
         terms = np.empty((len(rows), len(dipoles.positions)))
@@ -188,9 +187,19 @@ def solve_bem(
     return leadfield if normals is not None else leadfield.reshape(len(leadfield), -1, 3)
 
 
+def _openmeeg() -> Any:
+    try:
+        import openmeeg
+    except ImportError as error:
+        raise InputError(
+            "boundary elements need OpenMEEG; install it with pip install 'bayesesi[bem]'"
+        ) from error
+    return openmeeg
+
+
 def _geometry(surfaces: HeadSurfaces):  # type: ignore[no-untyped-def]  # SWIG has no types
     """OpenMEEG's description, every conductivity 1; it wants triangles wound the other way."""
-    import openmeeg as om
+    om = _openmeeg()
     from openmeeg._openmeeg_wrapper import OrientedMesh, SimpleDomain
 
     inside, outside = SimpleDomain.Inside, SimpleDomain.Outside

@@ -36,10 +36,14 @@ def emd(
 
     Raises
     ------
-    InputError : a map of zeros; distances of another shape or not finite.
+    InputError : a map of zeros; distances of another shape or not finite; POT is missing.
     """
-    import ot
-
+    try:
+        import ot
+    except ImportError as error:
+        raise InputError(
+            "this distance needs POT; install it with pip install 'bayesesi[benchmark]'"
+        ) from error
     a, b = _shares(first), _shares(second)
     where = positions if second_positions is None else second_positions
     here, there = np.flatnonzero(a), np.flatnonzero(b)

@@ -179,6 +179,8 @@ def _read(path: Path, chain: tuple[str, ...]) -> tuple[dict[str, Any], str | Non
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise SpecError([f"{path.name}: cannot be read as TOML ({error})"]) from error
+    if not isinstance(raw.get("family", ""), str):
+        raise SpecError([f"{path.name}: family = {some([raw['family']])} must be a word"])
     kind = _kind_of_folder(path)
     parent = raw.pop("extend", None)
     if parent is None:

@@ -6,15 +6,37 @@ import importlib
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bayesesi
+from bayesesi.anatomy import template_surfaces
+from bayesesi.errors import InputError
+from bayesesi.forward.bem import BoundaryElements
 from bayesesi.lazy import origins
+from bayesesi.metrics.transport import emd
 
 HEAVY = ("torch", "mne", "sbi", "pandas", "matplotlib", "scipy", "numpy", "arviz", "xarray")
+
+
+#: What `infer` with atoms has no use for.
+NOT_FOR_ATOMS = (
+    *("sbi", "zuko", "nflows", "mapie", "openmeeg", "ot", "sklearn", "matplotlib.pyplot"),
+    *("scipy.stats", "lightning", "tensorboard", "arviz", "xarray", "pandas"),
+)
+INFER = """
+import mne, numpy as np, bayesesi
+names = mne.channels.make_standard_montage("biosemi64").ch_names
+info = mne.create_info(list(names), 500.0, "eeg").set_montage("biosemi64")
+forward = bayesesi.template_forward(info)
+volts = 20e-9 * forward.leadfield[:, 1000] + 1e-6 * np.random.default_rng(0).standard_normal(64)
+noise = bayesesi.NoiseCovariance(1e-12 * np.eye(64), tuple(names))
+obs = bayesesi.observe(volts, forward, noise, autocorrelation="white")
+bayesesi.infer(obs, "atoms", draws=100)
+"""
 
 
 def loaded(code: str, names: tuple[str, ...]) -> set[str]:
@@ -59,3 +81,28 @@ def test_every_name_that_loads_on_first_use_is_there(package: str) -> None:
 def test_a_name_that_no_package_has_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"bayesesi\.anatomy.*'nowhere'"):
         _ = importlib.import_module("bayesesi.anatomy").nowhere
+
+
+def test_help_of_the_command_line_loads_nothing_heavy() -> None:
+    code = "import sys; sys.argv = ['bayesesi', '--help']\nfrom bayesesi.cli import app\n"
+    code += "try:\n    app()\nexcept SystemExit:\n    pass"
+    assert loaded(code, HEAVY) == set()
+
+
+def test_an_answer_of_atoms_loads_only_what_it_needs() -> None:
+    assert loaded(INFER, NOT_FOR_ATOMS) == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "ask"),
+    [
+        ("openmeeg", "bem", lambda: BoundaryElements.assemble(template_surfaces(3))),
+        ("ot", "benchmark", lambda: emd(np.ones(2), np.ones(2), np.eye(3)[:2])),
+    ],
+)
+def test_a_missing_extra_is_named_with_its_command(
+    module: str, extra: str, ask: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=rf"pip install 'bayesesi\[{extra}\]'"):
+        ask()
