@@ -129,7 +129,7 @@ def estimate(
     """Estimate (S, R) moments in A m (``"MNE"``, ``"eLORETA"``) or the statistic, without a unit.
 
     Signed for fixed sources, the norm over axes for loose and free ones. Raises what ``prepare``
-    and ``LinearInverse.kernel`` raise.
+    and ``LinearInverse.kernel`` raise, and InputError for an inverse of other data.
 
     Parameters
     ----------

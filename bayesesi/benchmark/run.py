@@ -45,7 +45,7 @@ class Benchmark:
 
     Attributes
     ----------
-    task : that was asked. settings : of the tuned methods, chosen on other cases, any unit.
+    task : of the cases. settings : of the tuned methods, chosen on other cases, any unit.
     rows : a row a case of a method: ``method``, ``condition``, ``case``, the measures (NaN where
         it has none), the kind of case, and ``reason`` where it failed.
     scores, probability, active : (n, P) of the n rows; NaN where a method has none.

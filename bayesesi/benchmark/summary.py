@@ -1,6 +1,6 @@
 """Sum up a benchmark: means with intervals over cases, sets of one procedure, wins, curves.
 
-Sets: "every" at 90 % by ``conformalize``, made on one half of a method's cases and told on the
+Sets: "every" at 90 % by ``conformalize``, made on one half of a method's cases and tested on the
 other, both ways, the same halves for every method (Vovk et al. 2005: split conformal). Intervals
 are of the mean over cases drawn again (Efron 1979, doi:10.1214/aos/1176344552), 95 %.
 """
@@ -46,8 +46,8 @@ class Mean:
 
     Attributes
     ----------
-    value, low, high : a scalar and its interval, which is as wide as 0 of fewer than ``FEW`` cases;
-        NaN of none. n : number of cases.
+    value, low, high : a scalar and its interval, which has no width for fewer than ``FEW`` cases;
+        NaN for none. n : number of cases.
     """
 
     value: float

@@ -41,7 +41,7 @@ class Task:
     conditions : cases are of them in turn. places : ``"cortex"`` or ``"volume"``.
     n, n_slow : cases of fast methods, and the first of them that slow ones are given; n_emd :
         those on which mass is moved. crime : whether data are made as they are inverted.
-    skip : methods that are not asked unless named.
+    skip : methods that run only if named.
     tuned_on : conditions on whose other cases settings are chosen; the task's own if none.
     published : numbers of others, for the same picture.
     """

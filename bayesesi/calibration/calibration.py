@@ -61,7 +61,7 @@ def calibrate(
         posterior or to draws (D, S, R) of the field, whose card is returned and not stored. A
         solver that gives scores of regions alone has sets, not a card: see ``run_trials``,
         ``split_of`` and ``check_sets``.
-    n : cases of the diagnosis, 50 or more; 1,000 tell a deviation of .03 from none. n_repair,
+    n : cases of the diagnosis, 50 or more; 1,000 resolve a deviation of .03. n_repair,
         n_conformal : of the others, if not those; a set made for recordings of one kind (few or
         many channels, faint or loud) wants some 2,000 behind it.
     simulators : that cases come from, alike; by default those of the model's recipe, in its

@@ -176,13 +176,13 @@ class RankRepair(Table):
 
         Parameters
         ----------
-        pit : any shape, (n,), 0 to 1.
+        pit : any shape, 0 to 1.
         """
         return np.asarray(np.interp(pit, self.quantiles, np.linspace(0, 1, _KNOTS)))
 
 
 class Repair(Table):
-    """Hold all repairs, from ``n`` cases that else serve the fit of the OOD detector alone.
+    """Hold all repairs, from ``n`` cases that also serve the fit of the OOD detector.
 
     Attributes
     ----------

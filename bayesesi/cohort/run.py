@@ -90,8 +90,8 @@ def run_cohort(
     out : folder; it takes a folder a recording, and the tables. A run that was stopped, or gets
         further recordings, goes on.
     model, draws, seed : see ``infer``. level : of sets, 0.5 to 0.99. bootstrap : times that the
-        trials of a recording are drawn again, where its file has single trials; the row then says
-        in which share of them its first region stays first.
+        trials of a recording are drawn again, where its file has single trials; the row then has
+        the share of them in which its first region stays first.
     workers, scheduler : see ``parallel.run_jobs``.
 
     Raises

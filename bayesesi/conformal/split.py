@@ -65,8 +65,8 @@ class ConformalSplit(Table):
 
     Attributes
     ----------
-    active : of each case in which something is active, the scores of its active regions, a number
-        of 6 digits each, as (n,) rows. peak : (n,), the score of the region of the strongest.
+    active : (n,) rows, one a case in which something is active: scores of its active regions.
+    peak : (n,) score of the region of the strongest activity.
     cell : see ``cell_of``. mode_error_mm : from the map's mode to the truth.
     mask : scores of truly active sources, at even quantiles.
     nothing : (m,), of each case without an event, the score of "nothing is active".

@@ -7,7 +7,7 @@ For states x_d drawn from any q with a density, over the states of a joint densi
 (self-normalised importance sampling; Owen 2013, chapter 9). The sample efficiency (sum w)² /
 (D sum w²) is the share of the draws that would do as well were they drawn from the posterior (Kong
 1992; a red flag a case, Dax et al. 2023, doi:10.1103/PhysRevLett.130.171403). The largest weights
-are smoothed by their generalised Pareto fit, whose shape k tells from .7 on that averages cannot be
+are smoothed by their generalised Pareto fit, whose shape k shows from .7 on that averages cannot be
 trusted (Vehtari et al. 2024, arXiv:1507.02646).
 """
 

@@ -78,7 +78,7 @@ def plot_map_rows(
     columns: Sequence[Column] = FOUR,
     outline: ArrayLike | None = None,
 ) -> Figure:
-    """Plot small multiples: a row a name, its maps from the sides that ``columns`` say.
+    """Plot small multiples: a row a name, its maps from the sides in ``columns``.
 
     Parameters
     ----------

@@ -40,11 +40,11 @@ FORMATS = ("html", "pdf", "json")
 class Report:
     """Hold one page that needs nothing beside itself: no network, pictures inside.
 
-    Its one script turns a cortex; without it the page says the same.
+    Its one script turns a cortex; without it the page has the same content.
 
     Attributes
     ----------
-    html : the page. table : what it says, as plain data: ``Result.to_dict`` and the sentence.
+    html : the page. table : its content as plain data: ``Result.to_dict`` and the sentence.
     """
 
     html: str

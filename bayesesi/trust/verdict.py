@@ -105,7 +105,7 @@ class VerdictInputs:
 
     Attributes
     ----------
-    null : probability of no source, with equal prior odds. r_hat : at least 1 in theory.
+    null : probability of no source, with equal prior odds. r_hat : above 1 where chains disagree.
     sample_efficiency : 0 to 1. outside, caveat : see ``Posterior``. unusual : share of simulated
         recordings that are at least as unusual; None without a card. odd : the unusual features
         in words. set_share : share of the cortex of the reported set. channels : their number.

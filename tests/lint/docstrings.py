@@ -41,13 +41,13 @@ VERBS = frozenset(
     iterate join judge keep label lay learn leave let lift limit linearise link list load localise
     locate look make map mark mask match measure merge mix move name normalise observe open optimise
     order orient pack pad pair parse pass perform permute pick place plot pool predict prepare print
-    probe produce project propagate propose prove put raise rank read recalibrate record recover
-    reduce reference refine refuse register reject remember remove rename render repair repeat
-    replace report represent rescale reshape resolve resume return run sample save scale scan score
-    seal search seed select send separate serve set shift show shrink shuffle simulate skip slice
-    smooth solve sort split spread square stack standardise start step stop store subtract sum
-    summarise swap switch take tell test train transform translate turn undo unpack update upgrade
-    use validate view wait walk warn weigh whiten wrap write yield
+    probe produce project propagate propose prove put raise rank read rebuild recalibrate recompute
+    record recover reduce reference refine refuse register reject remember remove rename render
+    repair repeat replace report represent rescale reshape resolve resume return run sample save
+    scale scan score seal search seed select send separate serve set shift show shrink shuffle
+    simulate skip slice smooth solve sort split spread square stack standardise start step stop
+    store subtract sum summarise swap switch take tell test train transform translate turn undo
+    unpack update upgrade use validate view wait walk warn weigh whiten wrap write yield
     """.split()
 )
 

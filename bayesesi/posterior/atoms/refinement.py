@@ -1,4 +1,4 @@
-"""What a network says, made to answer for the exact posterior of ``patches``."""
+"""Correct a network's draws to the exact posterior of ``patches``."""
 
 from __future__ import annotations
 

@@ -95,8 +95,8 @@ class DipoleBelief:
 
         Parameters
         ----------
-        values : (B, n, R) whitened. forward : of the heads. scale : (B,) sd of the noise over its
-            covariance, where it is known. scale_known : whether moments are in A m.
+        values : (B, n, R) whitened. forward : of the heads. scale : (B,) factor by which each
+            lead field is divided. scale_known : whether moments are in A m.
         """
         size = self.size if scale_known else SizePrior.unknown()
         return CourseInputs.of(values, forward, size, scale)

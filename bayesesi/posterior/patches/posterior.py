@@ -42,7 +42,7 @@ def patch_posterior(
 
     Where the prior allows one source at most, states are drawn from an enumeration; else by chains
     that start from it, until the bulk effective sample size of the log-likelihood and of the energy
-    of each lobe is ``ess``, or ``most_sweeps`` were made (``details`` says what came).
+    of each lobe is ``ess``, or ``most_sweeps`` were made (``details`` has the outcome).
 
     Parameters
     ----------
