@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError, some
 from bayesesi.features import CONTEXT, TrainingRange
+from bayesesi.features.constants import changed_constant, feature_constants
 from bayesesi.forward import ForwardOperator
 from bayesesi.model.artifact import tensor_hash, write_weights
 from bayesesi.model.base import Model
@@ -76,7 +77,8 @@ class LearnedModel(Model):
 
         Raises
         ------
-        InputError : weights that do not fit their recipe.
+        InputError : weights that do not fit their recipe, or inputs that are computed otherwise
+        now.
         """
         try:
             recipe = make_spec("recipes", about["recipe"])
@@ -95,6 +97,13 @@ class LearnedModel(Model):
                 f"the weights in {name} do not fit the recipe in its header "
                 f"({type(error).__name__}); train again with this version"
             ) from error
+        held = about.get("constants", {})  # of files before these were recorded: none
+        changed = changed_constant(held, feature_constants(recipe.estimator.features))
+        if changed is not None:
+            raise InputError(
+                f"{name} was trained on other inputs than this version computes ({changed}); train "
+                "again with this version"
+            )
         known = (recipe, spec, history, recipe_hash, network.eval())
         return cls(spec.name, *known, digest=digest)
 
@@ -112,6 +121,7 @@ class LearnedModel(Model):
             "prior": self.spec.resolved(),
             "prior_hash": spec_hash(self.spec),
             "history": dict(self.history),
+            "constants": feature_constants(self.recipe.estimator.features),
         }
         return write_weights(path, self.network.state_dict(), about)
 

@@ -15,6 +15,10 @@ _DENSITIES = (
 )
 
 
+#: What every network on the cortex reads.
+_SCAN = ("context", "scan", "temporal_groups")
+
+
 class EstimatorSpec(FamilySpec):
     """What distribution a network conditions.
 
@@ -23,12 +27,14 @@ class EstimatorSpec(FamilySpec):
     loss : family of the loss that it cannot be trained without.
     on_cortex : whether it needs a ``[network]`` that looks at every source of the cortex.
     separate_mean : whether its mean has a head of its own, trained in turn with its draws.
+    features : modules of ``bayesesi.features`` whose constants its weights rest on.
     """
 
     kind: ClassVar[str] = "estimator"
     loss: ClassVar[str]
     on_cortex: ClassVar[bool] = True
     separate_mean: ClassVar[bool] = False
+    features: ClassVar[tuple[str, ...]] = _SCAN
 
 
 class AtomsSpec(EstimatorSpec):
@@ -47,6 +53,7 @@ class DiffusionSpec(EstimatorSpec):
 
     loss: ClassVar[str] = "denoising"
     module: ClassVar[str] = "field"
+    features: ClassVar[tuple[str, ...]] = (*_SCAN, "field")
     separate_mean: ClassVar[bool] = True
 
     family: Literal["diffusion"] = "diffusion"
@@ -68,6 +75,7 @@ class FlowSpec(DensitySpec):
 
     loss: ClassVar[str] = "parcel-nll"
     module: ClassVar[str] = "parcels"
+    features: ClassVar[tuple[str, ...]] = (*_SCAN, "field")
 
     family: Literal["flow"] = "flow"
     parcels: Annotated[int, Field(ge=68, le=400)] = Field(
@@ -85,6 +93,7 @@ class DipolesSpec(DensitySpec):
     """One or two free dipoles in the volume; its prior is of the family volume-dipole."""
 
     loss: ClassVar[str] = "dipole-nll"
+    features: ClassVar[tuple[str, ...]] = ("covariance_likelihood", "dipole", "dipole_scan")
     on_cortex: ClassVar[bool] = False
 
     family: Literal["dipole"] = "dipole"

@@ -166,6 +166,15 @@ def test_what_should_come_next_is_the_truth_strongest_first(recipe: Path) -> Non
     assert several > 5
 
 
+def test_weights_on_other_inputs_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = run / "tiny.safetensors"
+    _, about = read_weights(path)
+    assert about["constants"]["scan.DISCREPANCY"] == 0.25
+    monkeypatch.setattr("bayesesi.features.scan.DISCREPANCY", 0.5)
+    with pytest.raises(InputError, match=r"scan\.DISCREPANCY was 0\.25 and is 0\.5"):
+        bayesesi.load_model(path)
+
+
 def test_the_same_posterior_comes_back_from_the_file(model: AtomModel, tmp_path: Path) -> None:
     obs = bayesesi.read_simulator("single-frame", group_size=1).simulate(1, 3).observation(0)
     post = model.posterior(obs)
