@@ -18,7 +18,13 @@ from bayesesi.calibration.card import (
     split_of,
 )
 from bayesesi.calibration.diagnosis import diagnose, make_repair
-from bayesesi.calibration.trial_runner import MOST, Mixture, is_repeatable, run_trials, solver_name
+from bayesesi.calibration.trial_runner import (
+    MOST,
+    Mixture,
+    is_repeatable,
+    run_purposes,
+    solver_name,
+)
 from bayesesi.calibration.trial_scoring import Solver
 from bayesesi.calibration.trials import SCORE_DRAWS
 from bayesesi.calibration.verdicts import trust_card
@@ -114,10 +120,7 @@ def calibrate(
     counts["diagnose"] = n
     named = str(model) if isinstance(model, str | Path) else found
     options: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "progress": progress}
-    trials = {
-        purpose: run_trials(named, mixture, size, seed, purpose, place / purpose, **options)
-        for purpose, size in counts.items()
-    }
+    trials = run_purposes(named, mixture, counts, seed, place, **options)
     repair, split = make_repair(trials["repair"]), split_of(trials["conformal"])
     usual = OODDetector.of(trials["repair"].signs, trials["conformal"].signs)
     new = trials["diagnose"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral
@@ -21,7 +21,7 @@ from bayesesi.errors import InputError, some
 from bayesesi.io.store import Manifest, Piece, Pieces, Store
 from bayesesi.model import Model, load_model
 from bayesesi.observation import Observation
-from bayesesi.prior import NAMESPACES
+from bayesesi.prior import BLOCK, NAMESPACES
 from bayesesi.simulator import Batch, Simulator, read_simulator
 from bayesesi.spec import SimulatorSpec, VolumeDipoleSpec, read_spec, spec_hash
 from bayesesi.trust.ood_features import OOD_FEATURES
@@ -31,6 +31,8 @@ SCHEMA = 1
 MOST = 1_000_000
 #: Cases a piece: a quarter of a minute of a network.
 PIECE = 32
+#: Cases that one process simulates at once if there are several: half a block.
+GROUP = 4 * PIECE
 _MANIFEST = Manifest("trials.json", SCHEMA, "trials", "[0-9][0-9]-*.safetensors")
 #: Of case k of a batch, an observation; by default the case's own.
 View = Callable[[Batch, int], Observation]
@@ -131,10 +133,7 @@ def run_trials(
     ------
     InputError : no cases, a folder of other trials.
     """
-    if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= MOST:
-        raise InputError(f"trials are of one case or more, up to {MOST:,}, not {some([n])}")
-    if namespace not in NAMESPACES:
-        raise InputError(f"namespace is one of {', '.join(NAMESPACES)}, not {namespace!r}")
+    _check(n, namespace)
     if folder is None:
         from tempfile import TemporaryDirectory
 
@@ -151,17 +150,72 @@ def run_trials(
                 scheduler=scheduler,
                 progress=progress,
             )
-    place = Path(folder).absolute()
-    _MANIFEST.claim(place, _about(solver, mixture, seed, namespace, view))
-    store, pieces = Store(place, TrialPieces()), []
+    store = Store(Path(folder).absolute(), TrialPieces())
+    about = _about(solver, mixture, seed, namespace, view)
+    _MANIFEST.claim(store.folder, about)
+    pieces = list(_wanted(solver, mixture, n, seed, namespace, view))
+    store.run(_trials, pieces, workers, scheduler, f"{namespace} cases", progress)
+    return Trials.joined(list(store.gather(pieces)))
+
+
+def run_purposes(
+    solver: Model | str | Solver,
+    mixture: Mixture,
+    counts: Mapping[str, int],
+    seed: int,
+    folder: str | Path,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: bool = False,
+) -> dict[str, Trials]:
+    """Run the trials of several purposes side by side, so that processes start and end once.
+
+    Parameters
+    ----------
+    counts : number of cases of each namespace; trials of each are kept in a folder of its name.
+    solver, mixture, seed, folder, workers, scheduler, progress : see ``run_trials``.
+
+    Raises
+    ------
+    InputError : see ``run_trials``.
+    """
+    store, wanted = Store(Path(folder).absolute(), TrialPieces()), {}
+    for namespace, n in counts.items():
+        _check(n, namespace)
+        _MANIFEST.claim(store.folder / namespace, _about(solver, mixture, seed, namespace, None))
+        pieces = _wanted(solver, mixture, n, seed, namespace, None, f"{namespace}/")
+        wanted[namespace] = list(pieces)
+    every = [piece for own in wanted.values() for piece in own]
+    store.run(_trials, every, workers, scheduler, f"{' + '.join(counts)} cases", progress)
+    return {name: Trials.joined(list(store.gather(own))) for name, own in wanted.items()}
+
+
+def _check(n: int, namespace: str) -> None:
+    if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= MOST:
+        raise InputError(f"trials are of one case or more, up to {MOST:,}, not {some([n])}")
+    if namespace not in NAMESPACES:
+        raise InputError(f"namespace is one of {', '.join(NAMESPACES)}, not {namespace!r}")
+
+
+def _wanted(
+    solver: Model | str | Solver,
+    mixture: Mixture,
+    n: int,
+    seed: int,
+    namespace: str,
+    view: View | None,
+    within: str = "",
+) -> Iterator[Piece]:
+    """Pieces of n cases; those of one half of a block are simulated by one process."""
     for m, (spec, count) in enumerate(zip(mixture.simulators, mixture.counts(n), strict=True)):
         own = (solver, spec.model_dump_json(by_alias=True), str(spec.folder or Path()), m)
         for start in range(0, int(count), PIECE):
             size = min(PIECE, int(count) - start)
-            job = (*own, start, size, 100 * seed + m, namespace, view)
-            pieces.append(Piece(f"{m:02d}-{start:06d}.safetensors", size, job))
-    store.run(_trials, pieces, workers, scheduler, f"{namespace} cases", progress)
-    return Trials.joined(list(store.gather(pieces)))
+            until = min(int(count), start - start % GROUP + GROUP)
+            job = (*own, start, size, until, 100 * seed + m, namespace, view)
+            key = f"{within}{m:02d}-{start:06d}.safetensors"
+            yield Piece(key, size, job, (namespace, m, start // GROUP))
 
 
 class TrialPieces(Pieces[Trials]):
@@ -196,15 +250,17 @@ def _trials(
     number: int,
     start: int,
     size: int,
+    until: int,
     seed: int,
     namespace: str,
     view: View | None,
 ) -> Trials:
-    """Run cases ``start`` to ``start + size`` of one simulator, in whatever process."""
+    """Run cases ``start`` to ``start + size`` of one simulator, in whatever process; further ones
+    are asked for up to ``until``."""
     solve = _solve(solver)
     trials = []
     for case in range(start, start + size):
-        batch = _case(spec_json, spec_folder, case, seed, namespace)
+        batch = _case(spec_json, spec_folder, case, until, seed, namespace)
         own = 10_000 * number + case
         obs = batch.observation(0) if view is None else view(batch, 0)
         trials.append(trial_of(solve, obs, batch, 0, own, number))
@@ -217,17 +273,17 @@ def _solve(solver: Model | str | Solver) -> Solver:
     return solver.posterior if isinstance(solver, Model) else solver
 
 
-def _case(spec_json: str, folder: str, case: int, seed: int, namespace: str) -> Batch:
+def _case(spec_json: str, folder: str, case: int, until: int, seed: int, namespace: str) -> Batch:
     """One case, a session of its own."""
-    from bayesesi.prior import BLOCK
-
-    batches = _block(spec_json, folder, case // BLOCK, seed, namespace)
-    return batches[case % BLOCK]
+    block, row = divmod(case, BLOCK)
+    return _block(spec_json, folder, block, until - block * BLOCK, seed, namespace)[row]
 
 
 @lru_cache(maxsize=1)
-def _block(spec_json: str, folder: str, block: int, seed: int, namespace: str) -> tuple[Batch, ...]:
-    return _simulator(spec_json, folder).block(block, seed, namespace)
+def _block(
+    spec_json: str, folder: str, block: int, n: int, seed: int, namespace: str
+) -> tuple[Batch, ...]:
+    return _simulator(spec_json, folder).block(block, seed, namespace, n=n)
 
 
 @lru_cache(maxsize=2)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -176,12 +176,14 @@ class Piece:
     Attributes
     ----------
     key : its file below the folder, with / between. size : items it must hold, at least.
-    job : arguments of the work that makes it; they go to other processes.
+    job : arguments of the work that makes it; they go to other processes. group : pieces of a group
+        are made by one process, which may share what they have in common; None for none.
     """
 
     key: str
     size: int
     job: tuple[Any, ...]
+    group: Hashable = None
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,9 @@ class Store(Generic[T]):
         missing = self.missing(wanted)
         for folder in {self.path(each.key).parent for each in missing}:
             make_folder(folder)
-        jobs = [(self, each.key, work, each.job) for each in missing]
+        alone = workers == 1 and scheduler is None
+        groups = [[each] for each in missing] if alone else _grouped(missing)
+        jobs = [(self, work, group) for group in groups]
         done = len(wanted) - len(missing)
         for _ in run_jobs(_make, jobs, workers, scheduler, doing, progress, done):
             pass
@@ -257,9 +261,18 @@ class Store(Generic[T]):
         return self.folder / key
 
 
-def _make(store: Store[T], key: str, work: Callable[..., T], job: tuple[Any, ...]) -> None:
-    """The unit of work that goes to other processes."""
-    store.write(key, work(*job))
+def _make(store: Store[T], work: Callable[..., T], group: Sequence[Piece]) -> None:
+    """Make some pieces, in whatever process; each is kept as soon as it is made."""
+    for each in group:
+        store.write(each.key, work(*each.job))
+
+
+def _grouped(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Groups in order, the largest first, so that no process ends long after the others."""
+    groups: dict[Hashable, list[Piece]] = {}
+    for each in pieces:
+        groups.setdefault(each.key if each.group is None else (each.group,), []).append(each)
+    return sorted(groups.values(), key=lambda group: -sum(each.size for each in group))
 
 
 def make_folder(folder: Path) -> None:

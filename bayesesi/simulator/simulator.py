@@ -141,7 +141,7 @@ class Simulator:
             raise InputError(f"simulate at least one case, not {n}")
         batches = []
         for block, rows in blocks_of(start, start + n):
-            for batch in self.block(block, seed, namespace):
+            for batch in self.block(block, seed, namespace, n=rows.stop):
                 first = batch.first - block * BLOCK
                 low, high = max(rows.start - first, 0), min(rows.stop - first, len(batch))
                 if low < high:
@@ -157,12 +157,18 @@ class Simulator:
             block += 1
 
     def block(
-        self, block: int, seed: int, namespace: str, event: dict[str, NDArray[Any]] | None = None
+        self,
+        block: int,
+        seed: int,
+        namespace: str,
+        event: dict[str, NDArray[Any]] | None = None,
+        n: int = BLOCK,
     ) -> tuple[Batch, ...]:
         """Simulate the 256 cases of ``block``, a batch a session. All that is random is drawn here.
 
         ``seed``, ``namespace`` as in ``simulate``; ``event``: sites (256, ...) of the source prior
-        that are given instead of drawn.
+        that are given instead of drawn; ``n``: of 256 cases, those whose sessions are made, the
+        first. They are the same for any n.
         """
         with block_generator(namespace, seed, block):
             event = self.source.draw_block() if event is None else event
@@ -186,7 +192,7 @@ class Simulator:
             )
             topographies = scalp_topographies(drawn, self.head, self.source.n_slots)
             batches, scale = [], 1.0
-            for i, first in enumerate(sessions):
+            for i, first in enumerate(sessions[: -(-n // self.group_size)]):
                 rows = slice(first, first + self.group_size)
                 batches.append(self._batch(drawn, topographies, i, rows, scale))
                 scale = float(batches[-1].noise_scale[-1])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -383,7 +385,7 @@ def quick(card: CalibrationCard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         return card.model_copy(update={k: values[k] for k in ("model", "fingerprint")})
 
     where = "bayesesi.calibration.calibration."
-    monkeypatch.setattr(where + "run_trials", lambda *args, **options: TRIALS)
+    monkeypatch.setattr(where + "run_purposes", lambda *args, **options: TRIALS)
     for name in ("make_repair", "split_of", "diagnose", "check_sets", "trust_card", "scores_of"):
         monkeypatch.setattr(where + name, lambda *args: None)
     monkeypatch.setattr(where + "OODDetector", SimpleNamespace(of=lambda *args: None))
@@ -393,7 +395,7 @@ def quick(card: CalibrationCard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     return tmp_path
 
 
-TRIALS = SimpleNamespace(signs=None)
+TRIALS = dict.fromkeys(("repair", "conformal", "diagnose"), SimpleNamespace(signs=None))
 
 
 def test_the_card_of_a_shipped_model_is_stored_nowhere_unless_that_is_asked(quick: Path) -> None:
@@ -443,13 +445,37 @@ def test_a_run_without_a_folder_keeps_its_work_in_the_cache(
     """Other weights, cases or seeds have a folder of their own, the same again has the same."""
     places: list[Path] = []
 
-    def trials(*args: Any, **options: object) -> SimpleNamespace:
-        places.append(args[5].parent)
+    def trials(*args: Any, **options: object) -> dict[str, SimpleNamespace]:
+        places.append(args[4])
         return TRIALS
 
-    monkeypatch.setattr("bayesesi.calibration.calibration.run_trials", trials)
+    monkeypatch.setattr("bayesesi.calibration.calibration.run_purposes", trials)
     for name, seed in (("atoms", 1), ("atoms", 1), ("atoms", 2), ("cortex", 1)):
         calibrate(name, 50, seed, progress=True)
         assert f"finished work is kept in {places[-1]}" in capsys.readouterr().out
     assert len(set(places)) == 3
     assert {place.parent for place in places} == {quick / "cache" / "runs"}
+
+
+def test_two_processes_and_several_purposes_give_the_same_trials(tmp_path: Path) -> None:
+    """140 cases, more than one process simulates at once, of two purposes, as from one process."""
+    code = (
+        "from bayesesi.benchmark.region_scores import sloreta\n"
+        "from bayesesi.calibration import Mixture\n"
+        "from bayesesi.calibration.trial_runner import run_purposes\n"
+        "if __name__ == '__main__':\n"
+        "    run_purposes(sloreta, Mixture.read(['frame-any-cap']), {'validate': 140, 'repair': 9},"
+        f" 3, {str(tmp_path / 'two')!r}, workers=2)\n"
+    )
+    (tmp_path / "two.py").write_text(code)
+    subprocess.run([sys.executable, tmp_path / "two.py"], check=True, timeout=400)
+    for namespace, n in (("validate", 140), ("repair", 9)):
+        folder = tmp_path / "two" / namespace
+        two = run_trials(sloreta, MIXTURE, n, 3, namespace, folder)
+        one = run_trials(sloreta, MIXTURE, n, 3, namespace, tmp_path / "one" / namespace)
+        for name, values in one.to_arrays().items():
+            if name != "seconds":
+                assert np.array_equal(two.to_arrays()[name], values, equal_nan=True), name
+        assert {p.name for p in folder.iterdir()} == {
+            p.name for p in (tmp_path / "one" / namespace).iterdir()
+        }

@@ -153,3 +153,28 @@ def test_the_bar_says_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
     store.run(_rows, _wanted(3), doing="rows", progress=True)
     store.run(_rows, _wanted(7), doing="rows", progress=True)
     assert said == ["rows", "rows, 1 of 4 there already"]
+
+
+def test_pieces_of_a_group_go_to_one_process_and_large_groups_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process alone makes them in their order."""
+    asked: list[list[str]] = []
+
+    def jobs(make: Any, jobs: list[Any], *options: object) -> list[Any]:
+        asked.extend([piece.key for piece in job[-1]] for job in jobs)
+        return [make(*job) for job in jobs]
+
+    monkeypatch.setattr("bayesesi.io.store.run_jobs", jobs)
+    wanted = [
+        Piece(f"piece-{k}.json", 1, (k, 1), group)
+        for k, group in enumerate([None, "a", "b", "a", "b", "b", None])
+    ]
+    Store(tmp_path / "two", JsonRows()).run(_rows, wanted, workers=2)
+    numbers = [[int(key[6]) for key in group] for group in asked]
+    assert numbers == [[2, 4, 5], [1, 3], [0], [6]]
+    asked.clear()
+    Store(tmp_path / "one", JsonRows()).run(_rows, wanted)
+    assert asked == [[piece.key] for piece in wanted]
+    for place in ("one", "two"):
+        assert _gathered(Store(tmp_path / place, JsonRows()), wanted) == list(range(7))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy import stats
 
 from bayesesi.anatomy import (
@@ -824,3 +825,23 @@ def test_pink_noise_falls_with_distance(tmp_path: Path) -> None:
     want = want - want.mean(axis=0) - want.mean(axis=1)[:, None] + want.mean()
     want *= 25e-12 / np.diag(want).mean()
     assert np.allclose(batch.session.true_covariance, want, atol=1e-4 * want.max())
+
+
+@pytest.mark.parametrize("group_size", [1, 64])
+def test_the_first_cases_of_a_block_are_the_same_alone(group_size: int) -> None:
+    """Without the sessions after them; and nothing outside is drawn."""
+    simulator = read_simulator("frame-any-cap", group_size)
+    whole, few = (simulator.block(1, 3, "validate", n=n) for n in (80, 5))
+    assert sum(map(len, few)) == max(5, group_size)
+    for one, other in zip(whole, few, strict=False):
+        assert np.array_equal(one.volts, other.volts)
+        assert np.array_equal(one.session.noise.matrix, other.session.noise.matrix)
+        assert np.array_equal(one.noise_scale, other.noise_scale)
+        assert one.session.ch_names == other.session.ch_names
+    picked = simulator.simulate(3, 3, "validate", start=256 + 2)
+    assert np.array_equal(picked.observation(1).values, _observed(whole, 3))
+
+
+def _observed(batches: tuple[Batch, ...], k: int) -> NDArray[np.float64]:
+    size = len(batches[0])
+    return batches[k // size].observation(k % size).values
