@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayesesi.model.gaussian import AUTO, GaussianModel
     from bayesesi.model.learned import CorticalModel, LearnedModel
     from bayesesi.model.patches import N_HEADS, PatchModel, patch_prior
+    from bayesesi.model.prepared import PreparedModel
     from bayesesi.model.registry import (
         fitting_model,
         list_models,
@@ -42,6 +43,7 @@ __all__ = [
     "LearnedModel",
     "Model",
     "PatchModel",
+    "PreparedModel",
     "dropout_ensemble",
     "ensemble",
     "fitting_model",

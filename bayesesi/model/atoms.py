@@ -13,6 +13,7 @@ from bayesesi.model.learned import CorticalModel
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior
 from bayesesi.posterior.atoms import atom_posterior
+from bayesesi.posterior.atoms.forward import AtomForward
 from bayesesi.posterior.patches import Atoms, make_atoms
 from bayesesi.prior import PatchPrior
 from bayesesi.registry import implements
@@ -55,4 +56,14 @@ class AtomModel(CorticalModel):
 
     def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
         self.check(obs)
-        return atom_posterior(obs, self.atoms_prior, self.network, self.atoms, seed, self.support)
+        forward = self._forward(obs)
+        known = (self.atoms_prior, self.network, self.atoms)
+        return atom_posterior(obs, *known, seed, self.support, forward)
+
+    def _forward(self, obs: Observation) -> AtomForward:
+        """That of the last lead field is kept: one alone, so that memory stays bounded."""
+        kept: AtomForward | None = vars(self).get("_kept")
+        if kept is None or kept.leadfield is not obs.leadfield:
+            kept = AtomForward.of(obs, self.atoms)
+            vars(self)["_kept"] = kept  # where a cached property of a frozen class keeps its value
+        return kept

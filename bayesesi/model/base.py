@@ -5,11 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bayesesi.forward import ForwardOperator
+from bayesesi.noise import NoiseCovariance
 from bayesesi.observation import Observation
+from bayesesi.observation.sensor_data import Recording
 from bayesesi.posterior import Posterior
+
+if TYPE_CHECKING:
+    from bayesesi.model.prepared import PreparedModel
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,30 @@ class Model(ABC):
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
         """Orient the sources of ``forward`` as this model takes them; its provenance says so."""
         return forward
+
+    def prepare(
+        self, forward: ForwardOperator, noise: NoiseCovariance, window: Recording, **options: Any
+    ) -> PreparedModel:
+        """Make ready for many recordings: ``prepare(...).posterior(values, seed)``.
+
+        Each posterior is, bit for bit, that of ``observe`` and ``posterior``; from the second on
+        what depends on forward and noise alone is not computed again.
+
+        Parameters
+        ----------
+        forward : of at least the window's channels.
+        noise : of single trials, with its autocorrelation.
+        window : a recording of the same channels, samples and average; its values do not count.
+        options : of ``observe``: ``scale``, ``time_basis``, ``fmax``, ``autocorrelation``,
+            ``bads``.
+
+        Raises
+        ------
+        InputError : noise that is taken from each recording.
+        """
+        from bayesesi.model.prepared import PreparedModel
+
+        return PreparedModel.of(self, forward, noise, window, options)
 
     def details(self, obs: Observation) -> dict[str, Any]:
         """Describe what a methods section would say of an answer to ``obs``, as plain data."""

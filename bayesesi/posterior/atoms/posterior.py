@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesesi.errors import InputError
 from bayesesi.estimator.atoms import AtomEstimator
 from bayesesi.features import (
     PlacedSources,
@@ -24,6 +23,7 @@ from bayesesi.features import (
     TrainingRange,
 )
 from bayesesi.observation import Observation
+from bayesesi.posterior.atoms.forward import AtomForward
 from bayesesi.posterior.patches import (
     NOISE_DOF,
     Amplitudes,
@@ -62,18 +62,17 @@ class AtomInputs:
     size: SizePrior
 
     @classmethod
-    def of(cls, problem: PatchLikelihood, estimator: AtomEstimator) -> AtomInputs:
+    def of(
+        cls, problem: PatchLikelihood, estimator: AtomEstimator, forward: PreparedForward
+    ) -> AtomInputs:
         """Prepare an observation for a network.
 
         Parameters
         ----------
         problem : with the observation, its atoms and sizes. estimator : the network.
+        forward : of the observation's lead field.
         """
         obs, atoms = problem.obs, problem.atoms
-        seen = problem.topographies[0, :, :, 0]
-        positions = obs.source_space.positions[atoms.centres]
-        leadfield = obs.leadfield[:, atoms.centres]
-        forward = PreparedForward.of(seen, leadfield, atoms.log_place, positions)
         known = SizePrior.of_grid(problem.sizes, problem.log_size)
         return cls(
             estimator.eval(),
@@ -138,6 +137,7 @@ def atom_posterior(
     atoms: Atoms,
     seed: int = 0,
     support: TrainingRange | None = None,
+    forward: AtomForward | None = None,
 ) -> AtomPosterior:
     """Condition the network on one observation.
 
@@ -146,17 +146,15 @@ def atom_posterior(
     obs : of sources fixed to the normal. estimator : the network. seed : of the draws.
     prior, atoms : those the network was trained with, on its sources.
     support : which contexts it met.
+    forward : of the observation's lead field, kept from before.
 
     Raises
     ------
     InputError : another source space, sources that are not fixed to the normal.
     """
-    if obs.leadfield.ndim != 2:
-        raise InputError(
-            "this network needs sources along the cortical normal; use forward.fixed()"
-        )
-    problem = make_problem(obs, prior, None, atoms=atoms)
-    sight = AtomInputs.of(problem, estimator)
+    forward = forward or AtomForward.of(obs, atoms)
+    problem = make_problem(obs, prior, None, atoms=atoms, assumed=forward.topographies)
+    sight = AtomInputs.of(problem, estimator, forward.scan)
     rng = np.random.default_rng(seed)
     events = _draw_events(sight, _N_STATES, rng)
     states = _draw_sizes(problem, _states_of(problem, events), rng)

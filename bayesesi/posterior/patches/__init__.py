@@ -6,7 +6,12 @@ from bayesesi.lazy import names_on_first_use
 
 if TYPE_CHECKING:
     from bayesesi.posterior.patches.atoms import Atoms, known_sizes, make_atoms
-    from bayesesi.posterior.patches.likelihood import NOISE_DOF, PatchLikelihood, make_problem
+    from bayesesi.posterior.patches.likelihood import (
+        NOISE_DOF,
+        PatchLikelihood,
+        assumed_topographies,
+        make_problem,
+    )
     from bayesesi.posterior.patches.posterior import PatchPosterior, patch_posterior, scan_of, solve
     from bayesesi.posterior.patches.state_posterior import StatePosterior
     from bayesesi.posterior.patches.states import Amplitudes, PatchStates
@@ -21,6 +26,7 @@ __all__ = [
     "PatchPosterior",
     "PatchStates",
     "StatePosterior",
+    "assumed_topographies",
     "known_sizes",
     "make_atoms",
     "make_problem",

@@ -201,12 +201,14 @@ def make_problem(
     n_heads: int | None = None,
     seed: int = 0,
     atoms: Atoms | None = None,
+    assumed: NDArray[np.float64] | None = None,
 ) -> PatchLikelihood:
     """Prepare what ``patch_posterior`` weighs; its parameters and errors.
 
     Parameters
     ----------
     obs, prior, heads, head_model, n_heads, seed, atoms : see ``patch_posterior``.
+    assumed : ``assumed_topographies(obs, atoms)`` kept from before, for no ``heads``.
     """
     if obs.source_space.n_sources != prior.source_space.n_sources:
         raise InputError(
@@ -220,7 +222,7 @@ def make_problem(
     topographies: NDArray[np.floating]
     spread = None
     if heads is None:
-        topographies = _assumed(obs, atoms)[None]
+        topographies = (assumed_topographies(obs, atoms) if assumed is None else assumed)[None]
     else:
         n_heads = HEAD_MODELS[head_model] if n_heads is None else n_heads
         views = HeadSamples.drawn(obs, heads, n_heads, seed)
@@ -271,8 +273,19 @@ def _near(space: SourceSpace, atoms: Atoms, distance_mm: float) -> NDArray[np.bo
     return np.asarray(cdist(positions, positions) < distance_mm * 1e-3)
 
 
-def _assumed(obs: Observation, atoms: Atoms) -> NDArray[np.float64]:
-    """(A, d, n_eff) in the assumed head; the axes of a free source share its moment's variance."""
+def assumed_topographies(obs: Observation, atoms: Atoms) -> NDArray[np.float64]:
+    """Compute (A, n_eff), or (A, 3, n_eff) of free sources, 1/(A m), in the assumed head.
+
+    The axes of a free source share its moment's variance.
+
+    Parameters
+    ----------
+    obs : with the lead field. atoms : of its sources.
+
+    Raises
+    ------
+    InputError : loose sources.
+    """
     if obs.leadfield.ndim == 2:
         return np.asarray(atoms.weights @ obs.leadfield.T)
     if obs.forward.loose < 1:
