@@ -1,9 +1,9 @@
 """E[x | x_t, v]: how large each source may be, by a network; the rest is Gaussian.
 
-x_t = alpha x + sigma eps is a field under white noise, u = A x + e the data (``field_view``). A
-network says for every source what it would expect, m, and how far from that it may lie, a variance
-d_s; for every course of time by which factors sources are smaller along it, w_q, and the noise
-larger than it was taken for, kappa_q (heads that differ). Given these, all is in closed form: with
+x_t = alpha x + sigma eps is a field under white noise, u = A x + e the data (``features.field``).
+The network gives every source a mean m and a variance d_s about it, and every course of time a
+factor w_q of the variances along it and a factor kappa_q of the noise, which is larger where heads
+differ. The rest is in closed form: with
 d = d_s w_q, a = sigma² / (sigma² + d alpha²), b = m a + x_t d alpha / (sigma² + d alpha²), c = d a,
 
     E[x | x_t, v] = b + c A' (A c A' + kappa nu I)^-1 (u - A b).
@@ -41,13 +41,13 @@ _N_SEEN = 3 + 1 + len(EXTENTS)
 _N_TIMES = 3
 #: What a course shows of itself, and numbers in between.
 N_COURSE, _COURSE_WIDTH = 3, 16
-#: Numbers a source for each of the two heads: gates and log d.
+#: Numbers of a source in each output: gates and log d.
 _N_EACH = _N_GATES + 1
 
 
 @dataclass(frozen=True, eq=False)
 class SourceGaussian:
-    """What the network says of B fields.
+    """Hold the mean and the variance of every source that a network gives to B fields.
 
     Attributes
     ----------

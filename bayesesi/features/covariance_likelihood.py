@@ -6,7 +6,7 @@ the q-th of them stands above 1 by what a best direction picks up of noise alone
     nu_q = (1 + ((R - q) / n)^1/2)²,  q = 0, 1, ...      (Marchenko & Pastur 1967; 1 where R = 1).
 
 An event has a covariance P (m, m) of what it shows of a moment of size 1, heads that are not known
-included (``dipole_view``). Sizes t_q are integrated on a grid, of courses beyond the first also
+included (``features.dipole``). Sizes t_q are integrated on a grid, of courses beyond the first also
 "nothing there", and so is the noise's scale tau:
 
     p(v | P) ~ { sum_tau p(tau) prod_q sum_t p(t) N(y_q; 0, tau² (nu_q I + t P)) }^power.

@@ -7,7 +7,7 @@ of time have
     E[y y'] = nu I + t P,        P = E_heads[L' L],
 
 so that an unknown head is a covariance: what of a topography heads agree on, and what not. P of
-several dipoles add up; ``course_view`` holds the likelihood.
+several dipoles add up; ``features.covariance_likelihood`` holds the likelihood.
 
 Sensors are turned to the m directions in which sources show most. Means of L and P are held at
 nodes of the skull's conductivity, of the extent and of the place (``anatomy.VolumeBlobs``), and

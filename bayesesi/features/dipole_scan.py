@@ -1,11 +1,11 @@
 """Where one or two dipoles may be, by the likelihood on a grid, as a mixture of Gaussians.
 
 All places of one dipole are looked at, in heads of each node's skull, and all pairs of some coarse
-places, each by its likelihood there (``dipole_view``; of pairs along the sensors' first directions,
-at one extent and skull). A posterior on a grid that is narrower than its cells is first flattened,
-p^(1 / T) with T >= 1 the least that leaves ``_LEAST`` points of weight; a mixture of Gaussians is
-fitted to it by expectation-maximisation, its covariances are divided by T again, and its weights
-are those of p. A pair's first place is the one to the left.
+places, each by its likelihood there (``features.dipole``; of pairs along the sensors' first
+directions, at one extent and skull). A posterior on a grid that is narrower than its cells is first
+flattened, p^(1 / T) with T >= 1 the least that leaves ``_LEAST`` points of weight; a mixture of
+Gaussians is fitted to it by expectation-maximisation, its covariances are divided by T again, and
+its weights are those of p. A pair's first place is the one to the left.
 """
 
 from __future__ import annotations

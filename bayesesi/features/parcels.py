@@ -1,7 +1,7 @@
 """The activity of parcels of cortex: which numbers they are, and a Gaussian for them.
 
 A parcel's activity is the sum of its moments along one way, y_p = sum_s f_s j_s with f_s = +1 or -1
-(``anatomy.template_parcels``). In the coordinates of ``field_view``, course by course,
+(``anatomy.template_parcels``). In the coordinates of ``features.field``, course by course,
 
     y_pq = s_q g_p (B x)_pq,   B_ps = f_s / (|a_s| g_p) for s in p, else 0,   g_p² = sum_s |a_s|^-2,
 

@@ -142,7 +142,7 @@ def _halved(obs: Observation, seed: int) -> dict[str, float]:
 
 @dataclass(frozen=True, eq=False)
 class _Covariances:
-    """(N, m, m) P of N beliefs on where activity is, over ``unit``; see ``course_view.Sensing``."""
+    """(N, m, m) P of N beliefs on where activity is, over ``unit``; see ``Sensing``."""
 
     squares: Tensor
     turn: NDArray[np.float64]

@@ -59,9 +59,10 @@ def draw_fields(
     found: list[Tensor] = []
     with torch.inference_mode():
         for k, sigma in enumerate(sigmas[:-1]):
-            field_inputs, own = (many, x) if k else (scene, x[:, ::n])
-            alike = torch.ones(len(field_inputs))
-            clean = denoiser(own, (1 - sigma) * alike, sigma * alike, field_inputs, forward)
+            # all draws of an observation begin alike: the first step is shared
+            cases, noisy = (many, x) if k else (scene, x[:, ::n])
+            ones = torch.ones(len(cases))
+            clean = denoiser(noisy, (1 - sigma) * ones, sigma * ones, cases, forward)
             found.append(clean if k else clean.repeat_interleave(n, dim=1))
             x = _less_noisy(x, found, sigmas[: k + 2])
         alike = torch.ones(len(many))
