@@ -153,8 +153,8 @@ def target_label(name: str, path: str | Path) -> Target:
     of = first.partition("from subject")[2].split()
     if of and not of[0].startswith(SUBJECT) and not of[0].startswith("vox2ras"):
         raise InputError(
-            f"{some([name])}: {path.name[:80]} is of another subject than {SUBJECT}; carry it over "
-            "with mne.morph_labels first"
+            f"{some([name])}: {path.name[:80]} belongs to another subject than {SUBJECT}; "
+            "transfer it with mne.morph_labels first"
         )
     mesh = template_mesh()
     n_side = mesh.n_left if side == "lh" else len(mesh.positions) - mesh.n_left
@@ -168,7 +168,8 @@ def target_label(name: str, path: str | Path) -> Target:
     if places[here].any() and np.median(apart) > 1e-3 * _OFF_MM:
         raise InputError(
             f"{some([name])}: places of {path.name[:80]} are {1e3 * np.median(apart):.0f} mm from "
-            "those of its vertices on fsaverage, so it is of another subject; carry it over first"
+            "those of its vertices on fsaverage, so it belongs to another subject; transfer it "
+            "first"
         )
     return Target(name, mesh.positions[own], _AT_VERTEX, f"a label of {len(own):,} vertices")
 
@@ -286,7 +287,7 @@ def with_targets(result: Result, targets: Sequence[Target]) -> Result:
     InputError : nothing is localised, or not on the template's cortex.
     """
     if not result.on_cortex:
-        raise InputError("distances are of a peak on the cortex; this result has none")
+        raise InputError("distances need a peak on the cortex; this result has none")
     maps = result.inference_data["maps"]
     if maps.attrs.get("subject") != SUBJECT:
         raise InputError(

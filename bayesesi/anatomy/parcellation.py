@@ -199,7 +199,7 @@ def parcellation_from_names(
     if stray or not (isinstance(names, Mapping) or len(named) == source_space.n_sources):
         raise InputError(
             f"{len(named)} names up to source {max(named, default=-1)} were given for sources 0 to "
-            f"{source_space.n_sources - 1}; give one name (or None) a source, or a mapping"
+            f"{source_space.n_sources - 1}; give one name (or None) per source, or a mapping"
         )
     labels = np.full(source_space.n_sources, OUTSIDE, np.int16)
     order = {name: i for i, name in enumerate(REGIONS)}

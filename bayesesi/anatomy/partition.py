@@ -108,7 +108,7 @@ def read_partition(path: str | Path) -> NDArray[np.int64]:
         cells = np.asarray(loadmat(path, variable_names=["rm"])["rm"]).ravel()
     except Exception as error:  # scipy raises many kinds for foreign files
         raise InputError(
-            f"{path.name} is not a partition; give a .mat file with one parcel a vertex, as rm"
+            f"{path.name} is not a partition; give a .mat file with one parcel per vertex, as rm"
         ) from error
     n_vertices = template_mesh().n_vertices
     whole = cells.dtype.kind in "iuf" and len(cells) == n_vertices

@@ -196,7 +196,7 @@ def peak_errors(
         maps = [power_map(obs, method, lambda2, inverse) for lambda2 in grid]
         rows.append([peak_error(values, where, truth) for values in maps])
     if not rows or not len(grid):
-        raise InputError("lambda2 is chosen on cases and from a grid; give at least one of each")
+        raise InputError("lambda2 is chosen from a grid on cases; give at least one of each")
     return np.array(rows)
 
 

@@ -93,7 +93,7 @@ def recordings(data: str | Path | None) -> tuple[Recording, ...]:
             continue
         lacking = [each for each in files if not (place / folder / each).is_file()]
         if lacking:
-            raise InputError(f"{folder} lacks {some(lacking)}; complete it, or take it away")
+            raise InputError(f"{folder} lacks {some(lacking)}; complete it or remove it")
         found.append(Recording(name, place / folder, files, made))
     if not found:
         raise InputError(f"{some([str(data)])} has no folder {wanted}")

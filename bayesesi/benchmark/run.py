@@ -100,7 +100,7 @@ def run_benchmark(
         found = [method for method in found if method.name not in task.skip]
     sizes = {False: task.n if n is None else n, True: task.n_slow if n_slow is None else n_slow}
     if min(sizes.values()) < 1:
-        raise InputError(f"a benchmark is of one case or more, not {min(sizes.values())}")
+        raise InputError(f"a benchmark needs at least one case, got {min(sizes.values())}")
     if task.places_only:
         if n is not None or n_slow is not None:
             raise InputError("a recording is one case: omit -n and --n-slow")

@@ -88,8 +88,8 @@ def calibrate(
         whole = isinstance(size, Integral) and not isinstance(size, bool)
         if size is not None and not (whole and _LEAST <= size <= MOST):
             raise InputError(
-                f"a card rests on {_LEAST} cases or more of each purpose, up to {MOST:,}, not on "
-                f"{what} = {some([size])}; 1,000 tell much"
+                f"a card needs {_LEAST} cases or more of each purpose, up to {MOST:,}, not on "
+                f"{what} = {some([size])}; 1,000 are recommended"
             )
     written = card_place(found, store) if isinstance(found, Model) else None
     if written is not None:

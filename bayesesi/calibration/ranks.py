@@ -48,7 +48,7 @@ def randomised_ranks(
     truth, draws = np.asarray(truth, float), np.asarray(draws, float)
     if truth.ndim != 1 or draws.ndim != 2 or len(draws) != len(truth) or not draws.size:
         raise InputError(
-            f"ranks are of a truth (n,) among draws (n, D), not {truth.shape} among {draws.shape}"
+            f"ranks need a truth (n,) and draws (n, D), got {truth.shape} among {draws.shape}"
         )
     if np.isnan(truth).any() or np.isnan(draws).any():
         raise InputError("a statistic that is not a number has no rank; leave such cases out")

@@ -193,7 +193,7 @@ def run_purposes(
 
 def _check(n: int, namespace: str) -> None:
     if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= MOST:
-        raise InputError(f"trials are of one case or more, up to {MOST:,}, not {some([n])}")
+        raise InputError(f"the number of trials must be 1 or more, up to {MOST:,}, not {some([n])}")
     if namespace not in NAMESPACES:
         raise InputError(f"namespace is one of {', '.join(NAMESPACES)}, not {namespace!r}")
 

@@ -115,7 +115,7 @@ def _posterior(found: Any, obs: Observation) -> tuple[Posterior | None, NDArray[
     if isinstance(found, Posterior):
         return found, none
     if np.iscomplexobj(found):
-        raise InputError("a solver gives real numbers, not complex ones")
+        raise InputError("a solver must return real numbers, got complex ones")
     values = np.asarray(found, float)
     if values.shape == none.shape and np.isfinite(values).all():
         return None, values.astype(np.float32)

@@ -150,7 +150,8 @@ class ConformalRule:
         values = np.asarray(scores, float)
         if values.shape != (len(names),):
             raise InputError(
-                f"a set is of one score a region: {len(names)} names and scores {values.shape}"
+                f"a set needs one score per region, got {len(names)} names and scores "
+                f"{values.shape}"
             )
         inside = self.inside(values, seed)
         order = [p for p in np.argsort(-values, kind="stable") if inside[p]]

@@ -37,7 +37,7 @@ def sizes_of(estimate: NDArray[np.floating]) -> NDArray[np.float64]:
     size = np.abs(np.asarray(estimate, float))
     if size.ndim != 1 or not np.isfinite(size).all():
         raise InputError(
-            f"a map has one finite value a source, not shape {size.shape}"
+            f"a map has one finite value per source, not shape {size.shape}"
             f"{'' if np.isfinite(size).all() else ' with values that are not finite'}; sum up "
             "axes and time first"
         )

@@ -113,7 +113,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if found != said:
         raise InputError(
             f"{path.name} was changed: its numbers have the hash {found}, its header says "
-            f"{str(said)[:20]}; take the file from where it came from again"
+            f"{str(said)[:20]}; get the original file again"
         )
     return (tensors if layers == LAYERS else _renamed(tensors)), header
 

@@ -225,7 +225,7 @@ class Posterior(ABC):
         import mne
 
         if which not in ("mean", "sd"):
-            raise InputError(f"a source estimate is of the 'mean' or the 'sd', not {which!r}")
+            raise InputError(f"which must be 'mean' or 'sd', got {which!r}")
         functions, space = self.obs.time_basis.functions, self.obs.source_space
         if space.vertices is None or space.mesh is None:
             raise InputError("a source estimate needs sources on a cortex; these are in a volume")

@@ -135,5 +135,5 @@ def ensemble_posterior(members: Sequence[Posterior]) -> EnsemblePosterior:
     for other in members[1:]:
         alike = other.obs.leadfield.shape == first.leadfield.shape
         if not (alike and np.array_equal(other.obs.values, first.values)):
-            raise InputError("members of an ensemble are posteriors of one observation")
+            raise InputError("members of an ensemble must be posteriors of the same observation")
     return EnsemblePosterior(first, tuple(members))

@@ -95,6 +95,6 @@ class SbiPosterior:
         own = self.default_x[0]
         if x.numel() != own.numel() or not torch.allclose(x.flatten().float(), own, atol=1e-4):
             raise InputError(
-                "this posterior is of one observation, and x is another; make one by "
+                "this posterior belongs to one observation, and x is another; make one by "
                 "model.posterior(obs) for that"
             )

@@ -319,7 +319,8 @@ def _problem(
     there = obs.source_space.positions
     if atoms.ch_names != tuple(obs.forward.ch_names) or not np.array_equal(atoms.positions, there):
         raise InputError(
-            "these atoms are of other channels or sources; call make_blob_atoms(obs.forward, ...)"
+            "these atoms belong to other channels or sources; call make_blob_atoms(obs.forward, "
+            "...)"
         )
     v = obs.values[:, 0]
     power, basis = np.linalg.eigh(whitener @ atoms.moment @ whitener.T)
@@ -347,7 +348,7 @@ def _counts(n_blobs: Sequence[int]) -> list[int]:
     gaps = not counts or counts != list(range(counts[0], counts[-1] + 1))
     if gaps or counts[0] < 0 or counts[-1] < 1 or len(counts) != len(set(n_blobs)):
         raise InputError(
-            f"n_blobs are numbers one after another, such as (1, 2, 3), not {some(n_blobs)}"
+            f"n_blobs must be consecutive numbers, such as (1, 2, 3), not {some(n_blobs)}"
         )
     return counts
 
@@ -362,7 +363,7 @@ def _check_numbers(
 ) -> None:
     if obs.n_functions != 1:
         raise InputError(
-            f"blobs are of one moment, and this window has {obs.n_functions} time functions; "
+            f"blobs need a single sample, and this window has {obs.n_functions} time functions; "
             "observe a single sample (tmin = tmax)"
         )
     if scale is not None and not (np.isfinite(scale) and scale > 0):
@@ -380,7 +381,7 @@ def _check_numbers(
 def _check_volume(forward: ForwardOperator) -> None:
     if forward.orientation != "free" or forward.source_space.mesh is not None:
         raise InputError(
-            f"blobs are of free dipoles in a volume, and this forward has {forward.orientation} "
+            f"blobs need free dipoles in a volume, and this forward has {forward.orientation} "
             f"sources in {forward.source_space!r}; use patch_posterior on a cortex, or "
             "template_forward(info, source_space='volume')"
         )

@@ -198,7 +198,7 @@ def _start(last: Path, recipe_hash: str) -> int:
         ) from error
     if known != recipe_hash:
         raise InputError(
-            f"the run in this folder is of recipe {known}, not {recipe_hash}; train in another "
+            f"the run in this folder uses recipe {known}, not {recipe_hash}; train in another "
             "folder, or remove this one"
         )
     return step

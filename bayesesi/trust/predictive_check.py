@@ -96,7 +96,7 @@ def held_out_trials(
     alike = alike and times[0].shape == times[1].shape and np.allclose(*times)
     alike = alike and obs.recording.values.shape == other.recording.values.shape
     if not alike:
-        raise InputError("held-out trials are of the same channels and window as the others")
+        raise InputError("held-out trials need the same channels and window as the others")
     if obs.recording.nave != other.recording.nave:
         raise InputError(
             f"held-out trials are as many as the others, {other.recording.nave:g} are not "

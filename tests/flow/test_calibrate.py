@@ -113,7 +113,7 @@ def test_what_is_no_solver_is_refused() -> None:
         run_trials(lambda obs, seed: np.zeros(3), MIXTURE, 1, 1, "validate")
     with pytest.raises(InputError, match="50 cases or more"):
         calibrate("atoms", 10)
-    with pytest.raises(InputError, match="one case or more"):
+    with pytest.raises(InputError, match="number of trials must be 1 or more"):
         run_trials(sloreta, MIXTURE, 0, 1, "validate")
     with pytest.raises(InputError, match="namespace is one of"):
         run_trials(sloreta, MIXTURE, 1, 1, "mine")

@@ -120,7 +120,7 @@ def test_a_label_of_another_subject_is_refused(tmp_path: Path) -> None:
     head = "#!ascii label  , from subject {} vox2ras=TkReg\n2\n"
     path = tmp_path / "x-lh.label"
     for subject, rows, said in (
-        ("JOHN", "1 0 0 0 1\n5 0 0 0 1\n", "of another subject"),
+        ("JOHN", "1 0 0 0 1\n5 0 0 0 1\n", "another subject"),
         ("fsaverage", "1 900 900 900 1\n5 900 900 900 1\n", "mm from those of its vertices"),
         ("fsaverage", "1 0 0 0 1\n900000 0 0 0 1\n", "vertices that no fsaverage has"),
     ):

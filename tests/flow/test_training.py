@@ -222,7 +222,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(recipe: Path, run: Path, tmp_p
 def test_a_folder_of_another_recipe_is_refused(run: Path, tmp_path: Path) -> None:
     other = tmp_path / "tiny.toml"
     other.write_text(RECIPE.replace("warm_up = 1", "warm_up = 2"))
-    with pytest.raises(InputError, match="the run in this folder is of recipe"):
+    with pytest.raises(InputError, match="the run in this folder uses recipe"):
         bayesesi.train(other, run, "cpu", workers=0, progress=False)
 
 

@@ -237,7 +237,7 @@ def test_what_cannot_be_used_is_an_input_error() -> None:
     with pytest.raises(InputError, match="free dipoles in a volume"):
         blob_posterior(replace(obs, forward=fixed))
     for counts in ((), (0,), (1, 3), (-1, 0), (1.5,)):
-        with pytest.raises(InputError, match="one after another"):
+        with pytest.raises(InputError, match="consecutive numbers"):
             blob_posterior(obs, counts, atoms=ATOMS)  # type: ignore[arg-type]
     for scale in (0.0, np.nan):
         with pytest.raises(InputError, match="positive size"):
@@ -264,5 +264,5 @@ def test_what_cannot_be_used_is_an_input_error() -> None:
         sfreq=1000.0,
         time_basis="samples",
     )
-    with pytest.raises(InputError, match="one moment"):
+    with pytest.raises(InputError, match="single sample"):
         blob_posterior(long, atoms=ATOMS)

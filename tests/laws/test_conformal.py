@@ -186,7 +186,7 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(InputError, match="one region a case"):
         conformalize(scores, np.ones_like(active), 0.9, "peak")
     rule = conformalize(scores, active)
-    with pytest.raises(InputError, match="one score a region"):
+    with pytest.raises(InputError, match="one score per region"):
         rule.region_set(scores[0], ["a"])
 
 

@@ -60,7 +60,7 @@ def test_one_or_strangers_are_no_ensemble(mixed: EnsemblePosterior) -> None:
     with pytest.raises(InputError, match="two members or more"):
         ensemble_posterior([mixed.members[0]])
     other = gaussian_posterior(observation(seed=7))
-    with pytest.raises(InputError, match="of one observation"):
+    with pytest.raises(InputError, match="of the same observation"):
         ensemble_posterior([mixed.members[0], other])
     with pytest.raises(InputError, match="two members or more"):
         ensemble([bayesesi.load_model("gaussian")])

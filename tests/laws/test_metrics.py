@@ -329,7 +329,7 @@ def test_mistakes_get_a_sentence() -> None:
     where = SPACE.positions
     with pytest.raises(InputError, match="no peak"):
         peak_error(np.zeros(N), where, where[:1])
-    with pytest.raises(InputError, match="one finite value a source"):
+    with pytest.raises(InputError, match="one finite value per source"):
         peak_error(np.full(N, np.nan), where, where[:1])
     with pytest.raises(InputError, match="sum up axes"):
         spatial_dispersion(np.ones((N, 3)), where, where[:1])

@@ -135,7 +135,7 @@ def test_any_posterior_is_one_of_sbi() -> None:
     ranks, _ = run_sbc(truth, some, door, num_posterior_samples=100, show_progress_bar=False)
     assert ranks.shape == truth.shape
     assert float(ranks.float().mean()) == pytest.approx(50, abs=4.5 * 29.2 / 100**0.5)
-    with pytest.raises(InputError, match="of one observation"):
+    with pytest.raises(InputError, match="belongs to one observation"):
         door.sample((3,), x=2 * door.default_x)
 
 
