@@ -212,8 +212,7 @@ def _calibrated(reading: Reading) -> dict[str, Any]:
     return _check(
         "The recording is like the simulated ones",
         unusual >= asked.unusual_caution,
-        f"{percent(unusual)} of the simulated recordings are at least as unusual, at least "
-        f"{percent(asked.unusual_caution)} required",
+        f"p = {figures(unusual)}, at least {asked.unusual_caution:g} required",
     )
 
 
