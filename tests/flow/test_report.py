@@ -783,7 +783,8 @@ def test_a_belief_that_the_data_do_not_prefer_is_said_at_once(
     names = ("distributed", "focal", "nothing")
     probability = dict(zip(names, (share / share.sum()).tolist(), strict=True))
     evidence = {"probability": probability, "error": error}
-    model = {**result.about["model"], "name": "atoms"}
+    details = {**result.about["model"]["details"], "family": "atoms"}
+    model = {"name": "atoms", "details": details}
     report = make_report(changed(result, evidence=evidence, model=model))
     first = " ".join(report.table["notes"])
     if said is None:
