@@ -104,7 +104,7 @@ def test_methods_that_misbehave_are_rows_with_reasons(
     reasons = found.rows.groupby("method", sort=False)["reason"].first()
     assert reasons["fine"] == reasons["sLORETA"] == ""
     assert "not finite" in reasons["numbers"]
-    assert "a method answers" in reasons["shape"]
+    assert "a method returns" in reasons["shape"]
     assert reasons["crash"] == "KeyError: 'nothing'"
     assert reasons["silent"] == ""  # it says that nothing is there: a guess
     guess = found.rows[found.rows["method"] == "silent"]

@@ -507,7 +507,7 @@ def forms(value: Any) -> set[str]:
 def unexplained(html: str, table: Any) -> list[str]:
     """Numbers of a page that are nowhere in a twin."""
     page = Page(html)
-    cited = html.index("To cite") if "To cite" in html else len(html)
+    cited = html.index("References to cite") if "References to cite" in html else len(html)
     page = Page(html[:cited])
     known = forms(table) | PROSE
     return [number for number in numbers_of(page.words) if number not in known]

@@ -79,9 +79,9 @@ def test_a_result_holds_what_would_change_it(
     path = result.save(tmp_path_factory.mktemp("x") / "x-post.nc")
     assert read_result(path).to_dict()["sensitivity"] == found
     html = make_report(result).html
-    assert "What would change the answer" in html
+    assert "Sensitivity analysis" in html
     assert "a skull half as conductive" in html
-    assert "What would change the answer" not in make_report(infer(obs, "atoms", draws=100)).html
+    assert "Sensitivity analysis" not in make_report(infer(obs, "atoms", draws=100)).html
 
 
 def test_few_channels_are_not_made_fewer(obs: Observation) -> None:

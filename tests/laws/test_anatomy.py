@@ -337,7 +337,7 @@ def test_regions_have_places_of_the_hed_score_schema() -> None:
     sides = {side: [r for r in regions if r.side == side] for side in ("left", "right")}
     assert [r.sublobe for r in sides["left"]] == [r.sublobe for r in sides["right"]]
     for name in ("cuneus", "cuneus-xh", "nowhere-lh", ""):
-        with pytest.raises(InputError, match="no Desikan-Killiany region"):
+        with pytest.raises(InputError, match="not a Desikan-Killiany region"):
             Region.named(name)
 
 
@@ -445,7 +445,7 @@ def test_parcellation_from_names() -> None:
         parcellation_from_names(space, names[:-1])
     with pytest.raises(InputError, match="sources 0 to 83"):
         parcellation_from_names(space, {84: "insula-lh"})
-    with pytest.raises(InputError, match="no Desikan-Killiany region"):
+    with pytest.raises(InputError, match="not a Desikan-Killiany region"):
         parcellation_from_names(space, {0: "insula"})
     with pytest.raises(InputError, match="no region 'insula'"):
         parcellation.sources_of("insula")

@@ -127,7 +127,7 @@ def test_a_figure_is_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No space left"):
         save_figure(Cut(), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == b"old"
-    with pytest.raises(InputError, match="ending is one of"):
+    with pytest.raises(InputError, match="ending must be one of"):
         save_figure(Figure(), tmp_path / "a.docx")
     save_figure(Figure(), tmp_path / "b.svg")
     assert b"<svg" in (tmp_path / "b.svg").read_bytes()

@@ -92,7 +92,7 @@ def test_a_map_of_the_users_is_taken(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"mine\.mat"):
             read_partition(tmp_path / "mine.mat")
     (tmp_path / "mine.mat").write_text("no matrix")
-    with pytest.raises(InputError, match="no partition"):
+    with pytest.raises(InputError, match="not a partition"):
         read_partition(tmp_path / "mine.mat")
 
 

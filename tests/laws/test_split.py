@@ -155,7 +155,7 @@ def test_a_damaged_split_is_refused() -> None:
         ConformalSplit(active=((),), peak=(0.1,), cell=(0,))
     with pytest.raises(InputError, match="no cases with an event"):
         ConformalSplit(active=(), peak=(), cell=()).rule()
-    with pytest.raises(InputError, match="knows no distances"):
+    with pytest.raises(InputError, match="has no distances"):
         ConformalSplit(active=((0.1,),), peak=(0.1,), cell=(0,)).radius_mm()
 
 
