@@ -35,7 +35,7 @@ def feature_constants(modules: Iterable[str]) -> dict[str, Any]:
 
 
 def changed_constant(held: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """Say in words the first constant that differs, or None.
+    """Describe the first constant that differs, or return None.
 
     Parameters
     ----------

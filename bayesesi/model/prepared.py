@@ -97,7 +97,7 @@ class PreparedModel:
 
         Parameters
         ----------
-        values : see ``observe``. seed : the same one gives the same posterior.
+        values : (C, T) V, see ``observe``. seed : the same one gives the same posterior.
         """
         return self.model.posterior(self.observe(values), seed)
 

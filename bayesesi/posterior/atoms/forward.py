@@ -30,7 +30,7 @@ class AtomForward:
 
     @classmethod
     def of(cls, obs: Observation, atoms: Atoms) -> AtomForward:
-        """Work it out.
+        """Prepare the forward of a lead field for the atoms of its sources.
 
         Parameters
         ----------
