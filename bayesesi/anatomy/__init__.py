@@ -7,6 +7,7 @@ from bayesesi.lazy import names_on_first_use
 
 if TYPE_CHECKING:
     from bayesesi.anatomy.activity import ACTIVE_SHARE, active_regions, region_energy
+    from bayesesi.anatomy.mesh import CorticalMesh
     from bayesesi.anatomy.parcellation import (
         LOBES,
         OUTSIDE,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         template_parcels,
         template_partition,
     )
-    from bayesesi.anatomy.source_space import SOURCES_AT_LEVEL, CorticalMesh, SourceSpace
+    from bayesesi.anatomy.source_space import SOURCES_AT_LEVEL, SourceSpace
     from bayesesi.anatomy.surfaces import SHELLS, TISSUES, HeadSurfaces, read_head_surfaces
     from bayesesi.anatomy.template import (
         template_mesh,

@@ -12,16 +12,14 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bayesesi.anatomy.cache import cache_entry, read_arrays, write_arrays
-
-if TYPE_CHECKING:
-    from bayesesi.anatomy.source_space import SourceSpace
+from bayesesi.anatomy.mesh import CorticalMesh
 
 #: Of the asset: its name, and how far it reaches, m.
 ASSET, REACH = "template-geodesics.safetensors", 0.06
@@ -31,20 +29,23 @@ _LEAST_BITS, _LOW_BITS = 117 << 23, 24
 _MOST_FILES, _SECONDS = 24, 500
 
 
+#: Sources of the template whose distances ship.
+_N_SHIPPED = 5124
+
+
 class GeodesicRows:
     """Distances up to a radius along the cortex of one source space, a row a source.
 
     Parameters
     ----------
-    space : sources on a cortex. radius : m.
+    mesh : the cortex. vertices : (S,) those that carry a source. radius : m.
     """
 
-    def __init__(self, space: SourceSpace, radius: float) -> None:
-        self._space, self._radius = space, radius
-        self._whole: sp.csr_array | None = shipped_rows(space, radius)
+    def __init__(self, mesh: CorticalMesh, vertices: NDArray[np.int64], radius: float) -> None:
+        self._mesh, self._vertices, self._radius = mesh, np.asarray(vertices), radius
+        self._whole: sp.csr_array | None = shipped_rows(mesh, vertices, radius)
         self._rows: dict[int, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
-        mesh, vertices = space.cortex, np.asarray(space.vertices)
-        key = (mesh.positions, mesh.triangles, vertices, np.array([radius]))
+        key = (mesh.positions, mesh.triangles, self._vertices, np.array([radius]))
         self._entry = cache_entry("geodesic-rows", key)
         self._parts: list[Path] = []
         if self._whole is None:
@@ -59,19 +60,18 @@ class GeodesicRows:
         """
         if self._whole is None:
             self._compute(np.unique(sources), progress)
-            if len(self._rows) == self._space.n_sources:
+            if len(self._rows) == len(self._vertices):
                 self._whole = _matrix([self._rows[s] for s in range(len(self._rows))])
                 self._rows = {}
         if self._whole is not None:
             return sp.csr_array(self._whole[np.asarray(sources)])
-        return _matrix([self._rows[int(s)] for s in sources], self._space.n_sources)
+        return _matrix([self._rows[int(s)] for s in sources], len(self._vertices))
 
     def _compute(self, sources: NDArray[np.integer], progress: bool) -> None:
         missing = [int(s) for s in sources if int(s) not in self._rows]
         if not missing:
             return
-        mesh, vertices = self._space.cortex, self._space.vertices
-        assert vertices is not None
+        mesh, vertices = self._mesh, self._vertices
         for s in _shown(missing, progress):
             row = mesh.geodesic_from(vertices[s])[vertices]
             near = np.flatnonzero(row <= self._radius)
@@ -94,14 +94,14 @@ class GeodesicRows:
     def _write(self, new: list[int]) -> None:
         """Leave new rows in a file of their own, or all in one where there are many files."""
         old: list[Path] = []
-        if len(self._rows) == self._space.n_sources:
+        if len(self._rows) == len(self._vertices):
             new, old, path = list(range(len(self._rows))), self._parts[1:], self._entry
         else:
             if len(self._parts) > _MOST_FILES:
                 new, old = sorted(self._rows), self._parts[1:]
             name = sha256(np.array(new).tobytes()).hexdigest()[:12]
             path = self._entry.with_name(f"{self._entry.stem}-{name}.safetensors")
-        rows = _matrix([self._rows[s] for s in new], self._space.n_sources)
+        rows = _matrix([self._rows[s] for s in new], len(self._vertices))
         arrays = {"data": rows.data, "indices": rows.indices, "indptr": rows.indptr}
         if path != self._entry:
             arrays["sources"] = np.array(new, np.int32)
@@ -132,16 +132,21 @@ def _shown(missing: list[int], progress: bool) -> Iterator[int]:
     yield from track(missing, what, console=Console(stderr=True), transient=True)
 
 
-def shipped_rows(space: SourceSpace, radius: float) -> sp.csr_array | None:
+def shipped_rows(
+    mesh: CorticalMesh, vertices: NDArray[np.int64], radius: float
+) -> sp.csr_array | None:
     """Find the (S, S) distances of the template's 5,124 sources; None for other sources.
 
     Parameters
     ----------
-    space : sources on a cortex. radius : m; None is found beyond ``REACH``.
+    mesh : the cortex. vertices : (S,) those that carry a source.
+    radius : m; None is found beyond ``REACH``.
     """
-    if space.ico != 4 or radius > REACH or fingerprint(space) != _asset()[1]:
+    if len(vertices) != _N_SHIPPED or radius > REACH:
         return None
-    whole = _asset()[0]
+    whole, known = _asset()
+    if fingerprint(mesh, vertices) != known:
+        return None
     if radius == REACH:
         return whole
     inside = whole.data <= radius
@@ -159,15 +164,15 @@ def _asset() -> tuple[sp.csr_array, str]:
         return unpacked(arrays), str(file.metadata()["fingerprint"])
 
 
-def fingerprint(space: SourceSpace) -> str:
+def fingerprint(mesh: CorticalMesh, vertices: NDArray[np.int64]) -> str:
     """Hash the places of sources and of their cortex, to a micrometre, and the triangles.
 
     Parameters
     ----------
-    space : sources on a cortex.
+    mesh : the cortex. vertices : (S,) those that carry a source.
     """
-    mesh, digest = space.cortex, sha256()
-    for part in (np.round(1e6 * mesh.positions), mesh.triangles, space.vertices):
+    digest = sha256()
+    for part in (np.round(1e6 * mesh.positions), mesh.triangles, vertices):
         digest.update(np.asarray(part, np.int64).tobytes())
     return digest.hexdigest()
 
@@ -215,17 +220,15 @@ def unpacked(arrays: dict[str, NDArray[Any]]) -> sp.csr_array:
     return sp.csr_array((data, indices, indptr), shape=(n, n))
 
 
-def write_geodesics(space: SourceSpace, path: str | Path) -> None:
+def write_geodesics(mesh: CorticalMesh, vertices: NDArray[np.int64], path: str | Path) -> None:
     """Compute and write the asset: some 20 s.
 
     Parameters
     ----------
-    space : the template's 5,124 sources. path : of the file.
+    mesh : the template's cortex. vertices : (5,124,) those that carry a source. path : of the file.
     """
     from safetensors.numpy import save_file
 
-    mesh, vertices = space.cortex, space.vertices
-    assert vertices is not None
     rows = []
     for vertex in vertices:
         row = mesh.geodesic_from(vertex)[vertices]
@@ -236,6 +239,6 @@ def write_geodesics(space: SourceSpace, path: str | Path) -> None:
         "mesh": "fsaverage5",
         "method": "heat method of potpourri3d, Crane et al. 2013, doi:10.1145/2516971.2516977",
         "radius_m": str(REACH),
-        "fingerprint": fingerprint(space),
+        "fingerprint": fingerprint(mesh, vertices),
     }
     save_file(packed(_matrix(rows)), path, metadata=header)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.anatomy.source_space import CorticalMesh, SourceSpace
+from bayesesi.anatomy.mesh import CorticalMesh
+from bayesesi.anatomy.source_space import SourceSpace
 from bayesesi.errors import InputError, some
 
 if TYPE_CHECKING:

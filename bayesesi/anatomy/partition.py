@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bayesesi.anatomy.cache import cached_arrays
-from bayesesi.anatomy.source_space import CorticalMesh
+from bayesesi.anatomy.mesh import CorticalMesh
 from bayesesi.anatomy.template import (
     template_mesh,
     template_parcellation,

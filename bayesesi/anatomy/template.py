@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesesi.anatomy.mesh import CorticalMesh
 from bayesesi.anatomy.parcellation import REGIONS, Parcellation, Region
-from bayesesi.anatomy.source_space import SOURCES_AT_LEVEL, CorticalMesh, SourceSpace
+from bayesesi.anatomy.source_space import SOURCES_AT_LEVEL, SourceSpace
 from bayesesi.anatomy.surfaces import HeadSurfaces, contains, icosphere
 from bayesesi.anatomy.triangles import vertex_normals
 from bayesesi.errors import InputError

@@ -84,13 +84,7 @@ def calibrate(
     InputError : too few cases, a folder with other trials, a model on no cortex.
     """
     found: Model | Solver = load_model(model) if isinstance(model, str | Path) else model
-    for what, size in (("n", n), ("n_repair", n_repair), ("n_conformal", n_conformal)):
-        whole = isinstance(size, Integral) and not isinstance(size, bool)
-        if size is not None and not (whole and _LEAST <= size <= MOST):
-            raise InputError(
-                f"a card needs {_LEAST} cases or more of each purpose, up to {MOST:,}, not on "
-                f"{what} = {some([size])}; 1,000 are recommended"
-            )
+    _check_sizes(n=n, n_repair=n_repair, n_conformal=n_conformal)
     written = card_place(found, store) if isinstance(found, Model) else None
     if written is not None:
         _check_place(written)
@@ -145,6 +139,16 @@ def calibrate(
     if written is not None:
         card.write(written)
     return card
+
+
+def _check_sizes(**sizes: int | None) -> None:
+    for what, size in sizes.items():
+        whole = isinstance(size, Integral) and not isinstance(size, bool)
+        if size is not None and not (whole and _LEAST <= size <= MOST):
+            raise InputError(
+                f"a card needs {_LEAST} cases or more of each purpose, up to {MOST:,}, not "
+                f"{what} = {some([size])}; 1,000 are recommended"
+            )
 
 
 def card_place(model: Model, store: bool | None = None) -> Path | None:

@@ -106,5 +106,7 @@ def head_geodesics(
 
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is not a folder; choose another -o")
-    write_geodesics(template_source_space(4), out)
+    space = template_source_space(4)
+    assert space.vertices is not None
+    write_geodesics(space.cortex, space.vertices, out)
     console.print(Text(f"written to {out}"))

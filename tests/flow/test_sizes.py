@@ -15,7 +15,7 @@ from tests.flow.test_layers import absolute, modules
 #: Lines of a file; lines of a function's body, its docstring apart.
 LONGEST_FILE, LONGEST_BODY = 400, 60
 #: Packages that import each other in a row; share of all lines that one package holds.
-LONGEST_CHAIN, LARGEST_SHARE = 15, 0.17
+LONGEST_CHAIN, LARGEST_SHARE = 16, 0.17
 #: Files that import each other inside a function, or for types alone.
 CIRCLES = {
     frozenset({"bayesesi.forward.mne_forward", "bayesesi.forward.operator"}),

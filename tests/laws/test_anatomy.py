@@ -273,12 +273,14 @@ def test_shipped_distances_are_those_that_are_computed() -> None:
     """Of eight sources; to 1e-6, as another processor may round otherwise."""
     space = template_source_space(4)
     sources = np.arange(7, space.n_sources, 700)
-    shipped, rows = shipped_rows(space, 0.06), space.geodesic(sources)
+    vertices = space.vertices
+    assert vertices is not None
+    shipped, rows = shipped_rows(space.cortex, vertices, 0.06), space.geodesic(sources)
     assert shipped is not None
     near = rows <= 0.06
     np.testing.assert_allclose(shipped[sources].toarray()[near], rows[near], rtol=1e-6)
     assert shipped[sources].nnz == near.sum()
-    narrow = shipped_rows(space, 0.03)
+    narrow = shipped_rows(space.cortex, vertices, 0.03)
     assert narrow is not None
     assert narrow.nnz == (shipped.data <= 0.03).sum()
     assert narrow.data.max() <= 0.03
@@ -287,13 +289,16 @@ def test_shipped_distances_are_those_that_are_computed() -> None:
 
 def test_distances_of_another_cortex_are_not_the_shipped_ones() -> None:
     """The twin: one vertex moved by ten micrometres."""
-    space = template_source_space(4)
-    assert shipped_rows(template_source_space(3), 0.06) is None
-    assert shipped_rows(space, 0.061) is None
+    space, coarse = template_source_space(4), template_source_space(3)
+    vertices, fewer = space.vertices, coarse.vertices
+    assert vertices is not None
+    assert fewer is not None
+    assert shipped_rows(coarse.cortex, fewer, 0.06) is None
+    assert shipped_rows(space.cortex, vertices, 0.061) is None
     moved = space.cortex.positions.copy()
     moved[100, 0] += 1e-5
-    other = replace(space, mesh=replace(space.cortex, positions=moved))
-    assert shipped_rows(other, 0.06) is None
+    other = replace(space.cortex, positions=moved)
+    assert shipped_rows(other, vertices, 0.06) is None
 
 
 def test_packed_distances_come_back_bit_by_bit() -> None:
