@@ -88,26 +88,26 @@ class DrawsPosterior(Posterior):
 
     Attributes
     ----------
-    draws : (D, S, R) A m.
+    held : (D, S, R) A m.
     """
 
-    draws: NDArray[np.float64]
+    held: NDArray[np.float64]
 
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float64]:
         """Pick ``n`` draws by lot, none twice where there are as many; ``seed`` is of the lot."""
-        twice = n > len(self.draws)
-        chosen = np.random.default_rng(seed).choice(len(self.draws), n, replace=twice)
-        return self.draws[chosen]
+        twice = n > len(self.held)
+        chosen = np.random.default_rng(seed).choice(len(self.held), n, replace=twice)
+        return self.held[chosen]
 
     def mean(self) -> NDArray[np.float64]:
-        return np.asarray(self.draws.mean(axis=0))
+        return np.asarray(self.held.mean(axis=0))
 
     def sd(self) -> NDArray[np.float64]:
-        return np.asarray(self.draws.std(axis=0))
+        return np.asarray(self.held.std(axis=0))
 
     @property
     def null_probability(self) -> float:
-        return float((self.draws == 0).all(axis=tuple(range(1, self.draws.ndim))).mean())
+        return float((self.held == 0).all(axis=tuple(range(1, self.held.ndim))).mean())
 
 
 def _posterior(found: Any, obs: Observation) -> tuple[Posterior | None, NDArray[np.float32]]:

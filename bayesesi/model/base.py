@@ -5,16 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from bayesesi.forward import ForwardOperator
+from bayesesi.model.prepared import PreparedModel
 from bayesesi.noise import NoiseCovariance
 from bayesesi.observation import Observation
 from bayesesi.observation.sensor_data import Recording
 from bayesesi.posterior import Posterior
-
-if TYPE_CHECKING:
-    from bayesesi.model.prepared import PreparedModel
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,6 @@ class Model(ABC):
         ------
         InputError : noise that is taken from each recording.
         """
-        from bayesesi.model.prepared import PreparedModel
-
         return PreparedModel.of(self, forward, noise, window, options)
 
     def details(self, obs: Observation) -> dict[str, Any]:

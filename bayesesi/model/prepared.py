@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,13 @@ from bayesesi.observation import Observation, observe
 from bayesesi.observation.sensor_data import Recording
 from bayesesi.posterior import Posterior
 
-if TYPE_CHECKING:
-    from bayesesi.model.base import Model
+
+class Answering(Protocol):
+    """What a model is asked here, see ``Model``."""
+
+    def oriented(self, forward: ForwardOperator) -> ForwardOperator: ...
+
+    def posterior(self, obs: Observation, seed: int = 0) -> Posterior: ...
 
 
 @dataclass(eq=False)
@@ -33,7 +38,7 @@ class PreparedModel:
     options : of ``observe``.
     """
 
-    model: Model
+    model: Answering
     forward: ForwardOperator
     noise: NoiseCovariance
     window: Recording
@@ -43,7 +48,7 @@ class PreparedModel:
     @classmethod
     def of(
         cls,
-        model: Model,
+        model: Answering,
         forward: ForwardOperator,
         noise: NoiseCovariance,
         window: Recording,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,7 +15,7 @@ from bayesesi.anatomy import Parcellation
 from bayesesi.observation import Observation
 
 #: (D, S) numbers of draws and sources.
-PerSource = NDArray[np.float64] | sp.csr_array
+PerSource: TypeAlias = Any  # an array, or a sparse one of scipy, which has no types
 
 
 @dataclass(frozen=True, eq=False)

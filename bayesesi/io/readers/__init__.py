@@ -11,16 +11,12 @@ import pkgutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from bayesesi.errors import InputError
 
-if TYPE_CHECKING:
-    import mne
-
-    Loaded = mne.io.BaseRaw | mne.BaseEpochs | list[mne.Evoked]
-
-Read = Callable[[Path], "Loaded"]
+#: ``mne.io.BaseRaw``, ``mne.BaseEpochs`` or a list of ``mne.Evoked``; MNE has no types.
+Loaded: TypeAlias = Any
 F = TypeVar("F", bound=Callable[..., object])
 
 _READERS: dict[str, Callable[..., Loaded]] = {}
@@ -39,7 +35,7 @@ def reader(*endings: str) -> Callable[[F], F]:
 
     def enter(read: F) -> F:
         for ending in endings:
-            _READERS[ending] = read  # type: ignore[assignment]
+            _READERS[ending] = read
         return read
 
     return enter
