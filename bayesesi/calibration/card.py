@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -249,6 +250,12 @@ def _table(path: Path) -> dict[str, Any]:
     return table
 
 
+@lru_cache(maxsize=8)
+def _read_once(path: Path, changed: int, size: int) -> CalibrationCard:
+    """The card of a file as it is; read anew when its time of change or its size is another."""
+    return read_card(path)
+
+
 def card_of(model: Model) -> CalibrationCard | None:
     """Read the card of a model; None where there is none, or it is of other weights.
 
@@ -262,7 +269,8 @@ def card_of(model: Model) -> CalibrationCard | None:
     """
     for path in (kept_card(model), model.card_path):
         if path is not None and path.is_file():
-            card = read_card(path)
+            about = path.stat()
+            card = _read_once(path, about.st_mtime_ns, about.st_size)
             if card.speaks_of(model):
                 return card
     return None

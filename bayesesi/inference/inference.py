@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections import Counter
 from datetime import UTC, datetime
 from numbers import Integral, Real
 from typing import Any
@@ -332,13 +331,15 @@ def _set_area(regions: Parcellation, inside: NDArray[np.bool_]) -> dict[str, Any
 
 def _alternatives(regions: Parcellation, summary: Summary) -> list[dict[str, Any]]:
     """The sets of regions that are active together most often, and in what share of all draws."""
-    found = Counter(tuple(np.flatnonzero(row).tolist()) for row in summary.active[~summary.silent])
+    rows = np.packbits(summary.active[~summary.silent], axis=1)
+    first, count = np.unique(rows, axis=0, return_index=True, return_counts=True)[1:]
     names, n = regions.names, len(summary.peak)
-    return [
-        {"regions": [names[i] for i in together], "probability": count / n}
-        for together, count in found.most_common(_ALTERNATIVES)
-        if together
-    ]
+    active, found = summary.active[~summary.silent], []
+    for k in np.lexsort((first, -count))[:_ALTERNATIVES]:
+        together = np.flatnonzero(active[first[k]])
+        share = float(count[k]) / n
+        found.append({"regions": [names[i] for i in together], "probability": share})
+    return [each for each in found if each["regions"]]
 
 
 def _about(

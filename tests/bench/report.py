@@ -38,6 +38,7 @@ REPORTS = (
     Report("fields", "A learned posterior of fields, measured", ("cortex",)),
     Report("parcels", "A learned posterior of parcels, measured", ("parcels",)),
     Report("dipoles", "Dipoles in the volume, measured", ("dipole",)),
+    Report("inference", "The time an answer takes, measured", ("inference",)),
 )
 
 
