@@ -20,9 +20,11 @@ from bayesesi.posterior import Posterior
 class Answering(Protocol):
     """What a model is asked here, see ``Model``."""
 
-    def oriented(self, forward: ForwardOperator) -> ForwardOperator: ...
+    def oriented(self, forward: ForwardOperator) -> ForwardOperator:
+        """Orient the sources of ``forward`` as the model takes them."""
 
-    def posterior(self, obs: Observation, seed: int = 0) -> Posterior: ...
+    def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
+        """Compute the posterior of ``obs``; the same for the same ``seed``."""
 
 
 @dataclass(eq=False)
