@@ -101,6 +101,107 @@ class TotalEnergy(Loss):
     def forward(self, question: Question):
         return question.answer.mean.square().mean((0, 2))
 '''
+ESTIMATOR = '''
+"""Sources that are independent and Gaussian, their variances by a network."""
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+import numpy as np
+import torch
+from torch import nn
+from bayesesi.estimator.field import FieldCaseInputs
+from bayesesi.features import CONTEXT, FEATURES
+from bayesesi.features.network_inputs import NetworkInputs
+from bayesesi.loss import Loss, Question
+from bayesesi.model.learned import CorticalModel
+from bayesesi.posterior.network_posterior import NetworkPosterior, field_inputs
+from bayesesi.registry import implementation, implements
+from bayesesi.spec import EstimatorSpec, LossSpec
+from bayesesi.training.cases.diffusion import FieldCases
+
+class IndependentSpec(EstimatorSpec):
+    """Independent sources."""
+    loss: ClassVar[str] = "variance-nll"
+    family: Literal["independent"] = "independent"
+
+class VarianceNllSpec(LossSpec):
+    """Negative log likelihood of every source."""
+    fits: ClassVar[tuple[str, ...]] = ("independent",)
+    family: Literal["variance-nll"] = "variance-nll"
+
+@implements(IndependentSpec)
+class IndependentEstimator(nn.Module):
+    """Log variances of sources, log odds of no event."""
+    context_names: ClassVar[tuple[str, ...]] = CONTEXT[:8]
+    offers: ClassVar[frozenset[str]] = frozenset({"source_features"})
+
+    def __init__(self, backbone, seed):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            sizes = (len(FEATURES), len(CONTEXT), 1, 1)
+            self.backbone = implementation(backbone)(backbone, *sizes)
+        self.backbone.check_fits(self.offers, "independent")
+
+    @classmethod
+    def of(cls, recipe, prior):
+        return cls(recipe.network, recipe.seed)
+
+    def answer(self, inputs: FieldCaseInputs):
+        scene = inputs.scene
+        sources = torch.arange(inputs.forward.n_sources)
+        return self.backbone(
+            NetworkInputs(scene.context, sources, source_features=lambda: scene.features)
+        )
+
+    def contexts(self, inputs):
+        return inputs.scene.context
+
+@implements(VarianceNllSpec)
+class VarianceNll(Loss):
+    """-log N(x; 0, d), a mean over sources, for every case."""
+    of_draws: ClassVar[bool] = True
+    def forward(self, question: Question):
+        log_d = question.answer.sources[:, :, 0].T[:, :, None]
+        x = question.case.truth.field
+        return 0.5 * (log_d + x.square() / log_d.exp()).mean((0, 2))
+
+implements(IndependentSpec, "case")(FieldCases)
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class IndependentPosterior(NetworkPosterior):
+    """Independent Gaussian sources."""
+    n_spread: ClassVar[int] = 64
+    tokens: object = field(repr=False)
+
+    @property
+    def null_probability(self):
+        return float(torch.sigmoid(self.tokens.whole[0, 0].double()))
+
+    def mean(self):
+        return self._no_moments(1)[0]
+
+    def sample(self, n, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        draws, rows = self._no_moments(n), np.flatnonzero(self._loud(n, generator))
+        sd = (0.5 * self.tokens.sources[0, :, 0]).exp()[:, None, None]
+        shape = (len(sd), len(rows), self.scene.size.shape[1])
+        draws[rows] = self._moments(sd * torch.randn(shape, generator=generator))
+        return draws
+
+@implements(IndependentSpec, "model")
+@dataclass(frozen=True)
+class IndependentModel(CorticalModel):
+    """Independent Gaussian sources."""
+    family: ClassVar[str] = "independent"
+
+    def posterior(self, obs, seed=0):
+        forward, scene = field_inputs(obs, self.ico)
+        with torch.inference_mode():
+            tokens = self.network.answer(FieldCaseInputs(forward, scene, self.ico))
+        return IndependentPosterior(
+            obs, forward=forward, scene=scene, seed=seed, support=self.support, tokens=tokens
+        )
+'''
 BASELINE = '''
 """Size of the lead field: the answer that the data do not change."""
 import numpy as np
@@ -181,6 +282,28 @@ def test_a_network_and_a_loss_are_a_file_each_and_a_recipe(folder: Path) -> None
     model = bayesesi.load_model(folder / "run" / "pointwise.safetensors")
     result = bayesesi.infer(observation(), model, draws=20)
     assert str(result.trust.verdict) in ("reliable", "caution", "abstain")
+
+
+@pytest.mark.usefixtures("few_held_out")
+def test_an_estimator_is_trained_loaded_and_answers(folder: Path) -> None:
+    """Its spec, network, loss, cases, posterior and model, and the recipe: no file of ours."""
+    recipe = folder / "independent.toml"
+    text = RECIPE.replace("pointwise", "independent").replace("diffusion", "independent")
+    text = text.replace('"denoising"', '"variance-nll"').split('[[losses]]\nfamily = "total')[0]
+    sizes = 'family = "transformer"\nico = 2\nwidth = 8\nn_blocks = 1\nn_attention_heads = 1'
+    text = text.replace('[network]\nfamily = "independent"', f"[network]\n{sizes}")
+    recipe.write_text(text + RECIPE[RECIPE.index("[optimiser]") :])
+    with pytest.raises(InputError, match=r"estimator.family = 'independent' is not known"):
+        read_spec(recipe)
+    added(folder, "own_independent", ESTIMATOR)
+    bayesesi.train(recipe, folder / "run-estimator", "cpu", workers=0, progress=False)
+    model = bayesesi.load_model(folder / "run-estimator" / "independent.safetensors")
+    posterior = model.posterior(observation())
+    first = posterior.sample(3, 1)
+    np.testing.assert_array_equal(posterior.sample(3, 1), first)
+    assert first.shape[1:] == posterior.sd().shape
+    result = bayesesi.infer(observation(), model, draws=20)
+    assert result.about["model"]["details"]["family"] == "independent"
 
 
 def test_a_loss_of_another_estimator_is_refused(folder: Path) -> None:
