@@ -209,7 +209,8 @@ def unpacked(arrays: dict[str, NDArray[Any]]) -> sp.csr_array:
     """
     n = len(arrays["near"])
     half = n // 2
-    owner, column = np.nonzero(np.unpackbits(arrays["near"], axis=1, count=half))
+    near = np.unpackbits(arrays["near"], axis=1, count=half)
+    owner, column = np.divmod(np.flatnonzero(near.view(bool)), half)
     indices = (column + half * (owner >= half)).astype(np.int32)
     low = np.zeros((len(arrays["low"]), 4), np.uint8)
     low[:, :3] = arrays["low"]

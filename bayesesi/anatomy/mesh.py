@@ -59,7 +59,9 @@ class CorticalMesh:
         pairs = np.vstack(
             [self.triangles[:, [0, 1]], self.triangles[:, [1, 2]], self.triangles[:, [2, 0]]]
         )
-        pairs = np.unique(np.sort(pairs, axis=1), axis=0)
+        low, high = np.sort(pairs, axis=1).T
+        number = np.unique(low * self.n_vertices + high)
+        pairs = np.stack(np.divmod(number, self.n_vertices), axis=1)
         length = np.linalg.norm(np.diff(self.positions[pairs], axis=1)[:, 0], axis=1)
         upper = sp.coo_array((length, tuple(pairs.T)), shape=(self.n_vertices,) * 2)
         return sp.csr_array(upper + upper.T)

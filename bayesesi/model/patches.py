@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bayesesi.anatomy import SourceSpace, template_parcellation
 from bayesesi.errors import InputError, some
@@ -12,9 +12,12 @@ from bayesesi.forward import ForwardOperator
 from bayesesi.model.artifact import ASSETS
 from bayesesi.model.base import Model
 from bayesesi.observation import Observation
-from bayesesi.posterior import Posterior, patch_posterior
-from bayesesi.prior import HeadPrior, PatchPrior, heads_around
+from bayesesi.posterior import Posterior
+from bayesesi.prior import PatchPrior
 from bayesesi.spec import PatchSpec, read_spec, shipped_specs, spec_hash
+
+if TYPE_CHECKING:
+    from bayesesi.prior import HeadPrior
 
 #: Heads drawn from their prior, where they can be, to learn how sources look in them.
 N_HEADS = 192
@@ -69,6 +72,8 @@ class PatchModel(Model):
 
     def posterior(self, obs: Observation, seed: int = 0) -> Posterior:
         prior = patch_prior(self._spec, obs.source_space)
+        from bayesesi.posterior import patch_posterior
+
         return patch_posterior(obs, prior, _heads(obs), n_heads=self.n_heads, seed=seed)
 
     def oriented(self, forward: ForwardOperator) -> ForwardOperator:
@@ -113,6 +118,8 @@ def _heads(obs: Observation) -> HeadPrior | None:
     """What the true head may be, given the assumed one; None where it cannot be redrawn."""
     if obs.forward.banked is None:
         return None
+    from bayesesi.prior import heads_around
+
     return heads_around(obs.sensors.origin)
 
 

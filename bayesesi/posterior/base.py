@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -136,8 +136,6 @@ class Posterior(ABC):
         ------
         InputError : fewer than one draw.
         """
-        from rich.progress import track
-
         if n < 1:
             raise InputError(f"n must be at least 1, got {n}")
         size = int(np.prod(self.obs.leadfield.shape[1:])) * self.obs.n_functions
@@ -146,7 +144,7 @@ class Posterior(ABC):
         seeds = [int(own) for own in np.random.SeedSequence(seed).generate_state(len(counts))]
         regions, together = parcellation or self._regions, self._together
         parts = []
-        for first in track(range(0, len(counts), together), "drawing", disable=not progress):
+        for first in _shown(range(0, len(counts), together), progress):
             rows = slice(first, first + together)
             draws, latents = self._drawn(counts[rows], seeds[rows])
             parts.append(sum_up(draws, regions, share, latents))
@@ -251,3 +249,12 @@ class Posterior(ABC):
         draws = self.sample(n, seed)
         dims = ["source", "orient", "function"] if draws.ndim == 4 else ["source", "function"]
         return az.from_dict(posterior={"j": draws[None]}, dims={"j": dims})
+
+
+def _shown(steps: range, progress: bool) -> Iterable[int]:
+    """Show a bar while draws are made, if asked for."""
+    if not progress:
+        return steps
+    from rich.progress import track
+
+    return track(steps, "drawing")

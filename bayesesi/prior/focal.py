@@ -218,10 +218,14 @@ class PatchPrior(FocalPrior):
         reach = max(_REACH * self.spec.extent_mm.bounds[1] * 1e-3, _SHARED)
         rows = self.source_space.near(centre, reach, progress=True)
         owner = np.repeat(np.arange(len(centre)), np.diff(rows.indptr))
-        near = rows.data <= _REACH * extent[owner]
+        near = rows.data <= np.repeat(_REACH * extent, np.diff(rows.indptr))
         owner, source = owner[near], rows.indices[near]
         ratio = rows.data[near] / extent[owner]
-        kind = sites["profile"].astype(int)[owner]
+        profile = sites["profile"].astype(int)
+        if not profile.any():  # Gaussian ones alone
+            weight = np.exp(-0.5 * ratio**2) * self.source_space.areas[source]
+            return rows_that_sum_to_one(weight, owner, source, rows.shape)
+        kind = profile[owner]
         ragged = np.flatnonzero(kind == 2)
         positions, whose = self.source_space.positions, owner[ragged]
         offset = positions[source[ragged]] - positions[centre][whose]
