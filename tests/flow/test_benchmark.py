@@ -110,7 +110,7 @@ def test_methods_that_misbehave_are_rows_with_reasons(
     guess = found.rows[found.rows["method"] == "silent"]
     assert guess["peak_mm"].between(40, 120).all()
     assert (guess["nemd"] == 1).all()
-    assert "not str" in reasons["word"]
+    assert "got str" in reasons["word"]
     text = markdown(summary_table(found, "x"))
     assert "KeyError" in text
 

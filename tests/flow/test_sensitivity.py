@@ -138,8 +138,8 @@ def test_halves_of_the_trials_are_among_the_re_runs() -> None:
     found = perturbations(obs, gaussian, gaussian.posterior(obs))
     trials = [each for each in found if each.kind == "trials"]
     assert [each.words for each in trials] == [
-        "every second of 20 trials, from the first on",
-        "every second of 20 trials, from the second on",
+        "every second of 20 trials, starting with the first",
+        "every second of 20 trials, starting with the second",
     ]
 
 
