@@ -321,7 +321,9 @@ def _distance(
 def _quantiles(
     values: NDArray[np.float64], weight: NDArray[np.float64], at: Sequence[float]
 ) -> list[float]:
-    order = np.argsort(values, kind="stable")
-    along = np.cumsum(weight[order]) / weight.sum()
-    last = len(values) - 1
-    return [float(values[order][min(int(np.searchsorted(along, q - 1e-12)), last)]) for q in at]
+    """Smallest values that are not exceeded with weight of at least each level.
+
+    A level is taken 1e-9 lower, so that sums of weights that equal it up to rounding reach it.
+    """
+    levels = np.asarray(at) - 1e-9
+    return np.quantile(values, levels, weights=weight, method="inverted_cdf").tolist()

@@ -6,7 +6,7 @@ from bayesesi.anatomy.surface_modes import SurfaceModes, surface_modes, template
 from bayesesi.lazy import names_on_first_use
 
 if TYPE_CHECKING:
-    from bayesesi.anatomy.activity import ACTIVE_SHARE, active_regions, region_energy
+    from bayesesi.anatomy.activity import active_regions, region_energy
     from bayesesi.anatomy.mesh import CorticalMesh
     from bayesesi.anatomy.parcellation import (
         LOBES,
@@ -43,7 +43,6 @@ else:
     __getattr__ = names_on_first_use(__name__)
 
 __all__ = [
-    "ACTIVE_SHARE",
     "EXTENT_NODES",
     "LOBES",
     "OUTSIDE",

@@ -7,9 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bayesesi.anatomy.parcellation import Parcellation
-
-#: A region is active with this share of the event's energy, if nobody says otherwise.
-ACTIVE_SHARE = 0.10
+from bayesesi.spec.source import ACTIVE_SHARE
 
 
 def region_energy(

@@ -10,6 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from bayesesi.anatomy.graph import edges
+
 
 @dataclass(frozen=True, eq=False)
 class CorticalMesh:
@@ -56,12 +58,7 @@ class CorticalMesh:
     @cached_property
     def edges(self) -> sp.csr_array:
         """(V, V) sparse, edge lengths in m."""
-        pairs = np.vstack(
-            [self.triangles[:, [0, 1]], self.triangles[:, [1, 2]], self.triangles[:, [2, 0]]]
-        )
-        low, high = np.sort(pairs, axis=1).T
-        number = np.unique(low * self.n_vertices + high)
-        pairs = np.stack(np.divmod(number, self.n_vertices), axis=1)
+        pairs = edges(self.triangles)
         length = np.linalg.norm(np.diff(self.positions[pairs], axis=1)[:, 0], axis=1)
         upper = sp.coo_array((length, tuple(pairs.T)), shape=(self.n_vertices,) * 2)
         return sp.csr_array(upper + upper.T)

@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.benchmark.mne_problem import channel_names, whitened_problem
+from bayesesi.benchmark.mne_problem import DEPTH, channel_names, whitened_problem
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
 
-#: MNE's exponent of the depth weighting of its sparse inverses.
-DEPTH = 0.8
 #: Reweightings of irMxNE, as in MNE's examples.
 _REWEIGHTED = 10
 #: How MNE says that it found no source.

@@ -17,11 +17,11 @@ from bayesesi.anatomy import template_parcellation
 from bayesesi.benchmark.baselines import power_of
 from bayesesi.benchmark.region_scores import region_sizes
 from bayesesi.calibration.trial_scoring import DrawsPosterior
-from bayesesi.calibration.trials import SCORE_DRAWS
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior
 from bayesesi.posterior.conformity_scores import region_scores
+from bayesesi.posterior.draws import SCORE_DRAWS
 
 
 @dataclass(frozen=True, eq=False)

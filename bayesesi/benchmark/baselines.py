@@ -24,7 +24,13 @@ from numpy.typing import NDArray
 
 from bayesesi.benchmark import adaptive
 from bayesesi.benchmark.dipole_fit import dipole_map
-from bayesesi.benchmark.mne_problem import channel_names, mne_forward, mne_info, surface_axes
+from bayesesi.benchmark.mne_problem import (
+    DEPTH,
+    channel_names,
+    mne_forward,
+    mne_info,
+    surface_axes,
+)
 from bayesesi.errors import InputError, some
 from bayesesi.metrics.peaks import peak_error
 from bayesesi.observation import Observation
@@ -34,8 +40,6 @@ if TYPE_CHECKING:
 
 Method = Literal["MNE", "dSPM", "sLORETA", "eLORETA"]
 METHODS: tuple[Method, ...] = get_args(Method)
-#: MNE's exponent of its depth weighting.
-DEPTH = 0.8
 #: Where lambda2 is looked for: signal over noise from +20 to -30 dB of power. Under an unknown head
 #: the best is far above the noise's share; beyond the end maps no longer change.
 LAMBDA2_GRID: tuple[float, ...] = tuple(10.0 ** np.linspace(-2, 3, 11))

@@ -18,6 +18,9 @@ from bayesesi.observation import Observation
 if TYPE_CHECKING:
     import mne
 
+#: MNE's exponent of its depth weighting.
+DEPTH = 0.8
+
 
 @dataclass(frozen=True, eq=False)
 class WhitenedProblem:

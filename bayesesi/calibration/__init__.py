@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from bayesesi.calibration.repair import Repair
     from bayesesi.calibration.trial_runner import Mixture, run_trials
     from bayesesi.calibration.trial_scoring import Solver, scored, trial_of
-    from bayesesi.calibration.trials import SCORE_DRAWS, Trials
+    from bayesesi.calibration.trials import Trials
     from bayesesi.calibration.verdicts import TrustCard, trust_card
+    from bayesesi.posterior.draws import SCORE_DRAWS
 else:
     __getattr__ = names_on_first_use(__name__)
 

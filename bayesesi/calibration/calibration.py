@@ -26,12 +26,12 @@ from bayesesi.calibration.trial_runner import (
     solver_name,
 )
 from bayesesi.calibration.trial_scoring import Solver
-from bayesesi.calibration.trials import SCORE_DRAWS
 from bayesesi.calibration.verdicts import trust_card
 from bayesesi.errors import InputError, some
 from bayesesi.io.folders import run_folder
 from bayesesi.model import LearnedModel, Model, load_model
 from bayesesi.model.artifact import ASSETS
+from bayesesi.posterior.draws import SCORE_DRAWS
 from bayesesi.spec import Recipe, SimulatorSpec, SpecError, read_spec
 from bayesesi.trust.ood import OODDetector
 

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from bayesesi.anatomy import template_parcellation
 from bayesesi.calibration.diagnosis import ASKED_LEVELS, KINDS, QUANTITIES, Diagnosis
 from bayesesi.calibration.repair import Repair
-from bayesesi.calibration.trials import CLOSED_LEVELS, SCORE_DRAWS, Trials
+from bayesesi.calibration.trials import CLOSED_LEVELS, Trials
 from bayesesi.calibration.verdicts import TrustCard
 from bayesesi.conformal import (
     CELLS,
@@ -30,6 +30,7 @@ from bayesesi.io.folders import data_folder, plain_name
 from bayesesi.io.store import make_folder
 from bayesesi.model import Model
 from bayesesi.posterior.conformity_scores import region_scores
+from bayesesi.posterior.draws import SCORE_DRAWS
 from bayesesi.spec.base import Table
 from bayesesi.trust.ood import OODDetector
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import ACTIVE_SHARE, LOBES, Parcellation, template_parcellation
+from bayesesi.anatomy import LOBES, Parcellation, template_parcellation
 from bayesesi.calibration.forecast_scores import Scores, forecast_scores
 from bayesesi.calibration.ranks import (
     FALSE_ALARM,
@@ -33,6 +33,7 @@ from bayesesi.calibration.repair import (
 from bayesesi.calibration.trials import CLOSED_LEVELS, Trials
 from bayesesi.errors import InputError
 from bayesesi.spec.base import Table
+from bayesesi.spec.source import ACTIVE_SHARE
 
 #: Ranks, and which case each is of.
 Ranks = tuple[NDArray[np.float64], NDArray[np.int64]]

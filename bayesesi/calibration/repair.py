@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import model_validator
 
-from bayesesi.anatomy import ACTIVE_SHARE, active_regions
+from bayesesi.anatomy import active_regions
 from bayesesi.calibration.trials import Trials
 from bayesesi.conformal import conformal_rank
 from bayesesi.errors import InputError
 from bayesesi.spec.base import Table
+from bayesesi.spec.source import ACTIVE_SHARE
 
 #: Levels at which margins are kept; those between are interpolated.
 MARGIN_LEVELS: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.calibration.trial_scoring import Solver, trial_of
-from bayesesi.calibration.trials import SCORE_DRAWS, Trials
+from bayesesi.calibration.trials import Trials
 from bayesesi.errors import InputError, some
 from bayesesi.io.store import Manifest, Piece, Pieces, Store
 from bayesesi.model import Model, load_model
 from bayesesi.observation import Observation
+from bayesesi.posterior.draws import SCORE_DRAWS
 from bayesesi.prior import BLOCK, NAMESPACES
 from bayesesi.simulator import Batch, Simulator, read_simulator
 from bayesesi.spec import SimulatorSpec, VolumeDipoleSpec, read_spec, spec_hash

@@ -15,21 +15,13 @@ from scipy.spatial import KDTree
 
 from bayesesi.anatomy import Parcellation, template_parcellation, template_surfaces
 from bayesesi.calibration.ranks import randomised_ranks
-from bayesesi.calibration.trials import (
-    CLOSED_LEVELS,
-    N_MASK,
-    N_SELECTED,
-    SCORE_DRAWS,
-    SELECTED,
-    STRATA,
-    Trials,
-)
+from bayesesi.calibration.trials import CLOSED_LEVELS, N_MASK, N_SELECTED, SELECTED, STRATA, Trials
 from bayesesi.errors import InputError
 from bayesesi.forward import HeadSetting
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary
 from bayesesi.posterior.conformity_scores import source_scores
-from bayesesi.posterior.draws import FieldDraws
+from bayesesi.posterior.draws import SCORE_DRAWS, FieldDraws
 from bayesesi.simulator import Batch
 from bayesesi.trust.ood_features import OOD_FEATURES, ood_features
 

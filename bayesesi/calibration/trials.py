@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import template_parcellation
 from bayesesi.trust.ood_features import OOD_FEATURES
 
-#: Draws that scores, ranks and statistics rest on; scores of a recording rest on as many.
-SCORE_DRAWS = 100
 #: Sources that a posterior selects: with this probability of half of the peak or more; as many of
 #: them as are kept, evenly chosen.
 SELECTED, N_SELECTED = 0.3, 24

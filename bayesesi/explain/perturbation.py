@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.calibration import SCORE_DRAWS
 from bayesesi.errors import InputError
 from bayesesi.forward import Conductivities, HeadSetting
 from bayesesi.model import Model, load_model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior
-from bayesesi.posterior.draws import FieldDraws
+from bayesesi.posterior.draws import SCORE_DRAWS, FieldDraws
 from bayesesi.spec import model_family
 from bayesesi.trust import at_even_odds
 
@@ -45,7 +44,7 @@ class Perturbation:
     top : region that is most probable now, with its ``probability``; ``of_first``: the
         probability now of the region that the answer has first.
     largest : of all regions, largest difference of probabilities; ``region`` is that one, with its
-        probability ``before`` and ``after``, each a share of ``calibration.SCORE_DRAWS`` draws.
+        probability ``before`` and ``after``, each a share of ``SCORE_DRAWS`` draws.
     moved_mm : between the middles of the activity, given that something is active; None where
         nothing is.
     null : probability of nothing, after even odds.

@@ -51,6 +51,7 @@ from bayesesi.features.context import (
 from bayesesi.features.placed_sources import PlacedSources, Span
 from bayesesi.features.size_prior import SizePrior
 from bayesesi.features.temporal_groups import TemporalGroups
+from bayesesi.noise import NOISE_DOF
 
 __all__ = [
     "CONTEXT",
@@ -64,8 +65,6 @@ __all__ = [
     "TrainingRange",
 ]
 
-#: Prior degrees of freedom nu of the noise's scale, as ``patches`` has it.
-NOISE_DOF = 12.0
 #: Power of a topography by which it may differ in the true head; see the module.
 DISCREPANCY = 0.25
 #: t of the grid: first, last, and how many for windows of few functions of time and of many.

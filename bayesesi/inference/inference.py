@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import Parcellation
-from bayesesi.calibration import SCORE_DRAWS
 from bayesesi.conformal import GUARANTEES, Guarantee
 from bayesesi.errors import InputError, some
 from bayesesi.inference.apply_card import CardReading, apply_card
@@ -28,6 +27,7 @@ from bayesesi.inference.groups import (
 from bayesesi.model import LearnedModel, Model, load_model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary
+from bayesesi.posterior.draws import SCORE_DRAWS
 from bayesesi.result import ATTRIBUTE, SCHEMA, Group, Groups, Result
 from bayesesi.trust import Trust, Verdict, VerdictInputs, assess, at_even_odds
 from bayesesi.trust.predictive_check import PredictiveCheck, held_out_channels, held_out_trials

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bayesesi.anatomy import template_source_space
+from bayesesi.anatomy.graph import edges
 from bayesesi.features import FieldInputs
 from bayesesi.loss.base import Question
 
@@ -31,11 +32,7 @@ def over_cases(values: Tensor) -> Tensor:
 @cache
 def _edges(ico: int) -> tuple[Tensor, Tensor]:
     """Sources at both ends of every edge of the template's triangles."""
-    import numpy as np
-
-    triangles = template_source_space(ico).triangles
-    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    first, second = np.unique(np.sort(pairs, axis=1), axis=0).T
+    first, second = edges(template_source_space(ico).triangles).T
     return torch.from_numpy(first.copy()), torch.from_numpy(second.copy())
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import SourceSpace
+from bayesesi.anatomy.graph import edges
 from bayesesi.errors import InputError
 from bayesesi.metrics.maps import sizes_of
 
@@ -84,9 +85,7 @@ def neighbours(space: SourceSpace) -> NDArray[np.int64]:
     space : S sources, on a cortex (edges of its triangles) or a grid (all 26 of a cube).
     """
     if space.mesh is not None:
-        a, b, c = space.triangles.T
-        pairs = np.vstack([np.c_[a, b], np.c_[b, c], np.c_[c, a]])
-        return np.asarray(np.unique(np.sort(pairs, axis=1), axis=0), np.int64)
+        return edges(space.triangles)
     from scipy.spatial import cKDTree
 
     tree = cKDTree(space.positions)

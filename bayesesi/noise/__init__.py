@@ -6,6 +6,7 @@ from bayesesi.lazy import names_on_first_use
 
 if TYPE_CHECKING:
     from bayesesi.noise.covariance import NoiseCovariance, positive, read_noise_cov, real_array
+    from bayesesi.noise.scale import NOISE_DOF
     from bayesesi.noise.temporal import (
         band_autocorrelation,
         fit_autocorrelation,
@@ -18,6 +19,7 @@ else:
     __getattr__ = names_on_first_use(__name__)
 
 __all__ = [
+    "NOISE_DOF",
     "NoiseCovariance",
     "Whitener",
     "band_autocorrelation",

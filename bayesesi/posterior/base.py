@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import ACTIVE_SHARE, Parcellation, template_parcellation
+from bayesesi.anatomy import Parcellation, template_parcellation
 from bayesesi.errors import InputError
 from bayesesi.observation import Observation
 from bayesesi.posterior.draws import DenseDraws, FieldDraws
 from bayesesi.posterior.summary import Summary, sum_up
+from bayesesi.spec.source import ACTIVE_SHARE
 
 if TYPE_CHECKING:
     import arviz as az

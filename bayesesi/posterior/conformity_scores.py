@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from bayesesi.anatomy import ACTIVE_SHARE, Parcellation, SourceSpace
+from bayesesi.anatomy import Parcellation, SourceSpace
+from bayesesi.spec.source import ACTIVE_SHARE
 
 
 def source_scores(probability: NDArray[np.float64], space: SourceSpace) -> NDArray[np.float64]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import Parcellation
 from bayesesi.observation import Observation
 
+#: Draws that scores, ranks and statistics rest on, of simulated cases and of a recording alike.
+SCORE_DRAWS = 100
 #: (D, S) numbers of draws and sources.
 PerSource: TypeAlias = Any  # an array, or a sparse one of scipy, which has no types
 

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bayesesi.anatomy import ACTIVE_SHARE
 from bayesesi.errors import InputError
 from bayesesi.posterior.base import Posterior
+from bayesesi.spec.source import ACTIVE_SHARE
 
 
 @dataclass(frozen=True, eq=False)

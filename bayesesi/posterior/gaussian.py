@@ -33,6 +33,7 @@ from scipy.special import logsumexp
 
 from bayesesi.anatomy import template_modes
 from bayesesi.errors import InputError, some
+from bayesesi.noise import NOISE_DOF
 from bayesesi.observation import Observation
 from bayesesi.posterior.base import Posterior
 
@@ -49,8 +50,6 @@ _LOG_SNR = (-12.0, 12.0)
 _EVENT_DB = (0.0, 40.0)
 #: Prior probability that nothing is active.
 _NULL = 0.1
-#: Degrees of freedom of the noise's scale: its logarithm has an sd of about .2.
-_NOISE_DOF = 12.0
 #: Draws that are made together.
 _AT_ONCE = 20
 
@@ -199,7 +198,7 @@ class GaussianPosterior(Posterior):
     def null_probability(self) -> float:
         """Probability that nothing is active, whatever ``scale`` is: see the module."""
         power = (self.obs.values**2).sum()
-        nothing = -0.5 * (_NOISE_DOF + self.obs.values.size) * np.log(_NOISE_DOF + power)
+        nothing = -0.5 * (NOISE_DOF + self.obs.values.size) * np.log(NOISE_DOF + power)
         something = np.array([self._log_student(scale) for scale in self._event_scales])
         log_odds = np.log1p(-_NULL) - np.log(_NULL) - np.log(len(something))
         log_odds += logsumexp(something) - nothing
@@ -218,7 +217,7 @@ class GaussianPosterior(Posterior):
         r, count = self.obs.n_functions, turned.size
         power = (turned**2 / variance[:, None]).sum()
         spread = 0.5 * r * np.log(variance).sum()
-        return float(-spread - 0.5 * (_NOISE_DOF + count) * np.log(_NOISE_DOF + power))
+        return float(-spread - 0.5 * (NOISE_DOF + count) * np.log(NOISE_DOF + power))
 
     def details(self) -> dict[str, Any]:
         """Describe the computation; ``scale`` in A m where volts are known."""

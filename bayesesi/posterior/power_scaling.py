@@ -21,11 +21,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import ACTIVE_SHARE
 from bayesesi.errors import InputError
 from bayesesi.posterior.base import Posterior
 from bayesesi.posterior.importance import ImportanceWeights
 from bayesesi.posterior.patches import PatchPosterior
+from bayesesi.spec.source import ACTIVE_SHARE
 
 POWER = 1.25
 #: A change of a probability, for a doubling of the power, that is worth a word.

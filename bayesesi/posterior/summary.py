@@ -10,9 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bayesesi.anatomy import ACTIVE_SHARE, Parcellation, active_regions, region_energy
+from bayesesi.anatomy import Parcellation, active_regions, region_energy
 from bayesesi.observation import Observation
 from bayesesi.posterior.draws import FieldDraws, PerSource
+from bayesesi.spec.source import ACTIVE_SHARE
 
 #: A source counts in a draw with this share of the largest moment density.
 _HALF = 0.5

@@ -180,9 +180,8 @@ class Candidates:
 
     def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw ``n`` options by ``rng``, numbered ``size A + atom``."""
-        along = np.cumsum(self.probability)
-        found = np.searchsorted(along, rng.random(n) * along[-1], "right")
-        return self.likely[np.minimum(found, len(along) - 1)]
+        share = self.probability / self.probability.sum()
+        return rng.choice(self.likely, n, p=share)
 
     def expected(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """List likely atoms, with repeats, and (n, 3) probability times mean of their moment."""

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from bayesesi.spec.base import Spec, Table, between
 from bayesesi.spec.quantity import Quantity
 
+#: A region is active with this share of the event's energy, by default.
 ACTIVE_SHARE = 0.10
 _Weight = Annotated[float, Field(ge=0, le=1e6)]
 Profile = Literal["gaussian", "flat", "ragged"]

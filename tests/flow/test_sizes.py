@@ -15,7 +15,7 @@ from tests.flow.test_layers import absolute, modules
 #: Lines of a file; lines of a function's body, its docstring apart.
 LONGEST_FILE, LONGEST_BODY = 400, 60
 #: Packages that import each other in a row; share of all lines that one package holds.
-LONGEST_CHAIN, LARGEST_SHARE = 16, 0.17
+LONGEST_CHAIN, LARGEST_SHARE = 15, 0.17
 #: Files that import each other inside a function, or for types alone.
 CIRCLES = {
     frozenset({"bayesesi.forward.mne_forward", "bayesesi.forward.operator"}),
@@ -23,9 +23,6 @@ CIRCLES = {
     frozenset({"bayesesi.prior.sbi_prior", "bayesesi.prior.source"}),
     frozenset({"bayesesi.simulator.sbi_simulator", "bayesesi.simulator.simulator"}),
 }
-#: Files and functions that are still to be split.
-LONG_FILES: set[str] = set()
-LONG_BODIES: set[str] = set()
 
 Graph = Mapping[str, set[str]]
 
@@ -114,7 +111,7 @@ def lines_of(path: Path) -> int:
 
 def test_no_file_is_longer_than_400_lines() -> None:
     long = {module: lines_of(path) for module, path in modules() if lines_of(path) > LONGEST_FILE}
-    assert set(long) <= LONG_FILES, long
+    assert not long
 
 
 def test_no_body_is_longer_than_60_lines() -> None:
@@ -123,7 +120,7 @@ def test_no_body_is_longer_than_60_lines() -> None:
         for module, path in modules()
         for name, lines in long_bodies(path.read_text())
     }
-    assert set(long) <= LONG_BODIES, long
+    assert not long
 
 
 @pytest.mark.parametrize(("lines", "long"), [(LONGEST_BODY, False), (LONGEST_BODY + 1, True)])

@@ -19,6 +19,7 @@ from bayesesi.features import (
 )
 from bayesesi.features import scan as of
 from bayesesi.network.transformer import patches_of
+from bayesesi.noise import NOISE_DOF
 
 N, SENSORS, EXTENTS, R, B = 20, 8, 2, 6, 5
 
@@ -62,7 +63,7 @@ def log_law(values: np.ndarray, covariance: np.ndarray) -> float:
     det = np.linalg.slogdet(covariance)[1].sum()
     columns = values.T[..., None]
     power = float((columns * np.linalg.solve(covariance, columns)).sum())
-    return float(-0.5 * det - 0.5 * (of.NOISE_DOF + values.size) * np.log(of.NOISE_DOF + power))
+    return float(-0.5 * det - 0.5 * (NOISE_DOF + values.size) * np.log(NOISE_DOF + power))
 
 
 def brute(

@@ -32,8 +32,9 @@ from bayesesi.calibration import (
     run_trials,
     split_of,
 )
-from bayesesi.calibration.trials import CLOSED_LEVELS, SCORE_DRAWS
+from bayesesi.calibration.trials import CLOSED_LEVELS
 from bayesesi.observation import Observation
+from bayesesi.posterior.draws import SCORE_DRAWS
 from bayesesi.simulator import Batch
 from tests.oracle.sets import HERE
 

@@ -22,12 +22,12 @@ from scipy.spatial.transform import Rotation
 from bayesesi import load_model
 from bayesesi.anatomy import template_parcellation
 from bayesesi.calibration import Mixture, Trials, card_of, run_trials, scores_of
-from bayesesi.calibration.trials import SCORE_DRAWS
 from bayesesi.calibration.verdicts import set_shares
 from bayesesi.errors import InputError
 from bayesesi.forward import BankedHead, HeadSetting, template_bank
 from bayesesi.model import Model
 from bayesesi.observation import Observation
+from bayesesi.posterior.draws import SCORE_DRAWS
 from tests.oracle.sets import HERE
 from tests.oracle.shift import ROWS, RUNS, SEED, VIEWS, area_anew, simulator_of
 

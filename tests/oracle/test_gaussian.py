@@ -191,7 +191,7 @@ def test_noise_of_known_scale_would_call_louder_noise_an_event(
     from bayesesi.posterior import gaussian
 
     obs = silent(150)
-    monkeypatch.setattr(gaussian, "_NOISE_DOF", 1e9)
+    monkeypatch.setattr(gaussian, "NOISE_DOF", 1e9)
     assert (nulls(obs, 1.0) > 0.5).sum() >= 40
     assert (nulls(obs, 1.6) > 0.5).sum() < 10
 

@@ -15,9 +15,9 @@ from scipy.special import logsumexp
 from bayesesi import ForwardOperator, NoiseCovariance, observe, read_prior, template_forward
 from bayesesi.anatomy import template_source_space
 from bayesesi.errors import InputError
+from bayesesi.noise import NOISE_DOF
 from bayesesi.observation import Observation, TimeBasis, make_time_basis
 from bayesesi.posterior.patches import (
-    NOISE_DOF,
     Amplitudes,
     Atoms,
     PatchLikelihood,

@@ -17,8 +17,8 @@ from scipy import stats
 
 from bayesesi import NoiseCovariance, observe, read_prior, template_forward
 from bayesesi.calibration import highest_density_mass, randomised_ranks
+from bayesesi.noise import NOISE_DOF
 from bayesesi.posterior.patches import (
-    NOISE_DOF,
     Amplitudes,
     PatchLikelihood,
     PatchPosterior,

@@ -22,10 +22,10 @@ from bayesesi.features import (
     TemporalGroups,
     TrainingRange,
 )
+from bayesesi.noise import NOISE_DOF
 from bayesesi.observation import Observation
 from bayesesi.posterior.atoms.forward import AtomForward
 from bayesesi.posterior.patches import (
-    NOISE_DOF,
     Amplitudes,
     Atoms,
     PatchLikelihood,
@@ -287,8 +287,8 @@ def _even(
 
 def _pick(log_q: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """n independent draws."""
-    total = np.cumsum(np.exp(log_q))
-    return np.searchsorted(total, rng.random(n) * total[-1]).clip(max=len(total) - 1)
+    share = np.exp(log_q)
+    return rng.choice(len(share), n, p=share / share.sum())
 
 
 def _states_of(problem: PatchLikelihood, events: NDArray[np.int64]) -> PatchStates:

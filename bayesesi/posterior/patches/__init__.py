@@ -7,7 +7,6 @@ from bayesesi.lazy import names_on_first_use
 if TYPE_CHECKING:
     from bayesesi.posterior.patches.atoms import Atoms, known_sizes, make_atoms
     from bayesesi.posterior.patches.likelihood import (
-        NOISE_DOF,
         PatchLikelihood,
         assumed_topographies,
         make_problem,
@@ -19,7 +18,6 @@ else:
     __getattr__ = names_on_first_use(__name__)
 
 __all__ = [
-    "NOISE_DOF",
     "Amplitudes",
     "Atoms",
     "PatchLikelihood",

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bayesesi.noise import NOISE_DOF
 from bayesesi.posterior.patches.laplace import drawn, peak, with_one_more
-from bayesesi.posterior.patches.likelihood import NOISE_DOF
 from bayesesi.posterior.patches.scan import Scan
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 from bayesesi.posterior.patches.topography_covariance import SCALES, HeadSpread

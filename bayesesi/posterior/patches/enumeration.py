@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
-from bayesesi.posterior.patches.likelihood import NOISE_DOF, PatchLikelihood
+from bayesesi.noise import NOISE_DOF
+from bayesesi.posterior.patches.likelihood import PatchLikelihood
 from bayesesi.posterior.patches.scan import Scan
 from bayesesi.posterior.patches.states import PatchStates
 
@@ -75,8 +76,7 @@ class Enumeration:
     ) -> tuple[PatchStates, NDArray[np.float64]]:
         """Draw ``n`` states and log-likelihoods by ``rng``; of ``n_sources`` 0 or 1 if given."""
         flat = self.probability.ravel()
-        cumulative = np.cumsum(flat) / flat.sum()
-        chosen = np.searchsorted(cumulative, rng.random(n)).clip(max=len(flat) - 1)
+        chosen = rng.choice(len(flat), n, p=flat / flat.sum())
         head, extent, centre, size = np.unravel_index(chosen, self.probability.shape)
         present = rng.random(n) < (self.count_probability[1] if n_sources is None else n_sources)
         n_seen = 0 if self.problem.spread is None else len(self.problem.turned)

@@ -23,14 +23,13 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import SourceSpace
 from bayesesi.errors import InputError, some
 from bayesesi.forward import LeadfieldBank
+from bayesesi.noise import NOISE_DOF
 from bayesesi.observation import Observation
 from bayesesi.posterior.patches.atoms import Atoms, make_atoms, moment_sizes, shape_variants
 from bayesesi.posterior.patches.head_samples import HeadSamples
 from bayesesi.posterior.patches.topography_covariance import HeadSpread, spread_about, typical
 from bayesesi.prior import DipolePrior, HeadPrior, PatchPrior
 
-#: Degrees of freedom of the noise's scale: its logarithm has an sd of about .2.
-NOISE_DOF = 12.0
 #: How an unknown head enters: as a spread of topographies about a typical one, or as one of the
 #: heads drawn; and how many are drawn, to learn the spread from or to be that one.
 HeadModel = Literal["spread", "draws"]

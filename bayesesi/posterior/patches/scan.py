@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesesi.posterior.patches.likelihood import NOISE_DOF, PatchLikelihood
+from bayesesi.noise import NOISE_DOF
+from bayesesi.posterior.patches.likelihood import PatchLikelihood
 from bayesesi.posterior.patches.states import Amplitudes, PatchStates
 
 

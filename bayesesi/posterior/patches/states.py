@@ -19,7 +19,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesesi.posterior.patches.likelihood import NOISE_DOF, PatchLikelihood
+from bayesesi.noise import NOISE_DOF
+from bayesesi.posterior.patches.likelihood import PatchLikelihood
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bayesesi.calibration import SCORE_DRAWS
 from bayesesi.explain.perturbation import MOVED
+from bayesesi.posterior.draws import SCORE_DRAWS
 from bayesesi.report.reading import Reading
 from bayesesi.report.words import (
     chance,
