@@ -210,9 +210,10 @@ def test_a_recording_of_another_kind_earns_nothing() -> None:
         (replace(obs, scale_known=False), "the unit of this one is unknown"),
         (replace(obs, forward=replace(obs.forward, banked=None)), "not to your own forward model"),
     ):
-        earned = apply_card(replace(atoms.posterior(obs), obs=other), atoms, 0.9)
-        assert earned.region_set is None
-        assert why in earned.about["why_not"]
+        posterior = replace(atoms.posterior(obs), obs=other)
+        reading = apply_card(posterior, atoms, 0.9, 0, "every", posterior.draws(20, 0))
+        assert reading.region_set is None
+        assert why in reading.about["why_not"]
 
 
 def test_the_command_shows_a_card(tmp_path: Path) -> None:
