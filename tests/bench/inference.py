@@ -21,6 +21,11 @@ TITLE = "Inference, over an earlier commit"
 STANDS_ON = ("inference", "posterior", "features", "model", "calibration", "observation", "trust")
 #: The commit that ratios are over; pairs of processes, one of each in turn.
 BEFORE, PAIRS, PAIRS_LOCALIZE = "d29ba88", 5, 1
+#: The code of a commit and the specs that it ships.
+_PARTS = (
+    *("bayesesi", "priors", "simulators", "reports/templates", "reports/verdicts"),
+    *("reports/notebooks", "reports/clinical.toml", "reports/research.toml", "reports/short.toml"),
+)
 DATA = ROOT.parent / "shared" / "data" / "visual_evoked"
 
 _ANSWER = """
@@ -162,7 +167,7 @@ def _earlier() -> Iterator[Path]:
     """A folder with the code of the earlier commit."""
     with tempfile.TemporaryDirectory() as folder:
         archive = subprocess.run(
-            ["git", "archive", BEFORE, "bayesesi", "priors", "simulators"],
+            ["git", "archive", BEFORE, *_PARTS],
             cwd=ROOT,
             check=True,
             capture_output=True,
