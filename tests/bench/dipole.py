@@ -123,7 +123,7 @@ def of_batch(model: DipoleModel, batch: Batch) -> Iterator[Case]:
     forward = belief.forward(batch.forward, batch.whitener)
     scan, scene = belief.scan(forward), belief.scene(batch.values, forward, batch.noise_scale)
     with torch.inference_mode():
-        summary = DipoleSummary.of(scene, scan, model.recipe.components)
+        summary = DipoleSummary.of(scene, scan, model.network.components)
     volume, inverse = model.oriented(batch.session.forward), None
     for k in range(len(batch)):
         noise = batch.session.noise

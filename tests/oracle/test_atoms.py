@@ -24,7 +24,7 @@ from bayesesi.prior import PatchPrior
 from bayesesi.spec import TransformerSpec
 from tests.oracle.test_patches import patch_prior, small
 
-SIZES = TransformerSpec(level=2, width=16, source_width=8, n_blocks=1, n_heads=2)
+SIZES = TransformerSpec(ico=2, width=16, source_width=8, n_blocks=1, n_attention_heads=2)
 
 
 def estimator(prior: PatchPrior, extents: int, noise: float) -> AtomEstimator:

@@ -255,7 +255,7 @@ def test_the_beamformer_equals_mne_on_the_recording(kind: str) -> None:
     volts = mixing @ np.random.default_rng(1).standard_normal((64, 200))
     evoked = mne.EvokedArray(volts, short.info, nave=1, verbose="error")
     evoked.apply_proj(verbose="error")
-    level = {"cortex": {"level": 3}, "volume": {"source_space": "volume"}}[kind]
+    level = {"cortex": {"ico": 3}, "volume": {"source_space": "volume"}}[kind]
     forward = template_forward(evoked.info, **level)
     obs = observe(evoked, forward, cov, time_basis="samples", autocorrelation="white")
     data = mne.Covariance(

@@ -26,7 +26,7 @@ from bayesesi.posterior.diffusion import draw_fields
 from bayesesi.spec import TransformerSpec
 
 LEVEL, NU = 3, 3.0
-SIZES = TransformerSpec(level=LEVEL, width=16, source_width=16, n_blocks=1, n_heads=2)
+SIZES = TransformerSpec(ico=LEVEL, width=16, source_width=16, n_blocks=1, n_attention_heads=2)
 N_FUNCTIONALS, N_OBSERVATIONS, N_DRAWS = 16, 20, 1000
 STEPS, CASES = 500, 32
 
