@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from bayesesi.anatomy import HeadSurfaces
 from bayesesi.anatomy.template import template_fiducials, to_head_frame
-from bayesesi.anatomy.triangles import nearest_points
 from bayesesi.errors import InputError, some
 from bayesesi.forward.sensors import Sensors
 
@@ -234,7 +233,6 @@ def _align(
 
     def residuals(x: NDArray[np.float64]) -> NDArray[np.float64]:
         now = moved(x, placed)
-        # not nearest_points: the fit stops early and turns rounding into hundredths of a mm
         distance = trimesh.proximity.closest_point(scalp.scalp, now)[1]
         off_plan, off_landmark = now[named] - plan, moved(x, landmarks) - targets
         log_scale = np.log(scale) + x[6]
@@ -304,8 +302,10 @@ def _on_scalp(
     shift: NDArray[np.float64],
     scale: float,
 ) -> tuple[Sensors, Alignment]:
+    import trimesh
+
     placed = _moved((rotation, shift, scale), positions)
-    on_scalp, distance = nearest_points(placed, scalp.vertices[-1], scalp.triangles[-1])
+    on_scalp, distance, _ = trimesh.proximity.closest_point(scalp.scalp, placed)
     far = [n for n, d in zip(names, distance, strict=True) if d > MAX_DISTANCE]
     if far:
         worst = distance.max() * 1000
@@ -313,5 +313,5 @@ def _on_scalp(
             f"electrode {some(far)} lies up to {worst:.0f} mm off the scalp after alignment "
             f"(allowed {MAX_DISTANCE * 1000:.0f} mm); correct its position or drop it"
         )
-    sensors = Sensors(names, ("eeg",) * len(names), on_scalp, origin)
+    sensors = Sensors(names, ("eeg",) * len(names), np.asarray(on_scalp), origin)
     return sensors, Alignment(rotation, shift, scale, distance)
