@@ -165,9 +165,9 @@ def localize(
         result = bayesesi.infer(
             obs,
             chosen,
-            level,
-            draws,
-            seed,
+            level=level,
+            draws=draws,
+            seed=seed,
             compare=weighed,
             guarantee=cast("Any", guarantee),
             sensitivity=sensitivity,

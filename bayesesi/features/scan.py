@@ -187,7 +187,8 @@ class PreparedForward:
         grid = self._grid(window, size, log_scale, values.shape[2])
         parts = []
         for rows in self._chunks(turned):
-            log_share = grid.log_share if log_scale is None else grid.log_share[:, rows]
+            alike = grid.log_share.shape[1] == 1  # of an unknown unit, whatever the scale
+            log_share = grid.log_share if alike else grid.log_share[:, rows]
             own = _Grid(grid.log_t, log_share)
             parts.append(self._part(turned[rows], window, own, prefix[rows], discrepancy))
         return ScanInputs(

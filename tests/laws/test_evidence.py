@@ -60,5 +60,5 @@ def test_what_cannot_be_asked_is_refused(simulation: Simulation) -> None:
     with pytest.raises(InputError, match="focal, distributed, nothing"):
         compare_priors(obs, {"focal": 1.0})
     own = replace(obs, forward=replace(obs.forward, banked=None))
-    with pytest.raises(InputError, match="no bank"):
+    with pytest.raises(InputError, match="not from the bank"):
         compare_priors(own)
