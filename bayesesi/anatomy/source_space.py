@@ -209,7 +209,6 @@ class SourceSpace:
         Only rows that are neither shipped nor in the user's cache are computed; ``progress`` shows
         a bar where that takes some seconds.
         """
-        self._vertices  # noqa: B018  (raises in a volume)
         if radius not in self._rows:
             self._rows[radius] = GeodesicRows(self.cortex, self._vertices, radius)
         return self._rows[radius](sources, progress)

@@ -39,6 +39,13 @@ class ReasonCode(StrEnum):
 
 #: Start of the sentence of a doubt for which the verdict is to abstain.
 _NOT_LOCALISABLE = "not localisable: "
+#: What a reader is told for names of ``features.CONTEXT`` that say too little alone.
+_IN_WORDS = {
+    "numbers": "number of values: sensors times components in time",
+    "sensors": "number of sensors",
+    "functions of time": "number of components in time",
+    "residual power a number": "residual power of a value",
+}
 
 
 @dataclass(frozen=True)
@@ -214,9 +221,10 @@ def _recording(evidence: VerdictInputs, spec: VerdictSpec) -> tuple[Reason, ...]
 def _training(outside: tuple[str, ...]) -> tuple[Reason, ...]:
     if not outside:
         return ()
+    said = "; ".join(_IN_WORDS.get(name, name) for name in outside)
     sentence = (
         "the recording lies outside the network's training range "
-        f"({', '.join(outside)}); compare with the model 'patches'"
+        f"({said}); compare with the model 'patches'"
     )
     return (Reason(ReasonCode.OUTSIDE_TRAINING, sentence, float(len(outside))),)
 
