@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from bayesesi.anatomy import template_mesh
 from bayesesi.anatomy.template import fsaverage5_file
 
+#: Cosine from which a face that looks away is left out: near the outline perspective shows some.
+_BEHIND = 0.2
+
 
 def plot_cortex(axis: Any, colours: NDArray[np.float64], side: str, view: str) -> None:
     """Draw colours on one side of the inflated cortex.
@@ -30,12 +33,14 @@ def plot_cortex(axis: Any, colours: NDArray[np.float64], side: str, view: str) -
     normal = np.cross(
         points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]]
     )
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     outward = 180 if side == "left" else 0
     azimuth = outward if view == "lateral" else 180 - outward
-    toward = np.array([np.cos(np.radians(azimuth)), 0, 0.5])
-    light = normal @ toward / np.linalg.norm(normal, axis=1)
+    across = np.cos(np.radians(azimuth))
+    light = normal @ np.array([across, 0, 0.5])
     colour[:, :3] *= (0.6 + 0.4 * np.clip(light, 0, 1))[:, None]
-    axis.add_collection3d(triangles_3d(points[faces], colour))
+    seen = normal[:, 0] * across > -_BEHIND  # the others lie behind
+    axis.add_collection3d(triangles_3d(points[faces[seen]], colour[seen]))
     frame_3d(axis, points, 0, azimuth)
 
 

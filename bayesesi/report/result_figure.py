@@ -62,11 +62,14 @@ def png_of(figure: Figure, dpi: int = 150) -> bytes:
     ----------
     figure : to encode. dpi : dots per inch.
     """
-    buffer = BytesIO()
-    figure.savefig(buffer, dpi=dpi, format="png", metadata={"Software": None})
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(dpi)
+    canvas.draw()
     # 256 colours are enough for a figure, and a third of the size
     few = (
-        Image.open(buffer)
+        Image.fromarray(np.asarray(canvas.buffer_rgba()))
         .convert("RGB")
         .quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     )

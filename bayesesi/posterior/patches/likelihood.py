@@ -170,15 +170,18 @@ class PatchLikelihood:
         n_draws, n_slots = centre.shape
         weight = np.where(used, self.atoms.log_place[centre], 0.0).sum(axis=1)
         near = self.near[centre] & used[:, :, None]  # (D, K, N)
+        distance = self.prior.spec.count.min_distance_mm
+        alone = _near_mass(self.obs.source_space, self.atoms, distance)[centre]
         free = [np.ones(n_draws)]
         ways = [np.ones(n_draws)]
         for subset in range(1, 2**n_slots):
             members = [k for k in range(n_slots) if subset >> k & 1]
-            taken = near[:, members[0]]
-            for k in members[1:]:
-                taken = taken | near[:, k]
-            # of all slots together nothing more is asked
-            free.append(1 - taken @ self.place if len(members) < n_slots else free[0])
+            if len(members) == n_slots:  # of all slots together nothing more is asked
+                free.append(free[0])
+            elif len(members) == 1:
+                free.append(1 - np.where(used[:, members[0]], alone[:, members[0]], 0.0))
+            else:
+                free.append(1 - near[:, members].any(axis=1) @ self.place)
             # a slot that is not used adds no way of its own
             each = [
                 np.where(used[:, k], ways[subset & ~(1 << k)] / free[subset & ~(1 << k)], 0.0)
@@ -270,6 +273,12 @@ def _near(space: SourceSpace, atoms: Atoms, distance_mm: float) -> NDArray[np.bo
 
     positions = space.positions[atoms.centres]
     return np.asarray(cdist(positions, positions) < distance_mm * 1e-3)
+
+
+@lru_cache(maxsize=2)
+def _near_mass(space: SourceSpace, atoms: Atoms, distance_mm: float) -> NDArray[np.float64]:
+    """(N,) probability of what is too near to each centre, for any recording."""
+    return np.asarray(_near(space, atoms, distance_mm) @ np.exp(atoms.log_place))
 
 
 def assumed_topographies(obs: Observation, atoms: Atoms) -> NDArray[np.float64]:
