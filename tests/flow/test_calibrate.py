@@ -28,6 +28,7 @@ from bayesesi.calibration import (
     read_card,
     run_trials,
     split_of,
+    trial_runner,
 )
 from bayesesi.calibration.trial_runner import solver_name
 from bayesesi.cli import app
@@ -460,19 +461,23 @@ def test_a_run_without_a_folder_keeps_its_work_in_the_cache(
     assert {place.parent for place in places} == {quick / "cache" / "runs"}
 
 
-def test_two_processes_and_several_purposes_give_the_same_trials(tmp_path: Path) -> None:
-    """140 cases, more than one process simulates at once, of two purposes, as from one process."""
+def test_two_processes_and_several_purposes_give_the_same_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """18 cases, more than one process simulates at once, of two purposes, as from one process."""
+    for name, size in (("PIECE", 4), ("GROUP", 16)):
+        monkeypatch.setattr(trial_runner, name, size)
     code = (
         "from bayesesi.benchmark.region_scores import sloreta\n"
-        "from bayesesi.calibration import Mixture\n"
-        "from bayesesi.calibration.trial_runner import run_purposes\n"
+        "from bayesesi.calibration import Mixture, trial_runner\n"
+        "trial_runner.PIECE, trial_runner.GROUP = 4, 16\n"
         "if __name__ == '__main__':\n"
-        "    run_purposes(sloreta, Mixture.read(['frame-any-cap']), {'validate': 140, 'repair': 9},"
-        f" 3, {str(tmp_path / 'two')!r}, workers=2)\n"
+        "    trial_runner.run_purposes(sloreta, Mixture.read(['frame-any-cap']),"
+        f" {{'validate': 18, 'repair': 5}}, 3, {str(tmp_path / 'two')!r}, workers=2)\n"
     )
     (tmp_path / "two.py").write_text(code)
     subprocess.run([sys.executable, tmp_path / "two.py"], check=True, timeout=400)
-    for namespace, n in (("validate", 140), ("repair", 9)):
+    for namespace, n in (("validate", 18), ("repair", 5)):
         folder = tmp_path / "two" / namespace
         two = run_trials(sloreta, MIXTURE, n, 3, namespace, folder)
         one = run_trials(sloreta, MIXTURE, n, 3, namespace, tmp_path / "one" / namespace)

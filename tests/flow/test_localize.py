@@ -279,7 +279,8 @@ def test_the_demo_on_a_coarse_cortex(tmp_path: Path) -> None:
     again = read_result(tmp_path / "demo" / "result-post.nc")
     assert again.about["truth"]["regions"] == list(shown.true_regions)
     assert again.about["head"]["heads_drawn"] > 1
-    run_demo(tmp_path / "demo", level=LEVEL, draws=100)  # its own folder again
+    # its own folder again
+    run_demo(tmp_path / "demo", level=LEVEL, draws=100, model="gaussian")
     (tmp_path / "demo" / "simulated-ave.fif").unlink()
     with pytest.raises(InputError, match="has files in it"):
         run_demo(tmp_path / "demo")

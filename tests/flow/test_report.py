@@ -432,6 +432,7 @@ def test_sections_of_specs_are_those_of_the_page() -> None:
         assert read_report_spec(name).sections[-1].section == "methods"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_page_of_ones_own(result: Result, tmp_path: Path) -> None:
     own = tmp_path / "mine.toml"
     head = 'schema = 1\nname = "mine"\ndescription = "Mine."\nfamily = "report"\n'
@@ -626,6 +627,7 @@ def test_onset_and_peak_are_told_apart_where_the_window_shows_both(result: Resul
     )
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_reports_lie_where_bids_wants_them(result: Result, tmp_path: Path) -> None:
     result.save(tmp_path / "x-post.nc")
     root = tmp_path / "derivatives"
@@ -670,6 +672,7 @@ def test_places_have_the_names_of_hed_score(report: Report) -> None:
     assert found["source"] in Page(report.html).words
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_results_of_the_schema_before_are_read(result: Result, tmp_path: Path) -> None:
     """Without moments over time: that section is left out, and nothing else."""
     old = changed(result, ("courses",), schema=3, rise=None)
@@ -705,6 +708,7 @@ def test_a_page_fits_into_a_report_of_mne(report: Report, tmp_path: Path) -> Non
     assert "<it>" not in whole.html[0]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_writes_page_and_twin(result: Result, tmp_path: Path) -> None:
     result.save(tmp_path / "x-post.nc")
     out = tmp_path / "page.html"

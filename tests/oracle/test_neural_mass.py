@@ -182,7 +182,15 @@ def test_between_the_folds_a_slow_cycle_of_spikes_and_a_fast_one_are_both_stable
     assert fast[0, 2:].all()
 
 
-@pytest.mark.parametrize("name", ["jansen-rit", "spikes", "low-voltage-fast", "ictal"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "jansen-rit",
+        "spikes",
+        pytest.param("low-voltage-fast", marks=pytest.mark.slow),
+        pytest.param("ictal", marks=pytest.mark.slow),
+    ],
+)
 def test_halving_the_step_divides_the_error_by_four(name: str) -> None:
     """Against DOP853 on the papers' equations, 1 s from rest; float32 rounds at 1e-5 mV or so."""
     model: Mass

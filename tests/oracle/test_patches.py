@@ -359,6 +359,7 @@ def test_a_look_that_is_no_number_is_nowhere(spread_pairs: PatchLikelihood) -> N
     np.testing.assert_allclose(got[:, :, [0, 2]], want[:, :, [0, 2]])
 
 
+@pytest.mark.slow
 def test_chains_equal_all_pairs_of_spread_sources(spread_pairs: PatchLikelihood) -> None:
     """As above where topographies spread, every pair and scale integrated by weighted draws: total
     variation of the pair of centres under .1, evidence of two sources to .2 nats."""
