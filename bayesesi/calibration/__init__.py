@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         split_of,
     )
     from bayesesi.calibration.diagnosis import Diagnosis, diagnose, make_repair
+    from bayesesi.calibration.mixture import Mixture
     from bayesesi.calibration.ranks import (
         FALSE_ALARM,
         LEVELS,
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
         randomised_ranks,
         uniformity,
     )
+    from bayesesi.calibration.recording_card import RecordingCard, calibrate_recording
     from bayesesi.calibration.repair import Repair
-    from bayesesi.calibration.trial_runner import Mixture, run_trials
+    from bayesesi.calibration.trial_runner import run_trials
     from bayesesi.calibration.trial_scoring import Solver, scored, trial_of
     from bayesesi.calibration.trials import Trials
     from bayesesi.calibration.verdicts import TrustCard, trust_card
@@ -47,6 +49,7 @@ __all__ = [
     "Diagnosis",
     "Interval",
     "Mixture",
+    "RecordingCard",
     "Reliability",
     "Repair",
     "SetCheck",
@@ -55,6 +58,7 @@ __all__ = [
     "TrustCard",
     "Uniformity",
     "calibrate",
+    "calibrate_recording",
     "card_of",
     "card_place",
     "central_mass",

@@ -18,9 +18,9 @@ from bayesesi.calibration.card import (
     split_of,
 )
 from bayesesi.calibration.diagnosis import diagnose, make_repair
+from bayesesi.calibration.mixture import Mixture
 from bayesesi.calibration.trial_runner import (
     MOST,
-    Mixture,
     is_repeatable,
     run_purposes,
     solver_name,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
@@ -13,8 +12,8 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bayesesi.calibration.mixture import Cases, Mixture
 from bayesesi.calibration.trial_scoring import Solver, trial_of
 from bayesesi.calibration.trials import Trials
 from bayesesi.errors import InputError, some
@@ -23,8 +22,7 @@ from bayesesi.model import Model, load_model
 from bayesesi.observation import Observation
 from bayesesi.posterior.draws import SCORE_DRAWS
 from bayesesi.prior import BLOCK, NAMESPACES
-from bayesesi.simulator import Batch, Simulator, read_simulator
-from bayesesi.spec import SimulatorSpec, VolumeDipoleSpec, read_spec, spec_hash
+from bayesesi.simulator import Batch
 from bayesesi.trust.ood_features import OOD_FEATURES
 
 SCHEMA = 1
@@ -37,73 +35,6 @@ GROUP = 4 * PIECE
 _MANIFEST = Manifest("trials.json", SCHEMA, "trials", "[0-9][0-9]-*.safetensors")
 #: Of case k of a batch, an observation; by default the case's own.
 View = Callable[[Batch, int], Observation]
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """Hold simulators, and the share of cases that each gives.
-
-    Attributes
-    ----------
-    simulators : their specs. shares : (M,) fractions of the cases, of sum 1.
-    """
-
-    simulators: tuple[SimulatorSpec, ...]
-    shares: tuple[float, ...]
-
-    @classmethod
-    def read(
-        cls,
-        named: str | Path | SimulatorSpec | Sequence[str | Path | SimulatorSpec],
-        shares: Sequence[float] | None = None,
-    ) -> Mixture:
-        """Read simulators by name, by path or as specs.
-
-        Parameters
-        ----------
-        named : one or more. shares : of the cases, above 0; alike if None.
-
-        Raises
-        ------
-        InputError : none, sources that are on no cortex, or another number of shares.
-        """
-        if isinstance(named, str | Path | SimulatorSpec):
-            named = [named]
-        if not named:
-            raise InputError("trials need a simulator that cases come from; name one")
-        own = tuple(
-            each if isinstance(each, SimulatorSpec) else read_simulator(each).spec for each in named
-        )
-        for spec in own:
-            if isinstance(read_spec(spec.source, spec.folder), VolumeDipoleSpec):
-                raise InputError(
-                    f"{spec.name} has its sources in the brain's volume, and trials need "
-                    "cortical regions; choose a simulator with sources on the cortex"
-                )
-        weights = np.asarray(shares if shares is not None else [1.0] * len(own), float)
-        if len(weights) != len(own) or not (weights > 0).all():
-            raise InputError(f"{len(own)} simulators need as many shares above 0, not {shares!r}")
-        return cls(own, tuple(float(w) for w in weights / weights.sum()))
-
-    def counts(self, n: int) -> NDArray[np.int64]:
-        """Count the (M,) cases of each simulator.
-
-        Parameters
-        ----------
-        n : number of cases in all.
-        """
-        exact = n * np.array(self.shares)
-        whole = np.floor(exact + 1e-9).astype(int)
-        most = np.argsort(whole - exact, kind="stable")[: n - int(whole.sum())]
-        whole[most] += 1
-        return whole
-
-    def said(self) -> list[dict[str, Any]]:
-        """List name, hash and share of each, for a card."""
-        return [
-            {"name": s.name, "hash": spec_hash(s), "share": share}
-            for s, share in zip(self.simulators, self.shares, strict=True)
-        ]
 
 
 def run_trials(
@@ -209,8 +140,8 @@ def _wanted(
     within: str = "",
 ) -> Iterator[Piece]:
     """Pieces of n cases; those of one half of a block are simulated by one process."""
-    for m, (spec, count) in enumerate(zip(mixture.simulators, mixture.counts(n), strict=True)):
-        own = (solver, spec.model_dump_json(by_alias=True), str(spec.folder or Path()), m)
+    for m, (cases, count) in enumerate(zip(mixture.simulators, mixture.counts(n), strict=True)):
+        own = (solver, cases, m)
         for start in range(0, int(count), PIECE):
             size = min(PIECE, int(count) - start)
             until = min(int(count), start - start % GROUP + GROUP)
@@ -246,8 +177,7 @@ class TrialPieces(Pieces[Trials]):
 
 def _trials(
     solver: Model | str | Solver,
-    spec_json: str,
-    spec_folder: str,
+    cases: Cases,
     number: int,
     start: int,
     size: int,
@@ -261,7 +191,7 @@ def _trials(
     solve = _solve(solver)
     trials = []
     for case in range(start, start + size):
-        batch = _case(spec_json, spec_folder, case, until, seed, namespace)
+        batch = _case(cases, case, until, seed, namespace)
         own = 10_000 * number + case
         obs = batch.observation(0) if view is None else view(batch, 0)
         trials.append(trial_of(solve, obs, batch, 0, own, number))
@@ -274,24 +204,15 @@ def _solve(solver: Model | str | Solver) -> Solver:
     return solver.posterior if isinstance(solver, Model) else solver
 
 
-def _case(spec_json: str, folder: str, case: int, until: int, seed: int, namespace: str) -> Batch:
+def _case(cases: Cases, case: int, until: int, seed: int, namespace: str) -> Batch:
     """One case, a session of its own."""
     block, row = divmod(case, BLOCK)
-    return _block(spec_json, folder, block, until - block * BLOCK, seed, namespace)[row]
+    return _block(cases, block, until - block * BLOCK, seed, namespace)[row]
 
 
 @lru_cache(maxsize=1)
-def _block(
-    spec_json: str, folder: str, block: int, n: int, seed: int, namespace: str
-) -> tuple[Batch, ...]:
-    return _simulator(spec_json, folder).block(block, seed, namespace, n=n)
-
-
-@lru_cache(maxsize=2)
-def _simulator(spec_json: str, folder: str) -> Simulator:
-    spec = SimulatorSpec.model_validate_json(spec_json)
-    spec._folder = Path(folder)
-    return Simulator(spec, group_size=1)
+def _block(cases: Cases, block: int, n: int, seed: int, namespace: str) -> tuple[Batch, ...]:
+    return cases.block(block, seed, namespace, n)
 
 
 def _about(

@@ -238,13 +238,22 @@ def _middles(n: int) -> NDArray[np.float64]:
 def _closed(draws: FieldDraws, truth: NDArray[np.float64]) -> NDArray[np.float32]:
     """(L,) share of coefficients within the closed central interval of each level."""
     sources = draws.sources()
-    tails, held = np.array(CLOSED_LEVELS), truth[sources]
-    limits = [(1 - tails) / 2, (1 + tails) / 2]
-    low, high = np.quantile(draws.dense(sources), limits, axis=0)
-    inside = ((low <= held) & (held <= high)).sum(axis=(1, 2))
+    tails, held = np.array(CLOSED_LEVELS), truth[sources].ravel()
+    # sorted once, a coefficient a row: many times as fast as quantiles along the first axis
+    ranked = np.sort(draws.dense(sources).reshape(len(draws), -1).T, axis=1)
+    ends = [_at_rank(ranked, share) for share in ((1 - tails) / 2, (1 + tails) / 2)]
+    inside = ((ends[0] <= held) & (held <= ends[1])).sum(axis=1)
     # where every draw is 0 so are both ends of every interval
     elsewhere = np.count_nonzero(truth == 0) - np.count_nonzero(held == 0)
     return np.asarray((inside + elsewhere) / truth.size, np.float32)
+
+
+def _at_rank(ranked: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(L, C): quantiles of sorted rows (C, D), between two numbers on the straight line."""
+    place = share * (ranked.shape[1] - 1)
+    low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, ranked.shape[1] - 1)
+    return np.asarray((ranked[:, low] + (place - low) * (ranked[:, high] - ranked[:, low])).T)
 
 
 def _best_fit(obs: Observation) -> NDArray[np.float64]:

@@ -117,13 +117,13 @@ def models_show(
 def calibrate(
     model: Annotated[str, typer.Argument(help="Name of a shipped model, or a .safetensors file.")],
     n: Annotated[
-        int,
+        int | None,
         typer.Option(
             "-n",
             help="Number of test cases; n/2 further cases fit the recalibration, n calibrate the "
-            "conformal sets.",
+            "conformal sets. (default: 1000; 300 with --like)",
         ),
-    ] = 1000,
+    ] = None,
     conformal: Annotated[
         int | None,
         typer.Option(
@@ -139,6 +139,24 @@ def calibrate(
             "of the model's recipe)"
         ),
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            help="Recording, as localize takes it: the cases have its cap, noise, window and "
+            "power, and -n (here 300 by default) is the number of events behind the sets."
+        ),
+    ] = None,
+    noise_cov: Annotated[
+        str, typer.Option(help="With --like: -cov.fif file, 'baseline' or 'adhoc'.")
+    ] = "baseline",
+    condition: Annotated[
+        str | None, typer.Option(help="With --like: name of the condition.")
+    ] = None,
+    tmin: Annotated[float | None, typer.Option(help="With --like: window's start (s).")] = None,
+    tmax: Annotated[float | None, typer.Option(help="With --like: window's end (s).")] = None,
+    subtract_baseline: Annotated[
+        bool, typer.Option(help="With --like: subtract the mean before time 0.")
+    ] = False,
     work: Annotated[
         Path | None,
         typer.Option(help="Folder of finished cases. (default: runs/calibrate-MODEL)"),
@@ -162,16 +180,27 @@ def calibrate(
 
     bayesesi calibrate atoms -n 1000 --workers 2 -o card.png
 
-    The card contains coverage, reliability, conformal sets and verdicts, before
-    and after recalibration. It is stored next to the weights in
-    MODEL.card.json, that of a shipped model in your data folder; `bayesesi
-    models show MODEL` prints it, and `bayesesi localize` uses it for conformal
-    sets. An interrupted run continues.
+    bayesesi calibrate atoms --like my-ave.fif --noise-cov my-cov.fif
+    --tmin 0.08 --tmax 0.12
+
+    With --like the card is of one recording: its cases have that cap, noise,
+    window and power. It is kept, and `bayesesi localize` uses it for the same
+    recording. Without it the card contains coverage, reliability, conformal sets
+    and verdicts, before and after recalibration. It is stored next to the
+    weights in MODEL.card.json, that of a shipped model in your data folder;
+    `bayesesi models show MODEL` prints it, and `bayesesi localize` uses it for
+    conformal sets. An interrupted run continues.
     """
     import bayesesi
     from bayesesi.calibration import card_place
     from bayesesi.io.atomic import check_folder
 
+    if like is not None:
+        window = {"tmin": tmin, "tmax": tmax, "baseline": (None, 0) if subtract_baseline else None}
+        shared = {"folder": work, "workers": workers, "scheduler": scheduler}
+        _calibrate_like(model, (like, condition, noise_cov), window, n or 300, seed, shared)
+        return
+    n = n or 1000
     measured = bayesesi.load_model(model)
     store = True if card_place(measured) is None else None
     written = card_place(measured, store)
@@ -194,6 +223,26 @@ def calibrate(
         card.write(into / f"{measured.name}.card.json")
     _show_card(card, out)
     console.print(Text(f"written to {written}"))
+
+
+def _calibrate_like(
+    model: str,
+    files: tuple[Path, str | None, str],
+    window: dict[str, Any],
+    n: int,
+    seed: int,
+    options: dict[str, Any],
+) -> None:
+    """Make the card of one recording, of its file, condition and noise, and print it."""
+    import bayesesi
+    from bayesesi.calibration import calibrate_recording
+    from bayesesi.cli.localize import read_noise
+
+    recording = bayesesi.read_recording(files[0], files[1])
+    forward = bayesesi.load_model(model).oriented(bayesesi.template_forward(recording.info))
+    obs = bayesesi.observe(recording, forward, read_noise(files[2]), **window)
+    card = calibrate_recording(model, obs, n, seed, progress=True, **options)
+    show(card.summary(), f"{card.model}: calibration card of a recording, {card.created}")
 
 
 def _show_card(card: Any, out: Path | None) -> None:

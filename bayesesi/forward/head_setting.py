@@ -66,6 +66,10 @@ class HeadSettings:
     def __len__(self) -> int:
         return len(self.shape)
 
+    def pick(self, rows: slice) -> HeadSettings:
+        """Keep the heads in ``rows``."""
+        return HeadSettings(self.shape[rows], self.conductivities[rows], self.skull_thickness[rows])
+
     def __getitem__(self, k: int) -> HeadSetting:
         return HeadSetting(
             int(self.shape[k]),

@@ -6,7 +6,7 @@ import json
 import warnings
 from datetime import UTC, datetime
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +24,17 @@ from bayesesi.inference.groups import (
     recording_group,
     regions_group,
 )
-from bayesesi.model import LearnedModel, Model, load_model
+from bayesesi.inference.verdict import verdict_of
+from bayesesi.model import Model, load_model
 from bayesesi.observation import Observation
 from bayesesi.posterior import Posterior, Summary
 from bayesesi.posterior.draws import SCORE_DRAWS
 from bayesesi.result import ATTRIBUTE, SCHEMA, Group, Groups, Result
-from bayesesi.trust import Trust, Verdict, VerdictInputs, assess, at_even_odds
+from bayesesi.trust import Trust, Verdict, at_even_odds
 from bayesesi.trust.predictive_check import PredictiveCheck, held_out_channels, held_out_trials
+
+if TYPE_CHECKING:
+    from bayesesi.calibration.recording_card import RecordingCard
 
 #: Levels that a set may have, and draws that an answer may rest on.
 LEVELS, DRAWS = (0.5, 0.99), (20, 100_000)
@@ -53,6 +57,7 @@ def infer(
     compare: bool = False,
     guarantee: Guarantee = "every",
     sensitivity: bool = False,
+    calibrate: int | RecordingCard = 0,
 ) -> Result:
     """Infer where the recording came from, and with what uncertainty.
 
@@ -73,6 +78,10 @@ def infer(
     sensitivity : also re-run with channels left out, half of the trials (where ``observe`` was
         given epochs), other heads and another belief about sources
         (``explain.perturbation``): half a minute.
+    calibrate : number of events, 50 or more, simulated with this recording's cap, noise, window and
+        power and solved anew, of which set, repaired probabilities and null test are then made
+        (``calibration.calibrate_recording``; .3 s each of a network, kept for the same recording);
+        or the card that was made of them. 0: sets rest on the model's card alone.
 
     Returns
     -------
@@ -86,7 +95,7 @@ def infer(
     keywords = dict(
         zip(_OPTIONS, (level, draws, seed, progress, compare, guarantee, sensitivity), strict=True)
     )
-    return _infer(obs, model, **(keywords | _by_position(options)))
+    return _infer(obs, model, calibrate=calibrate, **(keywords | _by_position(options)))
 
 
 def _by_position(options: tuple[Any, ...]) -> dict[str, Any]:
@@ -115,6 +124,7 @@ def _infer(
     compare: bool,
     guarantee: Guarantee,
     sensitivity: bool,
+    calibrate: int | RecordingCard,
 ) -> Result:
     if not isinstance(obs, Observation):
         raise InputError(
@@ -131,8 +141,9 @@ def _infer(
     summary = posterior.summarise(draws, seed, progress=progress)
     # one set of draws for the card, for channels that are left out and for what is perturbed
     few = posterior.draws(SCORE_DRAWS, seed)
-    earned = apply_card(posterior, model, level, seed, guarantee, few)
-    trust = _trust(posterior, model, earned)
+    own = _own_card(obs, model, calibrate, progress)
+    earned = apply_card(posterior, model, level, seed, guarantee, few, own)
+    trust = verdict_of(posterior, model, earned)
     explained = posterior.explained()
     groups = {
         "posterior": posterior_group(summary, posterior, trust),
@@ -157,23 +168,22 @@ def _infer(
     return _result(groups, about)
 
 
-def _trust(posterior: Posterior, model: Model, earned: CardReading) -> Trust:
-    """The verdict, from what was measured and what the card says."""
-    obs = posterior.obs
-    return assess(
-        VerdictInputs(
-            null=at_even_odds(posterior.null_probability, model.prior_null),
-            r_hat=posterior.r_hat,
-            sample_efficiency=posterior.sample_efficiency,
-            outside=posterior.outside,
-            caveat=(posterior.caveat or _own_head(obs)) if earned.card is None else earned.off,
-            unusual=earned.unusual,
-            odd=earned.odd,
-            set_share=earned.set_share,
-            channels=len(obs.sensors),
-            eeg=not isinstance(model, LearnedModel) or set(obs.sensors.kinds) == {"eeg"},
-        )
-    )
+def _own_card(
+    obs: Observation, model: Model, calibrate: int | RecordingCard, progress: bool
+) -> RecordingCard | None:
+    """The card of the recording itself: the one that was given, or one made now."""
+    from bayesesi.calibration.recording_card import RecordingCard, calibrate_recording
+
+    if isinstance(calibrate, RecordingCard):
+        if not calibrate.speaks_of(model, obs):
+            raise InputError(
+                f"the card that was given is of another model than {model.name!r}, or of another "
+                "cap, noise, window or power; make one with calibrate_recording(model, obs)"
+            )
+        return calibrate
+    if not calibrate:
+        return None
+    return calibrate_recording(model, obs, calibrate, progress=progress)
 
 
 def _localise(
@@ -202,16 +212,6 @@ def _localise(
     about["region_set"] = earned.set_about()
     credible |= _set_area(regions, inside)
     about["alternatives"] = _alternatives(regions, summary)
-
-
-def _own_head(obs: Observation) -> str:
-    """Return the caveat of a head model that is assumed exact, where no card applies."""
-    if obs.forward.banked is not None:
-        return ""
-    return (
-        "the head model is assumed exact and the method was not calibrated for it; if the head "
-        "model is wrong, the stated uncertainty is too small"
-    )
 
 
 def _foreseen(

@@ -204,6 +204,9 @@ def checks(reading: Reading) -> list[dict[str, Any]]:
 def _calibrated(reading: Reading) -> dict[str, Any]:
     """Return whether the model was calibrated, and on recordings like this one."""
     found, asked = reading.about["calibration"], standard_verdict()
+    if found.get("why_not") and found.get("own"):
+        said = f"{int(found['own']['n']):,} cases simulated for it"
+        return _check("The model was calibrated for this recording", True, said)
     if found.get("why_not"):
         return _check(
             "The model was calibrated for this kind of recording", False, str(found["why_not"])

@@ -103,10 +103,22 @@ class _Moment(_Part):
     high: NotBelow0
 
 
+class _OwnCases(_Part):
+    """Of cases that were simulated as this recording shows them."""
+
+    n: Count
+    of_noise: Count
+    population: Text
+    level: Level
+    held: Share
+    area: Share
+
+
 class _Calibration(_Part):
-    """Why a card says nothing, or what it says."""
+    """Why the model's card says nothing, or what it says, and what its own cases say."""
 
     why_not: Text | None = None
+    own: _OwnCases | None = None
     n: Count | None = None
     cell: Text | None = None
     ece: Share | None = None
@@ -299,7 +311,8 @@ class About(_Part):
 
     @model_validator(mode="after")
     def _agrees(self) -> About:
-        if self.region_set is not None and self.calibration.why_not:
+        given = self.calibration
+        if self.region_set is not None and given.why_not and given.own is None:
             raise ValueError("a set with a guarantee, and a reason why there is none")
         if self.trust.verdict != "abstain" and (self.alternatives is None or not self.credible):
             raise ValueError("something is localised, but neither alternatives nor a set are there")

@@ -236,7 +236,6 @@ class Batch:
         """Keep the cases in ``rows``."""
         start, stop, _ = rows.indices(len(self))
         slots = self.courses.shape[1]
-        heads = self.heads
         return replace(
             self,
             first=self.first + start,
@@ -246,9 +245,7 @@ class Batch:
             courses=self.courses[rows],
             noise_scale=self.noise_scale[rows],
             snr_db=self.snr_db[rows],
-            heads=HeadSettings(
-                heads.shape[rows], heads.conductivities[rows], heads.skull_thickness[rows]
-            ),
+            heads=self.heads.pick(rows),
             electrodes=self.electrodes[rows],
             draws={name: value[rows] for name, value in self.draws.items()},
         )

@@ -35,6 +35,9 @@ class VerdictSpec(Spec):
         0.05,
         description="mean deviation of probabilities on a card up to which none is off",
     )
+    most_sources: Share = Field(
+        0.5, description="probability of the largest number of sources that a model knows"
+    )
     least_channels: Annotated[int, Field(ge=2)] = Field(description="that a map is worth having of")
 
     @model_validator(mode="after")

@@ -34,6 +34,9 @@ class ReasonCode(StrEnum):
     CHAINS_DISAGREE = "chains_disagree"
     FEW_WEIGH = "few_weigh"
     OUTSIDE_TRAINING = "outside_training"
+    NOT_CALIBRATED = "not_calibrated"
+    MOST_SOURCES = "most_sources"
+    ASSUMED_NOISE = "assumed_noise"
     MODEL_LIMIT = "model_limit"
 
 
@@ -117,6 +120,9 @@ class VerdictInputs:
         recordings that are at least as unusual; None without a card. odd : the unusual features
         in words. set_share : share of the cortex of the reported set. channels : their number.
     eeg : False if there are other sensors, which networks were not trained on.
+    not_calibrated : why nothing was measured on simulated recordings like this one; empty where
+        it was. most_sources : probability of the largest number of sources that the model knows;
+        None for models that count none. assumed_noise : whether the covariance is an assumed one.
     """
 
     null: float
@@ -129,6 +135,9 @@ class VerdictInputs:
     set_share: float | None = None
     channels: int | None = None
     eeg: bool = True
+    not_calibrated: str = ""
+    most_sources: float | None = None
+    assumed_noise: bool = False
 
 
 def assess(evidence: VerdictInputs, spec: VerdictSpec | None = None) -> Trust:
@@ -153,6 +162,7 @@ def assess(evidence: VerdictInputs, spec: VerdictSpec | None = None) -> Trust:
         *_sampling(evidence, spec),
         *_recording(evidence, spec),
         *_training(evidence.outside),
+        *_calibration(evidence, spec),
         *((Reason(ReasonCode.MODEL_LIMIT, evidence.caveat, 1.0),) if evidence.caveat else ()),
         *_wide(evidence, spec),
     )
@@ -227,6 +237,27 @@ def _training(outside: tuple[str, ...]) -> tuple[Reason, ...]:
         f"({said}); compare with the model 'patches'"
     )
     return (Reason(ReasonCode.OUTSIDE_TRAINING, sentence, float(len(outside))),)
+
+
+def _calibration(evidence: VerdictInputs, spec: VerdictSpec) -> tuple[Reason, ...]:
+    reasons = []
+    if evidence.not_calibrated:
+        sentence = f"the probabilities were not calibrated: {evidence.not_calibrated}"
+        reasons.append(Reason(ReasonCode.NOT_CALIBRATED, sentence, 1.0))
+    most = evidence.most_sources
+    if most is not None and most > spec.most_sources:
+        sentence = (
+            f"with probability {most:.0%} there are as many sources as the model allows, or more: "
+            "it may miss some"
+        )
+        reasons.append(Reason(ReasonCode.MOST_SOURCES, sentence, most))
+    if evidence.assumed_noise:
+        sentence = (
+            "the noise covariance was assumed and not measured ('adhoc'); estimate it from a "
+            "baseline or give one"
+        )
+        reasons.append(Reason(ReasonCode.ASSUMED_NOISE, sentence, 1.0))
+    return tuple(reasons)
 
 
 def _wide(evidence: VerdictInputs, spec: VerdictSpec) -> tuple[Reason, ...]:

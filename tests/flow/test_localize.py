@@ -93,7 +93,7 @@ def test_the_network_answers_where_the_template_is_assumed(
 ) -> None:
     """And not for another cortex, which it never saw."""
     out = tmp_path / "out"
-    words = ("--noise-cov", files["noise"], *WINDOW)
+    words = ("--noise-cov", files["noise"], *WINDOW, "--no-calibrate")
     code, _, _ = run("localize", files["data"], *words, "-o", out)
     assert code == 0
     result = read_result(out / "result-post.nc")
@@ -294,7 +294,8 @@ def test_a_visual_response(shared_data: Path, tmp_path: Path) -> None:
     folder, out = shared_data / "visual_evoked", tmp_path / "out"
     words = ("--noise-cov", folder / "sample-cov.fif", "--condition", "Right visual")
     window = ("--tmin", 0.08, "--tmax", 0.12, "--subtract-baseline")
-    code, _, _ = run("localize", folder / "visual-ave.fif", *words, *window, "-o", out)
+    words = (*words, *window, "--no-calibrate")
+    code, _, _ = run("localize", folder / "visual-ave.fif", *words, "-o", out)
     assert code == 0
     table = read_result(out / "result-post.nc").region_table()
     assert table["side"][0] == "left"

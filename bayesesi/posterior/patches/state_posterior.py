@@ -100,7 +100,7 @@ class StatePosterior(Posterior):
         return self.draws(n, seed).dense()
 
     def draws(self, n: int, seed: int = 0) -> SparseDraws:
-        return self._drawn([n], [seed])[0]
+        return self._fields(*self._amplitudes_of([n], [seed])[:2])
 
     @property
     def _together(self) -> int:
@@ -109,6 +109,14 @@ class StatePosterior(Posterior):
     def _drawn(
         self, counts: list[int], seeds: list[int]
     ) -> tuple[SparseDraws, dict[str, NDArray[Any]]]:
+        rows, amplitude, law = self._amplitudes_of(counts, seeds)
+        return self._fields(rows, amplitude), self._known(rows, law)
+
+    def _amplitudes_of(
+        self, counts: list[int], seeds: list[int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], Amplitudes]:
+        """(n,) states, their (n, K, d, R) amplitudes and the law of those; ``counts`` of each
+        seed."""
         rows = np.concatenate([self._rows(*own) for own in zip(counts, seeds, strict=True)])
         law = self.amplitudes.pick(rows)
         chance = [
@@ -117,8 +125,7 @@ class StatePosterior(Posterior):
             for rng in [np.random.default_rng([seed, 1])]
             for part in chunks(n)
         ]
-        amplitude = law.drawn(*(np.concatenate(each) for each in zip(*chance, strict=True)))
-        return self._fields(rows, amplitude), self._known(rows, law)
+        return rows, law.drawn(*(np.concatenate(each) for each in zip(*chance, strict=True))), law
 
     def _fields(self, rows: NDArray[np.int64], amplitude: NDArray[np.float64]) -> SparseDraws:
         """Of states and their (n, K, d, R) amplitudes."""

@@ -44,7 +44,7 @@ def _measured(reading: Reading) -> dict[str, Any]:
         return {
             "measured": None,
             "why_not": plain(found["why_not"], 300),
-            "guarantee": False,
+            "guarantee": reading.result.region_set is not None,
             "pictures": [],
         }
     return {

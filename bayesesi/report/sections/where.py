@@ -84,6 +84,7 @@ def where(reading: Reading) -> dict[str, Any] | None:
         "guarantee": None if conformal is None else plain(conformal.guarantee, 400),
         "whole": conformal is not None and conformal.whole,
         "cell": None if conformal is None else plain(reading.about["calibration"]["cell"]),
+        "own": _own(reading),
         "why_not": plain(reading.result.no_region_set, 300),
         "believed": _believed(reading),
         "places": _places(reading),
@@ -122,6 +123,12 @@ def _lobes(reading: Reading) -> list[dict[str, Any]]:
         }
         for row in table[table.probability >= _LEAST_LOBE].itertuples()
     ]
+
+
+def _own(reading: Reading) -> dict[str, str] | None:
+    """What was measured on cases as this recording shows them."""
+    found = reading.about["calibration"].get("own")
+    return found and {"n": f"{int(found['n']):,}", "held": percent(float(found["held"]))}
 
 
 def _radius(reading: Reading) -> str | None:
