@@ -19,7 +19,7 @@ from pydantic import Field
 
 from bayesesi.anatomy import template_parcellation
 from bayesesi.calibration.calibration import mixture_of
-from bayesesi.calibration.card import scores_of, split_of
+from bayesesi.calibration.card import card_of, scores_of, split_of
 from bayesesi.calibration.mixture import Mixture, SimulatorCases
 from bayesesi.calibration.repair import (
     MomentRepair,
@@ -38,9 +38,12 @@ from bayesesi.observation import Observation
 from bayesesi.simulator.recording_cases import RecordingCases
 from bayesesi.spec import SimulatorSpec
 from bayesesi.spec.base import Table
+from bayesesi.trust import at_even_odds, standard_verdict
 
 #: Events that may be asked for; share of all cases that are of noise alone.
 RECORDING_CASES, _OF_NOISE = (50, 100_000), 0.25
+#: Events that are given a map below which all stand behind the sets.
+_LEAST_SHOWN = 40
 #: Parts of a card's own check, and the level that it is made at.
 _PARTS, _LEVEL = 5, 0.9
 
@@ -68,7 +71,8 @@ class RecordingCard(Table):
     model, fingerprint : whose. key : hash of cap, noise, window, power band and priors.
     version, created : of bayesesi, and the day. simulators : what cases are.
     sources, heads : names of the priors. power_db : ends of the band of powers, dB.
-    split : cases behind sets. probability : repair of "this region is active".
+    split : cases behind sets, of events those that a result is given for. shown : share of events
+        that are. probability : repair of "this region is active".
     region_moment : repair of its moment. check : see ``OwnCheck``; None without draws' scores.
     """
 
@@ -82,6 +86,7 @@ class RecordingCard(Table):
     sources: tuple[str, ...]
     heads: str
     power_db: tuple[float, float]
+    shown: float
     split: ConformalSplit
     probability: ProbabilityRepair | None = None
     region_moment: MomentRepair | None = None
@@ -100,7 +105,8 @@ class RecordingCard(Table):
         """Say what cases are, for a reader."""
         return (
             f"simulated events of the prior {' or '.join(map(repr, self.sources))} in heads of the "
-            f"prior {self.heads!r}, with this recording's cap, noise, window and power"
+            f"prior {self.heads!r}, with this recording's cap, noise, window and power, for which "
+            "a map is given"
         )
 
     @property
@@ -126,6 +132,7 @@ class RecordingCard(Table):
         return {
             "cases": f"{len(self.split)} with and {len(self.split.nothing)} without an event, of "
             "this recording's cap, noise and window",
+            "given a map": f"{self.shown:.0%} of events",
             "events": f"of the prior {' or '.join(self.sources)}, in heads of {self.heads}",
             "power of the whitened data": f"{low:g} to {self.power_db[1]:g} dB",
             f"{check.level:.0%} sets": f"coverage {check.held:.3f}, area {check.area:.1%} of the "
@@ -187,7 +194,9 @@ def calibrate_recording(
         progress=progress,
     )
     drawn = trials.n_draws > 0
-    events = trials[np.flatnonzero(trials.loud)]
+    shown = is_shown(found, trials)
+    kept = trials[np.flatnonzero(shown | ~trials.loud)]
+    events = trials[np.flatnonzero(shown & trials.loud)]
     from bayesesi import __version__
 
     return RecordingCard(
@@ -200,11 +209,33 @@ def calibrate_recording(
         sources=tuple(dict.fromkeys(spec.source for spec in specs)),
         heads=RecordingCases(like, specs[0]).heads.spec.name,
         power_db=RecordingCases(like, specs[0]).band,
-        split=split_of(trials),
+        shown=float(f"{shown[trials.loud].mean():.4g}"),
+        split=split_of(kept),
         probability=_probability(events) if drawn else None,
         region_moment=_moment(events) if drawn else None,
         check=_check(scores_of(events), events.active),
     )
+
+
+def is_shown(model: Model | Solver, trials: Trials) -> NDArray[np.bool_]:
+    """Tell for which trials a result would be given, (n,): for them alone guarantees are read.
+
+    By rules that no trial is behind: the probability of nothing, and how unusual a recording is by
+    the model's card. All where too few would be left, and of a solver that gives scores alone.
+
+    Parameters
+    ----------
+    model : whose prior probability of nothing and card are used. trials : of the model.
+    """
+    every = np.ones(len(trials), bool)
+    if not trials.n_draws or not isinstance(model, Model):
+        return every
+    asked, card = standard_verdict(), card_of(model)
+    null = [at_even_odds(float(value), model.prior_null) for value in trials.null]
+    shown = np.array(null) < asked.null_abstain
+    if card is not None:
+        shown &= card.usual.p_value(trials.signs) >= asked.unusual_abstain
+    return shown if (shown & trials.loud).sum() >= _LEAST_SHOWN else every
 
 
 def _sources(model: Model | Solver, obs: Observation) -> tuple[SimulatorSpec, ...]:

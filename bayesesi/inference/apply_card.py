@@ -76,6 +76,28 @@ class CardReading:
             "calibrated": ("region", repaired, share),
         }
 
+    def area_about(self, areas: NDArray[np.float64], level: float) -> dict[str, Any] | None:
+        """List the set of sources that holds a share of the active area, for a result.
+
+        Parameters
+        ----------
+        areas : (S,) m² of the sources. level : that share, 0.5 to 0.99.
+        """
+        if self.mask is None or self.region_set is None:
+            return None
+        area = float(areas[self.mask].sum())
+        words = (
+            f"holds at least {level:.0%} of the area where activity reaches half of its largest "
+            "density, on average over the same cases"
+        )
+        return {
+            "level": float(level),
+            "guarantee": words,
+            "n_conformal": self.region_set.n_conformal,
+            "area_m2": area,
+            "share_of_cortex": min(area / float(areas.sum()), 1.0),
+        }
+
     def set_about(self) -> dict[str, Any] | None:
         """List the set with its guarantee, for a result; None without one."""
         found = self.region_set

@@ -210,6 +210,7 @@ def _localise(
     groups["courses"] = courses_group(obs, regions, summary, level)
     about["rise"] = _rise(obs, regions, summary, level)
     about["region_set"] = earned.set_about()
+    about["area_set"] = earned.area_about(obs.source_space.areas, level)
     credible |= _set_area(regions, inside)
     about["alternatives"] = _alternatives(regions, summary)
 

@@ -185,6 +185,14 @@ class _RegionSet(_Part):
     share_of_cortex: Share
 
 
+class _AreaSet(_Part):
+    level: Level
+    guarantee: Text
+    n_conformal: Count
+    area_m2: NotBelow0
+    share_of_cortex: Share
+
+
 class Alternative(_Part):
     """Regions that are active together."""
 
@@ -299,6 +307,7 @@ class About(_Part):
     evidence: _Evidence | None = Field(None, description="of other source priors")
     credible: _Credible | None = Field(None, description="the credible set")
     region_set: _RegionSet | None = Field(None, description="the set with a guarantee")
+    area_set: _AreaSet | None = Field(None, description="sources that hold most active area")
     alternatives: list[Alternative] | None = Field(
         None, description="regions that are active together"
     )

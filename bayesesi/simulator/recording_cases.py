@@ -39,9 +39,9 @@ from bayesesi.spec import SimulatorSpec, spec_hash
 BAND_DB = 3.0
 #: dB: below the power of any recording, noise alone included.
 _LOWEST = -100.0
-#: Blocks of 256 events that are drawn for one of kept cases, at most; moments of the second half
-#: are scaled.
-_MOST_DRAWN = 24
+#: Blocks of 256 events that are drawn for one of kept cases, at most; share of events below which
+#: moments are scaled, and the number of the block that tells it.
+_MOST_DRAWN, _LEAST, _PILOT = 100, 0.05, 2**40
 #: Part of the window in which an event may peak.
 _PEAK = (0.25, 0.75)
 
@@ -169,6 +169,15 @@ class RecordingCases:
         return power_band(self.observation.snr_db)
 
     @cached_property
+    def scaled(self) -> bool:
+        """Whether moments are scaled into the band: of an unknown unit, and where fewer than one
+        event in twenty has the power. Decided by events of their own, once for all cases."""
+        if not self.observation.scale_known:
+            return True
+        with block_generator("bench", 0, _PILOT):
+            return self.events and len(self._drawn(0, False)) < _LEAST * BLOCK
+
+    @cached_property
     def heads(self) -> HeadPrior:
         """Prior of the true head and cap around the assumed ones."""
         return heads_around(self.observation.sensors.origin)
@@ -182,10 +191,8 @@ class RecordingCases:
         """
         kept: list[Batch] = []
         for part in range(_MOST_DRAWN):
-            # in the second half the prior is known to reach this power too seldom
-            scaled = not self.observation.scale_known or part >= _MOST_DRAWN // 2
             with block_generator(namespace, seed, _MOST_DRAWN * block + part):
-                kept += self._drawn(block * BLOCK + len(kept), scaled)
+                kept += self._drawn(block * BLOCK + len(kept), self.scaled)
             if len(kept) >= n:
                 return tuple(kept[:n])
         raise InputError(

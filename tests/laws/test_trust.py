@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from bayesesi import infer, load_model, read_simulator
+from bayesesi.model import LearnedModel, dropout_ensemble
 from bayesesi.spec import VerdictSpec
 from bayesesi.trust import ReasonCode, Verdict, VerdictInputs, assess, standard_verdict
 from bayesesi.trust.ood import OODDetector
@@ -68,6 +70,10 @@ def test_the_law_survives_a_file(usual: OODDetector) -> None:
         ({"set_share": 0.5}, "caution", ReasonCode.WIDE_SET),
         ({"channels": 10}, "caution", ReasonCode.FEW_CHANNELS),
         ({"eeg": False}, "caution", ReasonCode.NOT_EEG),
+        ({"not_calibrated": "no card"}, "caution", ReasonCode.NOT_CALIBRATED),
+        ({"most_sources": 0.4}, "reliable", None),
+        ({"most_sources": 0.9}, "caution", ReasonCode.MOST_SOURCES),
+        ({"assumed_noise": True}, "caution", ReasonCode.ASSUMED_NOISE),
         ({"null": 0.5}, "abstain", ReasonCode.NOTHING_THERE),
         ({"null": 0.1}, "caution", ReasonCode.NOTHING_THERE),
     ],
@@ -93,3 +99,16 @@ def test_thresholds_are_a_spec() -> None:
     assert assess(VerdictInputs(0.0, unusual=0.5), careful).verdict == "caution"
     with pytest.raises(ValidationError, match="must not lie above"):
         VerdictSpec.model_validate({**spec.resolved(), "null_caution": 0.9})
+
+
+def test_a_result_without_calibration_is_at_most_caution() -> None:
+    """Every model that has no card for a loud recording; atoms, which has one, is reliable."""
+    obs = read_simulator("frame-any-cap", group_size=1).simulate(8, 5, "validate").observation(4)
+    atoms = load_model("atoms")
+    assert isinstance(atoms, LearnedModel)
+    assert infer(obs, atoms, draws=50).trust.verdict is Verdict.RELIABLE
+    without = replace(atoms, recipe=atoms.recipe.model_copy(update={"name": "another"}))
+    for model in (dropout_ensemble(atoms, n=2), without):
+        trust = infer(obs, model, draws=50).trust
+        assert trust.verdict is Verdict.CAUTION
+        assert ReasonCode.NOT_CALIBRATED in {reason.code for reason in trust.reasons}

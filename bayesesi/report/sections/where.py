@@ -85,6 +85,7 @@ def where(reading: Reading) -> dict[str, Any] | None:
         "whole": conformal is not None and conformal.whole,
         "cell": None if conformal is None else plain(reading.about["calibration"]["cell"]),
         "own": _own(reading),
+        "area_set": _area_set(reading),
         "why_not": plain(reading.result.no_region_set, 300),
         "believed": _believed(reading),
         "places": _places(reading),
@@ -129,6 +130,16 @@ def _own(reading: Reading) -> dict[str, str] | None:
     """What was measured on cases as this recording shows them."""
     found = reading.about["calibration"].get("own")
     return found and {"n": f"{int(found['n']):,}", "held": percent(float(found["held"]))}
+
+
+def _area_set(reading: Reading) -> dict[str, str] | None:
+    """The sources that hold a share of the active area."""
+    found = reading.about.get("area_set")
+    return found and {
+        "area": square_cm(1e4 * float(found["area_m2"])),
+        "share": percent(float(found["share_of_cortex"])),
+        "guarantee": plain(found["guarantee"], 200),
+    }
 
 
 def _radius(reading: Reading) -> str | None:
