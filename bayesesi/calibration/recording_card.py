@@ -124,7 +124,7 @@ class RecordingCard(Table):
         model : whose name and fingerprint are compared. obs : whose key is.
         """
         own = (self.model, self.fingerprint) == (model.name[:80], model.fingerprint)
-        return own and self.key == _key(_sources(model, obs), obs)
+        return own and self.key == _key(_sources(model, obs), obs, self.heads)
 
     def summary(self) -> dict[str, str]:
         """List the findings by name."""
@@ -146,6 +146,7 @@ def calibrate_recording(
     n: int = 300,
     seed: int = 1,
     *,
+    heads: str = "",
     folder: str | Path | None = None,
     workers: int = 1,
     scheduler: str | None = None,
@@ -160,6 +161,8 @@ def calibrate_recording(
     n : events behind the sets, 50 or more; a third as many cases of noise are behind the null
         test.
     seed : of the cases.
+    heads : name of the prior of the true head, such as ``"template-people"``, whose cortices have
+        folds of their own; by default that around the template's.
     folder : where trials are kept, one in the user's cache folder by default: they serve again for
         the same cap, noise, window and band of powers.
     workers, scheduler : see ``parallel.run_jobs``; several processes need a model by its name.
@@ -175,13 +178,15 @@ def calibrate_recording(
     found: Model | Solver = load_model(model) if isinstance(model, str | Path) else model
     specs = _sources(found, like)
     name, _, fingerprint = solver_name(found).partition(" ")
-    key = _key(specs, like)
+    key = _key(specs, like, heads)
     if folder is None and not is_repeatable(found):
         with TemporaryDirectory() as made:
-            return calibrate_recording(model, like, n, seed, folder=made, progress=progress)
+            return calibrate_recording(
+                model, like, n, seed, heads=heads, folder=made, progress=progress
+            )
     if folder is None:
         folder = run_folder("calibrate-like", name, f"{fingerprint} {key} {seed}", progress)
-    mixture = _mixture(specs, like)
+    mixture = _mixture(specs, like, heads)
     trials = run_trials(
         str(model) if isinstance(model, str | Path) else found,
         mixture,
@@ -207,7 +212,7 @@ def calibrate_recording(
         created=datetime.now(UTC).date().isoformat(),
         simulators=tuple(mixture.said()),
         sources=tuple(dict.fromkeys(spec.source for spec in specs)),
-        heads=RecordingCases(like, specs[0]).heads.spec.name,
+        heads=RecordingCases(like, specs[0], head=heads).heads.spec.name,
         power_db=RecordingCases(like, specs[0]).band,
         shown=float(f"{shown[trials.loud].mean():.4g}"),
         split=split_of(kept),
@@ -249,15 +254,15 @@ def _sources(model: Model | Solver, obs: Observation) -> tuple[SimulatorSpec, ..
     )
 
 
-def _mixture(specs: Sequence[SimulatorSpec], obs: Observation) -> Mixture:
+def _mixture(specs: Sequence[SimulatorSpec], obs: Observation, heads: str) -> Mixture:
     """Events of each spec alike, and noise."""
-    events = tuple(RecordingCases(obs, spec) for spec in specs)
+    events = tuple(RecordingCases(obs, spec, head=heads) for spec in specs)
     shares = (*((1 - _OF_NOISE) / len(specs),) * len(specs), _OF_NOISE)
-    return Mixture((*events, RecordingCases(obs, specs[0], events=False)), shares)
+    return Mixture((*events, RecordingCases(obs, specs[0], events=False, head=heads)), shares)
 
 
-def _key(specs: Sequence[SimulatorSpec], obs: Observation) -> str:
-    return "+".join(RecordingCases(obs, spec).key for spec in specs)[:80]
+def _key(specs: Sequence[SimulatorSpec], obs: Observation, heads: str) -> str:
+    return "+".join(RecordingCases(obs, spec, head=heads).key for spec in specs)[:80]
 
 
 def _probability(events: Trials) -> ProbabilityRepair:

@@ -24,9 +24,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bayesesi.anatomy import HeadSurfaces, SourceSpace, template_source_space, template_volume
+from bayesesi.anatomy.cache import cached_arrays
 from bayesesi.anatomy.template import head_centre
 from bayesesi.errors import InputError, some
 from bayesesi.forward.bem import scalp_weights
+from bayesesi.forward.free_modes import free_modes
 from bayesesi.forward.head_setting import HeadSetting, HeadSettings
 from bayesesi.forward.head_shape import HeadShape
 from bayesesi.forward.scalp import ScalpMap
@@ -139,6 +141,21 @@ class LeadfieldBank:
     def _dipole_modes(self) -> NDArray[np.float32]:
         """(F, C): each dipole's topography in the source modes."""
         return np.ascontiguousarray((self.source_modes * self.source_norm).T)
+
+    def to_free_modes(self, moments: sp.csr_array) -> NDArray[np.float32]:
+        """Convert ``moments`` (n, 3 S) A m, x, y and z of each cortical dipole, to modes (n, C)."""
+        return np.asarray(sp.csr_array(moments, dtype=np.float32) @ self.free_modes)
+
+    @cached_property
+    def free_modes(self) -> NDArray[np.float32]:
+        """(3 S, C): topographies of unit moments along x, y and z, see ``forward.free_modes``."""
+        space = template_source_space(self.recipe["cortex_level"])
+        modes = self._dipole_modes[: space.n_sources]
+
+        def compute() -> dict[str, NDArray[Any]]:
+            return {"modes": free_modes(space, modes)}
+
+        return cached_arrays("free-modes", (space.positions, modes), compute)["modes"]
 
     def scalp_potentials(
         self, settings: HeadSettings, modes: NDArray[np.float32], head: NDArray[np.int64]

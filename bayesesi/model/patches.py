@@ -1,4 +1,8 @@
-"""Few patches of cortex, in heads that are drawn. Exact; it has no weights to load."""
+"""Few patches of cortex, in heads that are drawn; it has no weights to load.
+
+Exact where one head is assumed. Where heads are drawn, a finite number of them cannot follow strong
+data, and the likelihood is tempered: its power is in the details of the posterior.
+"""
 
 from __future__ import annotations
 

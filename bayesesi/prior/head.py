@@ -25,6 +25,7 @@ from bayesesi.forward import (
 )
 from bayesesi.prior.blocks import block_generator
 from bayesesi.prior.distribution import distribution_of
+from bayesesi.prior.folds import SEEDS, Folds
 from bayesesi.spec import HeadSpec
 
 TISSUES = ("brain", "csf", "skull", "scalp")
@@ -36,16 +37,19 @@ class HeadPrior:
 
     Sites (n,): ``shape`` of the bank; ``brain_S_per_m`` and so on; ``skull_thickness`` and ``size``
     over the assumed head's. Sites (n, 3) along the head's axes: ``cap_shift_mm``,
-    ``cap_rotation_deg``. ``spec`` says how each is distributed.
+    ``cap_rotation_deg``; with folds (n,): ``fold_seed``, from which their fields follow, and
+    ``fold_tilt``. ``spec`` says how each is distributed.
     """
 
     spec: HeadSpec
 
     def __repr__(self) -> str:
         cap = self.spec.cap
+        shift, turn = (float(np.mean(sd)) for sd in (cap.shift_mm, cap.rotation_deg))
+        own = ", folds of its own" if self.spec.folds else ""
         return (
-            f"<HeadPrior {self.spec.name!r} | cap off by {cap.shift_mm:g} mm and "
-            f"{cap.rotation_deg:g}°, electrodes by {cap.jitter_mm:g} mm>"
+            f"<HeadPrior {self.spec.name!r} | cap off by {shift:g} mm and {turn:g}°, electrodes by "
+            f"{cap.jitter_mm:g} mm{own}>"
         )
 
     @cached_property
@@ -65,6 +69,10 @@ class HeadPrior:
                 moves = {"cap_shift_mm": cap.shift_mm, "cap_rotation_deg": cap.rotation_deg}
                 for key, sd in moves.items():
                     drawn[key] = pyro.sample(key, _spread(sd))
+                if spec.folds is not None:
+                    seeds = dist.Uniform(0.0, float(SEEDS))
+                    drawn["fold_seed"] = pyro.sample("fold_seed", seeds).floor()
+                    drawn["fold_tilt"] = pyro.sample("fold_tilt", distribution_of(spec.folds.tilt))
             return drawn
 
         return program
@@ -72,6 +80,11 @@ class HeadPrior:
     def draw(self, n: int) -> dict[str, NDArray[Any]]:
         """Draw ``n`` heads, from the random state of the moment."""
         return {name: value.numpy() for name, value in self.pyro_program(n).items()}
+
+    @cached_property
+    def folds(self) -> Folds | None:
+        """How cortices are folded; None where all are as the template's."""
+        return None if self.spec.folds is None else Folds(self.spec.folds)
 
     def settings(self, draws: dict[str, NDArray[Any]]) -> HeadSettings:
         """Make the settings to ask the bank for; ``draws`` map sites to (n, ...)."""
@@ -150,7 +163,8 @@ def move_cap(
     return np.asarray(turned + head_centre() + np.asarray(shift_mm, float)[:, None] * 1e-3)
 
 
-def _spread(sd: float) -> dist.TorchDistribution:
+def _spread(sd: float | tuple[float, float, float]) -> dist.TorchDistribution:
     if sd == 0:
         return dist.Delta(torch.zeros(3)).to_event(1)
-    return dist.Normal(torch.zeros(3), sd).to_event(1)
+    scale = torch.tensor(sd).expand(3).clamp(min=1e-9)
+    return dist.Normal(torch.zeros(3), scale).to_event(1)

@@ -73,6 +73,9 @@ def scalp_topographies(block: DrawnBlock, head: HeadPrior, n_slots: int) -> NDAr
     case = used // n_slots
     bank = template_bank()
     modes = bank.to_modes(block.patterns[used], slice(0, block.patterns.shape[1]))
+    if head.folds is not None:
+        change = head.folds.change(block.patterns[used], block.draws, case)
+        modes += bank.to_free_modes(change)
     if block.tangents is not None:
         modes += bank.to_modes(block.tangents[used] @ _to_volume(), bank.volume)
     if block.volume is not None:

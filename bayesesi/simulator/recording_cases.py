@@ -28,8 +28,16 @@ import torch
 from numpy.typing import NDArray
 
 from bayesesi.errors import InputError
+from bayesesi.forward import ScalpPoints
 from bayesesi.observation import Observation, project
-from bayesesi.prior import BLOCK, HeadPrior, block_generator, heads_around, read_source_prior
+from bayesesi.prior import (
+    BLOCK,
+    HeadPrior,
+    block_generator,
+    heads_around,
+    read_prior,
+    read_source_prior,
+)
 from bayesesi.simulator.block import DrawnBlock, scalp_topographies, single
 from bayesesi.simulator.simulation import Batch, Session
 from bayesesi.simulator.time_course import correlate, draw_courses
@@ -117,11 +125,14 @@ class RecordingCases:
     ----------
     observation : of the recording, in the template's head. spec : whose sources, time course and
         range of SNR events have. events : whether each case has an event, or none has.
+    head : name of the prior of the true head; by default that around the template's for electrodes
+        of the recording's kind, measured or nominal.
     """
 
     observation: Observation
     spec: SimulatorSpec
     events: bool = True
+    head: str = ""
 
     def __post_init__(self) -> None:
         obs = self.observation
@@ -144,11 +155,11 @@ class RecordingCases:
         for array in (obs.whitener.matrix, obs.time_basis.projector, obs.sensors.positions):
             known.update(np.ascontiguousarray(np.round(array, 12)).tobytes())
         about = (*self.band, obs.whitener.dof, obs.scale_known, obs.forward.orientation)
-        known.update(repr((about, spec_hash(self.spec), self.heads.spec.name)).encode())
+        known.update(repr((about, spec_hash(self.spec), spec_hash(self.heads.spec))).encode())
         return f"{known.hexdigest()[:16]}-{'event' if self.events else 'noise'}"
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return RecordingCases, (self.observation, self.spec, self.events)
+        return RecordingCases, (self.observation, self.spec, self.events, self.head)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RecordingCases) and self.key == other.key
@@ -180,7 +191,12 @@ class RecordingCases:
     @cached_property
     def heads(self) -> HeadPrior:
         """Prior of the true head and cap around the assumed ones."""
-        return heads_around(self.observation.sensors.origin)
+        if not self.head:
+            return heads_around(self.observation.sensors.origin)
+        found = read_prior(self.head)
+        if not isinstance(found, HeadPrior):
+            raise InputError(f"{self.head!r} is no prior of heads; see `bayesesi specs`")
+        return found
 
     def block(self, block: int, seed: int, namespace: str, n: int = BLOCK) -> tuple[Batch, ...]:
         """Simulate the first ``n`` cases of 256, a batch each.
@@ -224,9 +240,7 @@ class RecordingCases:
         points = self.heads.electrodes(drawn.draws, obs.sensors.positions)
         volts = np.zeros((BLOCK, len(obs.sensors), courses.shape[2]))
         if self.events:
-            at_scalp = scalp_topographies(drawn, self.heads, source.n_slots)
-            cases = np.repeat(np.arange(BLOCK), source.n_slots)
-            at_sensors = points.potentials(at_scalp, cases).reshape(BLOCK, source.n_slots, -1)
+            at_sensors = self._at_sensors(drawn, points).reshape(BLOCK, source.n_slots, -1)
             volts += at_sensors.swapaxes(1, 2) @ courses
         volts -= volts.mean(axis=1, keepdims=True)
         noise = self._noise()
@@ -254,6 +268,12 @@ class RecordingCases:
             )
             for place, k in enumerate(rows)
         ]
+
+    def _at_sensors(self, drawn: DrawnBlock, points: ScalpPoints) -> NDArray[np.floating]:
+        """(256 K, C) V of every source at its peak, in the head of its case."""
+        n_slots = drawn.courses.shape[1]
+        at_scalp = scalp_topographies(drawn, self.heads, n_slots)
+        return points.potentials(at_scalp, np.repeat(np.arange(BLOCK), n_slots))
 
     def _courses(self, n_slots: int) -> NDArray[np.float64]:
         """(256, K, T): a course that peaks at time 0 is cut so that it peaks within the window."""

@@ -23,7 +23,7 @@ from bayesesi.spec.files import (
     spec_schema,
     templates_folder,
 )
-from bayesesi.spec.head import HeadSpec
+from bayesesi.spec.head import FoldSpec, HeadSpec
 from bayesesi.spec.loss import LossSpec
 from bayesesi.spec.model import MODEL_FAMILIES, ModelFamily, model_family
 from bayesesi.spec.network import NetworkSpec, TransformerSpec
@@ -59,6 +59,7 @@ __all__ = [
     "FamilySpec",
     "FlowSpec",
     "FocalSpec",
+    "FoldSpec",
     "HeadSpec",
     "LossSpec",
     "MixtureShare",

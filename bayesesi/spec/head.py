@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,6 +39,29 @@ class ConductivitySpec(Table):
     )
 
 
+#: mm or degrees.
+Sd = Annotated[float, Field(ge=0, le=20)]
+
+
+class FoldSpec(Table):
+    """How the folds of another cortex differ from the template's, on the registered sphere.
+
+    At the same labelled vertex v the normal of the other cortex is that of the template nearby,
+    tilted: n'(v) = normalise(n(v + delta(v)) + s g(v)), delta a tangential and g a spatial Gaussian
+    field of squared-exponential covariance (``prior.folds``).
+
+    Attributes
+    ----------
+    shift_mm, shift_length_mm : sd of delta, each axis, and its length, mm on a sphere of 100 mm.
+    tilt : s, of each head. tilt_length_mm : length of g, likewise.
+    """
+
+    shift_mm: Annotated[float, Field(ge=0, le=20)] = 4.0
+    shift_length_mm: Annotated[float, Field(ge=1, le=100)] = 12.0
+    tilt: Annotated[Quantity, between(0.0, 2.0, "tilt")] = _of("lognormal", 0.35, 1.2, (0.0, 2.0))
+    tilt_length_mm: Annotated[float, Field(ge=1, le=100)] = 4.0
+
+
 class CapSpec(Table):
     """Where the electrodes really sit, against where they are assumed to.
 
@@ -52,8 +75,12 @@ class CapSpec(Table):
     worn_rotation_deg: Annotated[float, Field(ge=0, le=20)] = Field(
         0.0, description="sd, each axis, of the assumed positions about the cap's plan"
     )
-    shift_mm: Annotated[float, Field(ge=0, le=20)] = Field(5.0, description="sd, each axis")
-    rotation_deg: Annotated[float, Field(ge=0, le=20)] = Field(4.0, description="sd, each axis")
+    shift_mm: Sd | tuple[Sd, Sd, Sd] = Field(
+        5.0, description="sd, each axis alike or of left-right, front-back and up-down"
+    )
+    rotation_deg: Sd | tuple[Sd, Sd, Sd] = Field(
+        4.0, description="sd, each axis alike or about those three: pitch, roll and yaw"
+    )
     jitter_mm: Annotated[float, Field(ge=0, le=20)] = Field(2.5, description="sd, each axis")
 
 
@@ -79,3 +106,10 @@ class HeadSpec(Spec):
         _of("normal", 1.0, 0.03, (0.85, 1.15)), description="over the assumed head's"
     )
     cap: CapSpec = CapSpec()
+    folds: FoldSpec | None = Field(None, description="of another cortex; none: the template's")
+
+    def resolved(self) -> dict[str, Any]:
+        table = super().resolved()
+        if self.folds is None:  # as before there were any: hashes stay
+            del table["folds"]
+        return table

@@ -23,7 +23,7 @@ from scipy import stats
 
 from bayesesi.anatomy import template_parcellation
 from bayesesi.calibration import Mixture, RecordingCard, Trials, card_of, run_trials, scores_of
-from bayesesi.calibration.recording_card import calibrate_recording
+from bayesesi.calibration.recording_card import calibrate_recording, is_shown
 from bayesesi.conformal import conformal_rank
 from bayesesi.model import load_model
 from bayesesi.prior import BLOCK
@@ -48,7 +48,7 @@ class TrueNoise(RecordingCases):
     truth: tuple[tuple[float, ...], ...] = ()
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return TrueNoise, (self.observation, self.spec, self.events, self.truth)
+        return TrueNoise, (self.observation, self.spec, self.events, self.head, self.truth)
 
     def _noise(self) -> NDArray[np.float64]:
         obs = self.observation
@@ -71,15 +71,17 @@ def setting(k: int) -> tuple[Batch, SimulatorSpec]:
 def card_and_new(k: int) -> tuple[RecordingCard, Trials]:
     batch, spec = setting(k)
     obs = batch.observation(0)
-    card = calibrate_recording("atoms", obs, N_CARD, SEED, folder=KEPT / f"{k:02d}" / "card")
+    # one seed a setting: else all twelve would have the same events
+    seed = SEED + 100 * (k + 1)
+    card = calibrate_recording("atoms", obs, N_CARD, seed, folder=KEPT / f"{k:02d}" / "card")
     picked = batch.session.forward.sensors
     assert picked is not None
     rows = picked.indices(obs.whitener.ch_names)
     covariance = batch.session.true_covariance[np.ix_(rows, rows)] * batch.noise_scale[0] ** 2
     white = obs.whitener.matrix @ covariance @ obs.whitener.matrix.T / obs.recording.nave
-    cases = TrueNoise(obs, spec, True, tuple(map(tuple, white.tolist())))
+    cases = TrueNoise(obs, spec, truth=tuple(map(tuple, white.tolist())))
     new = run_trials(
-        "atoms", Mixture((cases,), (1.0,)), N_NEW, SEED, "bench", KEPT / f"{k:02d}" / "new"
+        "atoms", Mixture((cases,), (1.0,)), N_NEW, seed, "bench", KEPT / f"{k:02d}" / "new"
     )
     return card, new
 
@@ -95,11 +97,13 @@ def held_area(inside: NDArray[np.bool_], trials: Trials) -> tuple[NDArray[np.boo
 
 
 def report() -> None:
-    general = card_of(load_model("atoms"))
+    atoms = load_model("atoms")
+    general = card_of(atoms)
     assert general is not None
     rows, own_held, by_level = [], [], {level: [] for level in LEVELS}  # type: ignore[var-annotated]
     for k, (cap, noise) in enumerate(SETTINGS):
         card, new = card_and_new(k)
+        new = new[np.flatnonzero(is_shown(atoms, new))]
         scores = scores_of(new)
         held, area = held_area(card.split.rule(LEVEL, "every", card.cell).inside(scores), new)
         own_held.append((held, area))
@@ -150,20 +154,21 @@ def _page(found: dict[str, object]) -> list[str]:
         "# Sets made for one recording",
         "",
         "`python -m tests.oracle.particular run 0 1`, then `report`. 90 % sets of every active "
-        f"region by `atoms`, on {N_NEW} new events of each of twelve fixed caps and noises: by a "
-        f"card of the recording ({N_CARD} events of its cap, noise and band of powers) and by the "
+        f"region by `atoms`, on {N_NEW} new events of each of twelve fixed caps and noises, of "
+        f"which those count that are given a map (n): by a card of the recording ({N_CARD} events "
+        "of its cap, noise and band of powers, likewise) and by the "
         "model's card. p: two-sided, by the exact law of a split's coverage. Area: mean share of "
         "the cortex.",
         "",
-        "| cap | noise | power, dB | recording's card: held | area | p | model's card: held "
+        "| cap | noise | power, dB | n | recording's card: held | area | p | model's card: held "
         "| area |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         low, high = row["power_db"]
         lines.append(
-            f"| {row['cap']} | {row['noise']} | {low:g} to {high:g} | {row['held']:.3f} "
-            f"| {row['area']:.3f} | {row['p']:.3f} | {row['card_held']:.3f} "
+            f"| {row['cap']} | {row['noise']} | {low:g} to {high:g} | {row['n']} "
+            f"| {row['held']:.3f} | {row['area']:.3f} | {row['p']:.3f} | {row['card_held']:.3f} "
             f"| {row['card_area']:.3f} |"
         )
     return [
