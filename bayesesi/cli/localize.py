@@ -130,6 +130,13 @@ def localize(
             "averages over caps, noises and powers. Saves about a minute.",
         ),
     ] = False,
+    heads: Annotated[
+        str,
+        typer.Option(
+            help="With --calibrate: prior of the true head, such as template-people, whose "
+            "cortices have folds of their own. (default: heads like the template's)"
+        ),
+    ] = "",
     workers: Annotated[
         int, typer.Option(min=1, help="Processes of --calibrate. (default: two)")
     ] = min(2, os.cpu_count() or 1),
@@ -181,7 +188,7 @@ def localize(
         time_basis=time_basis,
         fmax=fmax,
     ).with_note(note)
-    own = None if no_calibrate else _own_card(obs, chosen, model, calibrate, workers)
+    own = None if no_calibrate else _own_card(obs, chosen, model, calibrate, heads, workers)
     with console.status("inferring"):
         weighed = named is None and operator.banked is not None
         result = bayesesi.infer(
@@ -258,16 +265,18 @@ def _forward(path: Path | None, recording: Any) -> Any:
 _QUICK, _EVENTS = ("atoms",), 300
 
 
-def _own_card(obs: Any, chosen: Any, named: str, n: int | None, workers: int) -> Any:
+def _own_card(obs: Any, chosen: Any, named: str, n: int | None, heads: str, workers: int) -> Any:
     """The card of the recording itself; None where none is asked for and it would take long."""
     from bayesesi.calibration import calibrate_recording
 
-    if n is None:
+    if n is None and not heads:
         alike = obs.forward.banked is not None and set(obs.sensors.kinds) == {"eeg"}
         if not alike or getattr(chosen, "family", "") not in _QUICK:
             return None
     model = chosen.name if named == "auto" else named
-    return calibrate_recording(model, obs, n or _EVENTS, workers=workers, progress=True)
+    return calibrate_recording(
+        model, obs, n or _EVENTS, heads=heads, workers=workers, progress=True
+    )
 
 
 def read_noise(noise_cov: str) -> Any:

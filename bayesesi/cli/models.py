@@ -157,6 +157,9 @@ def calibrate(
     subtract_baseline: Annotated[
         bool, typer.Option(help="With --like: subtract the mean before time 0.")
     ] = False,
+    heads: Annotated[
+        str, typer.Option(help="With --like: prior of the true head, such as template-people.")
+    ] = "",
     work: Annotated[
         Path | None,
         typer.Option(help="Folder of finished cases. (default: runs/calibrate-MODEL)"),
@@ -197,7 +200,7 @@ def calibrate(
 
     if like is not None:
         window = {"tmin": tmin, "tmax": tmax, "baseline": (None, 0) if subtract_baseline else None}
-        shared = {"folder": work, "workers": workers, "scheduler": scheduler}
+        shared = {"heads": heads, "folder": work, "workers": workers, "scheduler": scheduler}
         _calibrate_like(model, (like, condition, noise_cov), window, n or 300, seed, shared)
         return
     n = n or 1000

@@ -43,7 +43,7 @@ def test_a_dipole_is_told_by_its_neighbours() -> None:
     bank, space = template_bank(), template_source_space(5)
     assert space.normals is not None
     fixed = bank.cortex_modes(5).T
-    weights, own = _weights(space), np.arange(0, SOURCES, 7)
+    weights, own = _weights(space), np.arange(0, SOURCES, 28)
     normal = sp.csr_array(
         (
             space.normals[own].ravel(),
