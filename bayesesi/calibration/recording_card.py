@@ -42,6 +42,8 @@ from bayesesi.trust import at_even_odds, standard_verdict
 
 #: Events that may be asked for; share of all cases that are of noise alone.
 RECORDING_CASES, _OF_NOISE = (50, 100_000), 0.25
+#: Prior of the true head behind sets: in another person's they hold .83, and not .70, of .90.
+HEADS = "template-people"
 #: Events that are given a map below which all stand behind the sets.
 _LEAST_SHOWN = 40
 #: Parts of a card's own check, and the level that it is made at.
@@ -146,7 +148,7 @@ def calibrate_recording(
     n: int = 300,
     seed: int = 1,
     *,
-    heads: str = "",
+    heads: str = HEADS,
     folder: str | Path | None = None,
     workers: int = 1,
     scheduler: str | None = None,
@@ -161,8 +163,9 @@ def calibrate_recording(
     n : events behind the sets, 50 or more; a third as many cases of noise are behind the null
         test.
     seed : of the cases.
-    heads : name of the prior of the true head, such as ``"template-people"``, whose cortices have
-        folds of their own; by default that around the template's.
+    heads : name of the prior of the true head; by default that of people, whose cortices have folds
+        of their own. ``""`` is that around the template's, whose sets are smaller and miss more in
+        a real person's head.
     folder : where trials are kept, one in the user's cache folder by default: they serve again for
         the same cap, noise, window and band of powers.
     workers, scheduler : see ``parallel.run_jobs``; several processes need a model by its name.

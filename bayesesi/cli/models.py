@@ -158,8 +158,8 @@ def calibrate(
         bool, typer.Option(help="With --like: subtract the mean before time 0.")
     ] = False,
     heads: Annotated[
-        str, typer.Option(help="With --like: prior of the true head, such as template-people.")
-    ] = "",
+        str, typer.Option(help="With --like: prior of the true head, as localize takes it.")
+    ] = "template-people",
     work: Annotated[
         Path | None,
         typer.Option(help="Folder of finished cases. (default: runs/calibrate-MODEL)"),

@@ -73,7 +73,9 @@ def card_and_new(k: int) -> tuple[RecordingCard, Trials]:
     obs = batch.observation(0)
     # one seed a setting: else all twelve would have the same events
     seed = SEED + 100 * (k + 1)
-    card = calibrate_recording("atoms", obs, N_CARD, seed, folder=KEPT / f"{k:02d}" / "card")
+    card = calibrate_recording(
+        "atoms", obs, N_CARD, seed, heads="", folder=KEPT / f"{k:02d}" / "card"
+    )
     picked = batch.session.forward.sensors
     assert picked is not None
     rows = picked.indices(obs.whitener.ch_names)
