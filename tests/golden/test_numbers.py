@@ -47,6 +47,11 @@ def test_the_readme_says_what_is_left_under_another_persons_head() -> None:
     times = float(grown) / area
     held = float(wider.split()[0])
     assert f"cover {100 * held:.0f} % there and are {times:.1f} times as large." in text
+    people = json.loads((ROOT / "reports" / "calibration" / "people.json").read_text())
+    own = {row["heads"]: row for row in people if row["truth"] == "person"}
+    wide, narrow = own["template-people"], own["template-digitised"]
+    assert f"[{100 * wide['held']:.0f} %](reports/calibration/people.md) there and are" in text
+    assert f"{wide['area'] / narrow['area']:.1f} times as large as in heads like" in text
 
 
 def test_the_folder_of_cards_says_what_cards_say() -> None:
