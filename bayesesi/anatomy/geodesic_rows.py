@@ -115,10 +115,13 @@ class GeodesicRows:
 def _matrix(
     rows: list[tuple[NDArray[np.int32], NDArray[np.float32]]], n_sources: int | None = None
 ) -> sp.csr_array:
+    width = n_sources or len(rows)
+    if not rows:
+        return sp.csr_array((0, width), dtype=np.float32)
     indptr = np.r_[0, np.cumsum([len(near) for near, _ in rows])].astype(np.int32)
     indices = np.concatenate([near for near, _ in rows])
     data = np.concatenate([distance for _, distance in rows])
-    return sp.csr_array((data, indices, indptr), shape=(len(rows), n_sources or len(rows)))
+    return sp.csr_array((data, indices, indptr), shape=(len(rows), width))
 
 
 def _shown(missing: list[int], progress: bool) -> Iterator[int]:

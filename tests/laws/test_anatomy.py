@@ -34,7 +34,7 @@ from bayesesi.anatomy import (
     template_surfaces,
     template_volume,
 )
-from bayesesi.anatomy.geodesic_rows import packed, shipped_rows, unpacked
+from bayesesi.anatomy.geodesic_rows import GeodesicRows, packed, shipped_rows, unpacked
 from bayesesi.anatomy.surfaces import contains, icosphere
 from bayesesi.anatomy.template import (
     head_to_mri,
@@ -644,3 +644,11 @@ def test_a_subjects_surfaces(shared_data: Path) -> None:
     assert [len(v) for v in head.vertices] == [642] * 3
     assert 1.2e-3 < head["inner_skull"].volume < 1.9e-3, "m³ of an adult's intracranial space"
     assert head.check(head["inner_skull"].centroid[None]) is head
+
+
+def test_no_sources_have_no_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an empty cache, as cases without an event ask first."""
+    monkeypatch.setenv("BAYESESI_CACHE", str(tmp_path))
+    space = template_source_space(2)
+    rows = GeodesicRows(space.cortex, space._vertices, 0.0123)
+    assert rows(np.empty(0, np.int64)).shape == (0, space.n_sources)
