@@ -127,7 +127,7 @@ def localize(
         typer.Option(
             "--no-calibrate",
             help="Do not simulate this recording: use the model's calibration card alone, which "
-            "averages over caps, noises and powers. Saves about a minute.",
+            "averages over caps, noises and powers. Saves about two minutes.",
         ),
     ] = False,
     heads: Annotated[
