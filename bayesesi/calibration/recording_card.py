@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ from bayesesi.observation import Observation
 from bayesesi.simulator.recording_cases import RecordingCases
 from bayesesi.spec import SimulatorSpec
 from bayesesi.spec.base import Table
-from bayesesi.trust import at_even_odds, standard_verdict
+from bayesesi.trust import Verdict, VerdictInputs, assess, at_even_odds
 
 #: Events that may be asked for; share of all cases that are of noise alone.
 RECORDING_CASES, _OF_NOISE = (50, 100_000), 0.25
@@ -74,11 +74,10 @@ class RecordingCard(Table):
     version, created : of bayesesi, and the day. simulators : what cases are.
     sources, heads : names of the priors. power_db : ends of the band of powers, dB.
     split : cases behind sets, of events those that a result is given for. shown : share of events
-        that are. probability : repair of "this region is active".
-    region_moment : repair of its moment. check : see ``OwnCheck``; None without draws' scores.
+        that are. probability : repair of "this region is active". region_moment : of its moment.
+        Both are None of a solver that gives scores alone. check : see ``OwnCheck``.
     """
 
-    schema_: Literal[1] = Field(1, alias="schema")
     model: str = Field(max_length=80)
     fingerprint: str = Field("", max_length=80)
     key: str = Field(max_length=80)
@@ -202,7 +201,7 @@ def calibrate_recording(
         progress=progress,
     )
     drawn = trials.n_draws > 0
-    shown = is_shown(found, trials)
+    shown = is_shown(found, trials, like.scale_known)
     kept = trials[np.flatnonzero(shown | ~trials.loud)]
     events = trials[np.flatnonzero(shown & trials.loud)]
     from bayesesi import __version__
@@ -225,24 +224,27 @@ def calibrate_recording(
     )
 
 
-def is_shown(model: Model | Solver, trials: Trials) -> NDArray[np.bool_]:
+def is_shown(model: Model | Solver, trials: Trials, scale_known: bool = True) -> NDArray[np.bool_]:
     """Tell for which trials a result would be given, (n,): for them alone guarantees are read.
 
-    By rules that no trial is behind: the probability of nothing, and how unusual a recording is by
-    the model's card. All where too few would be left, and of a solver that gives scores alone.
+    By the verdict's own rules for abstaining, which no trial is behind. All where too few would be
+    left, and of a solver that gives scores alone.
 
     Parameters
     ----------
     model : whose prior probability of nothing and card are used. trials : of the model.
+    scale_known : whether the card applies, which speaks of recordings in volts.
     """
     every = np.ones(len(trials), bool)
     if not trials.n_draws or not isinstance(model, Model):
         return every
-    asked, card = standard_verdict(), card_of(model)
-    null = [at_even_odds(float(value), model.prior_null) for value in trials.null]
-    shown = np.array(null) < asked.null_abstain
-    if card is not None:
-        shown &= card.usual.p_value(trials.signs) >= asked.unusual_abstain
+    card = card_of(model) if scale_known else None
+    unusual = [None] * len(trials) if card is None else card.usual.p_value(trials.signs)
+    verdicts = [
+        assess(VerdictInputs(at_even_odds(float(null), model.prior_null), unusual=rare)).verdict
+        for null, rare in zip(trials.null, unusual, strict=True)
+    ]
+    shown = np.array([verdict is not Verdict.ABSTAIN for verdict in verdicts])
     return shown if (shown & trials.loud).sum() >= _LEAST_SHOWN else every
 
 

@@ -152,9 +152,11 @@ class RecordingCases:
         """Hash of what cases depend on: two recordings of one key have the same cases."""
         obs = self.observation
         known = hashlib.sha256()
-        for array in (obs.whitener.matrix, obs.time_basis.projector, obs.sensors.positions):
-            known.update(np.ascontiguousarray(np.round(array, 12)).tobytes())
-        about = (*self.band, obs.whitener.dof, obs.scale_known, obs.forward.orientation)
+        basis, positions = obs.time_basis, obs.sensors.positions
+        times = basis.times - basis.times[0]
+        for array in (obs.whitener.matrix, obs.leadfield, basis.projector, times, positions):
+            known.update(np.ascontiguousarray(array).tobytes())
+        about = (*self.band, obs.whitener.dof, obs.scale_known)
         known.update(repr((about, spec_hash(self.spec), spec_hash(self.heads.spec))).encode())
         return f"{known.hexdigest()[:16]}-{'event' if self.events else 'noise'}"
 

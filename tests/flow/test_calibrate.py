@@ -177,7 +177,7 @@ def test_a_recording_like_the_simulated_ones_earns_a_set() -> None:
     assert result.about["calibration"]["radius_mm"] > 0
     html = make_report(result).html
     assert "conformal set" in html
-    assert "In a head unlike the template" in html
+    assert "In a head unlike the simulated ones" in html
     assert "This recording lies" in html
     assert json.dumps(result.to_dict())
     peak = infer(obs, "atoms", draws=200, guarantee="peak").region_set

@@ -286,9 +286,9 @@ def _even(
 
 
 def _pick(log_q: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """n independent draws: those of ``rng.choice``, without its checks of p."""
-    share = np.exp(log_q).cumsum()
-    return np.asarray(np.searchsorted(share / share[-1], rng.random(n), side="right"))
+    """n independent draws."""
+    share = np.exp(log_q)
+    return rng.choice(len(share), n, p=share / share.sum())
 
 
 def _states_of(problem: PatchLikelihood, events: NDArray[np.int64]) -> PatchStates:

@@ -169,13 +169,16 @@ class PatchLikelihood:
     def _log_place(self, centre: NDArray[np.int64], used: NDArray[np.bool_]) -> NDArray[np.float64]:
         n_draws, n_slots = centre.shape
         weight = np.where(used, self.atoms.log_place[centre], 0.0).sum(axis=1)
+        near = self.near[centre] & used[:, :, None]  # (D, K, N)
         free = [np.ones(n_draws)]
         ways = [np.ones(n_draws)]
         for subset in range(1, 2**n_slots):
             members = [k for k in range(n_slots) if subset >> k & 1]
+            taken = near[:, members[0]]
+            for k in members[1:]:
+                taken = taken | near[:, k]
             # of all slots together nothing more is asked
-            whole = len(members) == n_slots
-            free.append(free[0] if whole else self._free(members, centre, used, free, subset))
+            free.append(1 - taken @ self.place if len(members) < n_slots else free[0])
             # a slot that is not used adds no way of its own
             each = [
                 np.where(used[:, k], ways[subset & ~(1 << k)] / free[subset & ~(1 << k)], 0.0)
@@ -187,33 +190,6 @@ class PatchLikelihood:
         clash = self.near[centre[:, :, None], centre[:, None, :]] & used[:, :, None] & used[:, None]
         clash &= ~np.eye(n_slots, dtype=bool)
         return np.asarray(np.where(clash.any(axis=(1, 2)), -np.inf, weight + np.log(ways[-1])))
-
-    def _free(
-        self,
-        members: list[int],
-        centre: NDArray[np.int64],
-        used: NDArray[np.bool_],
-        free: list[NDArray[np.float64]],
-        subset: int,
-    ) -> NDArray[np.float64]:
-        """(D,) probability of what is near to none of the used slots among the members; ``free``
-        has that of smaller subsets."""
-        found = np.ones(len(centre))
-        for k in members:
-            without = ~used[:, k]
-            found[without] = free[subset & ~(1 << k)][without]
-        rows = used[:, members].all(axis=1)
-        first, *others = (centre[rows, k] for k in members)
-        if not others:
-            distance = self.prior.spec.count.min_distance_mm
-            mass = _near_mass(self.obs.source_space, self.atoms, distance)
-            found[rows] = 1 - mass[first]
-            return found
-        taken = self.near[first]
-        for other in others:
-            taken |= self.near[other]
-        found[rows] = 1 - taken @ self.place
-        return found
 
 
 def make_problem(
@@ -294,12 +270,6 @@ def _near(space: SourceSpace, atoms: Atoms, distance_mm: float) -> NDArray[np.bo
 
     positions = space.positions[atoms.centres]
     return np.asarray(cdist(positions, positions) < distance_mm * 1e-3)
-
-
-@lru_cache(maxsize=2)
-def _near_mass(space: SourceSpace, atoms: Atoms, distance_mm: float) -> NDArray[np.float64]:
-    """(N,) probability of what is too near to each centre, for any recording."""
-    return np.asarray(_near(space, atoms, distance_mm) @ np.exp(atoms.log_place))
 
 
 def assumed_topographies(obs: Observation, atoms: Atoms) -> NDArray[np.float64]:
